@@ -1,0 +1,188 @@
+"""The project's one gate, and the two commands beside it: what `make test`, `make demo` and `make bench` run.
+
+A developer, CI and a reader with a fresh clone type the same word and get the same checks, so setting up is
+part of each command. Only the standard library is imported: this runs before anything is installed.
+
+    python tools/gate.py demo
+    python tools/gate.py test             # every stage; the first that fails ends it
+    python tools/gate.py test lint types  # while working: the stages whose names begin so
+    python tools/gate.py bench --help     # what follows goes to the benchmarks
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, field
+
+from venvs import HERE, ROOT, SUPPORTED, Venv, lowest_pins, pythons
+
+# Tests misbehave on purpose: they await after a cancellation and swallow it (102, 103, 104), open a task
+# group for one task (112), have steps that are async without a need (124) and local tasks to start (114).
+TESTS_MAY = (
+    "ASYNC102", "ASYNC103", "ASYNC104", "ASYNC112", "ASYNC114", "ASYNC124",
+    "ASYNC900", "ASYNC910", "ASYNC911", "ASYNC912", "ASYNC913",  # off by default, and `--disable` replaces that
+)  # fmt: skip
+PYTEST = ("-m", "pytest", "-n", "2")
+SUITE = (*PYTEST, "--hypothesis-profile=ci")  # the same examples each time, and no deadline on a busy machine
+IN_FRONT = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS"}  # they put other code before ours
+DEV = Venv(name=".venv", extras=frozenset({"dev"}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A named part of the gate: programs of one environment, run in turn until one does not end with 0."""
+
+    name: str
+    venv: Venv = DEV
+    programs: list[tuple[str, ...]]
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+
+    def run(self) -> None:
+        """Prepare the environment and run the programs; a failure raises `CalledProcessError`."""
+        self.venv.prepare()
+        kept = {name: value for name, value in os.environ.items() if name not in IN_FRONT}
+        for program in self.programs:
+            subprocess.run([self.venv.python, *program], cwd=ROOT, env=kept | self.variables, check=True)
+
+
+def checkers() -> list[Stage]:
+    """What reads the code without running it."""
+    return [
+        Stage(name="format", programs=[("-m", "ruff", "format", "--check", ".")]),
+        Stage(name="lint: ruff", programs=[("-m", "ruff", "check", ".")]),
+        Stage(
+            name="lint: flake8-async",
+            programs=[
+                ("-m", "flake8_async", "--anyio", *modules("src", "examples", "benchmarks", "tools")),
+                ("-m", "flake8_async", "--anyio", f"--disable={','.join(TESTS_MAY)}", *modules("tests")),
+            ],
+        ),
+        Stage(name="types: mypy", programs=[("-m", "mypy")]),
+        Stage(
+            name="types: pyright",
+            programs=[("-m", "pyright")],
+            variables={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},  # else it asks the network for a newer one
+        ),
+    ]
+
+
+def modules(*folders: str) -> list[str]:
+    """The modules in these folders, for a checker that takes no folders."""
+    return [
+        str(path.relative_to(ROOT)) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+
+
+def measured_suite() -> list[Stage]:
+    """The suite under coverage with its thresholds, and the engine's tests once more without hypothesis."""
+    unaided = ("-p", "no:hypothesispytest", "-p", "tools.without_hypothesis")
+    return [
+        Stage(
+            name=f"tests: {HERE}",
+            programs=[("-m", "coverage", "erase"), ("-m", "coverage", "run", *SUITE, "-m", "not untraced")],
+            variables={"PYTHONHASHSEED": "0"},
+        ),
+        Stage(
+            name="coverage",
+            programs=[
+                ("-m", "coverage", "combine", "--quiet"),
+                ("-m", "coverage", "report"),
+                ("tools/core_coverage.py",),
+            ],
+        ),
+        Stage(name="tests: without hypothesis", programs=[(*PYTEST, *unaided, "tests/engine")]),
+    ]
+
+
+def other_suites() -> list[Stage]:
+    """The suite on this machine's other Pythons, and on the oldest dependencies that the package takes.
+
+    They share a hash seed that the measured suite does not have: no outcome may hang on the order of a set.
+    """
+    test = frozenset({"test"})
+    venvs = {
+        version: Venv(name=f".venv-{version}", extras=test, version=version, base=base)
+        for version, base in pythons().items()
+        if version != HERE
+    }
+    venvs["lowest dependencies"] = Venv(name=".venv-lowest", extras=test, pins=lowest_pins())
+    return [
+        Stage(name=f"tests: {name}", venv=venv, programs=[SUITE], variables={"PYTHONHASHSEED": "77"})
+        for name, venv in venvs.items()
+    ]
+
+
+def bare_package() -> Stage:
+    """The wheel, with nothing but its dependencies, on the newest Python here."""
+    version, base = list(pythons().items())[-1]
+    return Stage(
+        name="package",
+        venv=Venv(name=".venv-package", extras=frozenset(), version=version, base=base),
+        programs=[
+            ("-m", "pip", "install", "-qq", "--no-deps", "--force-reinstall", "."),
+            ("-W", "error", "tools/installed.py"),
+            ("-W", "error", "examples/smallest.py"),
+        ],
+    )
+
+
+def test(wanted: list[str]) -> None:
+    """Run the gate, or the stages that `wanted` names, and say at the end what has passed."""
+    stages = [*checkers(), *measured_suite(), *other_suites(), bare_package()]
+    chosen = [stage for stage in stages if not wanted or stage.name.startswith(tuple(wanted))]
+    if not chosen:
+        sys.exit(f"no stage begins with {' or '.join(map(repr, wanted))}; there are: {names(stages)}")
+    began = time.monotonic()
+    for stage in chosen:
+        timed(stage)
+    if absent := [version for version in SUPPORTED if version not in pythons()]:
+        print(f"\nnot on this machine, so not run: Python {', '.join(absent)}")
+    what = "part of the gate" if wanted else "gate"
+    print(f"\n{what} passed in {time.monotonic() - began:.0f} s: {names(chosen)}")
+
+
+def timed(stage: Stage) -> None:
+    """Run one stage between two lines that say which it is and how long it took."""
+    print(f"\n== {stage.name}", flush=True)
+    began = time.monotonic()
+    try:
+        stage.run()
+    except subprocess.CalledProcessError as error:
+        command = textwrap.shorten(shlex.join(error.cmd), 200, placeholder=" ...")
+        sys.exit(f"== {stage.name}: FAILED after {time.monotonic() - began:.1f} s: {command}")
+    print(f"== {stage.name}: passed, {time.monotonic() - began:.1f} s", flush=True)
+
+
+def names(stages: list[Stage]) -> str:
+    """The stages' names in a row."""
+    return ", ".join(stage.name for stage in stages)
+
+
+def program(extra: str, *line: str) -> None:
+    """Run one program of the project in the environment that it needs; its exit code is ours."""
+    try:
+        Stage(name=extra, venv=Venv(name=".venv", extras=frozenset({extra})), programs=[line]).run()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    match sys.argv[1:]:
+        case ["demo"]:
+            program("examples", "examples/concurrent_monitor.py")
+        case ["test", *wanted]:
+            test(wanted)
+        case ["bench", *options]:
+            program("bench", "-m", "benchmarks", *options)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
