@@ -1,0 +1,81 @@
+"""What the machine may know of a workflow: names, types, limits and routes. No callables.
+
+A `Plan` belongs to one workflow class and is shared by all of its runs; nothing in it changes after it was
+made, but for the cache of routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import attrs
+
+from ..events import Event, InputRequiredEvent, StopEvent, is_external
+from .routing import Routes
+
+__all__ = ["Plan", "StepPlan"]
+
+
+@final
+@attrs.define(eq=False, repr=False)
+class StepPlan:
+    """One step of one workflow class.
+
+    Attributes:
+        label: The step as messages name it: ``Poll.ask (poll.py:20)``.
+        index: Its place in the order of definition, base class first.
+        limit: How many deliveries of it may be at work at once in a run.
+        direct: For a returned type: the one step that takes it, where that is all there is to decide.
+    """
+
+    name: str
+    label: str
+    index: int
+    limit: int
+    accepts: tuple[type[Event], ...]
+    accepts_subclasses: bool
+    returns: tuple[type[Event], ...]
+    returns_list: bool = False
+    direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
+
+    def takes(self, kind: type) -> bool:
+        """Whether an event of exactly this type is delivered to the step."""
+        return kind in self.accepts or (self.accepts_subclasses and issubclass(kind, self.accepts))
+
+    def declares(self, value: object) -> bool:
+        """Whether the return annotation names this value's type or a base of it."""
+        return isinstance(value, self.returns)
+
+
+@final
+class Plan:
+    """The steps of a workflow class and the routes between them.
+
+    Attributes:
+        name: The class, for messages.
+        single: For an event type: the one step that takes it, where that is all there is to decide.
+        fed: Whether a step takes events that come from outside, so that a run may wait for them.
+    """
+
+    __slots__ = ("fed", "name", "routes", "single", "steps")
+
+    def __init__(self, name: str, steps: Sequence[StepPlan]) -> None:
+        self.name = name
+        self.steps = tuple(steps)
+        self.routes: Routes[StepPlan] = Routes(self.steps)
+        self.fed = any(is_external(kind) for step in self.steps for kind in step.accepts)
+        self.single: dict[type, StepPlan] = {}
+        for step in self.steps:
+            self._keep_single(step.accepts, self.single)
+            self._keep_single(step.returns, step.direct)
+
+    def _keep_single(self, kinds: Sequence[type[Event]], into: dict[type, StepPlan]) -> None:
+        for kind in kinds:
+            takers = self.routes.find(kind)
+            if len(takers) == 1 and not issubclass(kind, (StopEvent, InputRequiredEvent)):
+                into[kind] = takers[0]
+
+    def step_named(self, name: str) -> StepPlan | None:
+        """The step of that name, if there is one."""
+        return next((step for step in self.steps if step.name == name), None)

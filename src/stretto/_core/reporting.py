@@ -1,0 +1,97 @@
+"""How a run in trouble is told: who was at work, what was queued, what a collect misses.
+
+Read from the state when an error is made, never before: nothing here is on the way of an event.
+"""
+
+from __future__ import annotations
+
+from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
+from ..events import is_external
+from .collecting import Buffers, told
+from .state import RunState
+
+__all__ = ["stalled", "timed_out"]
+
+_TOLD = 5
+
+
+def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTimeoutError:
+    """The error of a run whose deadline has passed; taken before any step has unwound."""
+    active = _active(state, at)
+    queued = _queued(state)
+    labels = {step.name: step.label for step in state.plan.steps}
+    parts = [
+        "active: "
+        + ", ".join(f"{labels[name]} x{count} for {age:.3g} s" for name, (count, age) in active.items())
+        if active
+        else "no step was active"
+    ]
+    if queued:
+        parts.append("queued: " + ", ".join(f"{count} for {labels[name]}" for name, count in queued.items()))
+    parts += _collecting(state, buffers)
+    if state.feeders and not active:
+        parts.append("it waited for events from outside: " + _awaited_from_outside(state))
+    timeout = round(state.deadline - state.begun, 9)  # without what the clock adds to a float
+    message = f"{state.plan.name} timed out after {timeout:.6g} s; {'; '.join(parts)}"
+    return WorkflowTimeoutError(message, timeout, active, queued)
+
+
+def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
+    """The error of a run in which nothing is left to run."""
+    why = _collecting(state, buffers)
+    silent = state.silent or [0] * len(state.plan.steps)
+    for step in state.plan.steps:
+        count = silent[step.index]
+        if count and step.returns:
+            declares = " | ".join(kind.__name__ for kind in step.returns)
+            times = "" if count == 1 else f" {count} times"
+            why.append(f"{step.label} returned nothing{times} although it declares {declares}")
+    letters = list(state.dead_letters or ())
+    why += [f"{shown(letter.event)} was not taken: {letter.reason}" for letter in letters[:_TOLD]]
+    if len(letters) > _TOLD:
+        why.append(f"{len(letters) - _TOLD} more events were not taken")
+    return WorkflowStalledError(
+        f"{state.plan.name} is stuck, nothing is left to run: {'; '.join(why) or 'no step returned an event'}. "
+        "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its "
+        "class so: class Go(Event, external=True)"
+    )
+
+
+def _active(state: RunState, at: float) -> dict[str, tuple[int, float]]:
+    active: dict[str, tuple[int, float]] = {}
+    for delivery in state.active:
+        if delivery.started is not None:
+            count, age = active.get(delivery.step.name, (0, 0.0))
+            active[delivery.step.name] = (count + 1, max(age, at - delivery.started))
+    return active
+
+
+def _queued(state: RunState) -> dict[str, int]:
+    queued: dict[str, int] = {}
+    for delivery in state.active:
+        if delivery.started is None:
+            queued[delivery.step.name] = queued.get(delivery.step.name, 0) + 1
+    for step in state.plan.steps:
+        queue = state.waiting[step.index]
+        if queue:
+            queued[step.name] = queued.get(step.name, 0) + len(queue)
+    return queued
+
+
+def _collecting(state: RunState, buffers: Buffers | None) -> list[str]:
+    if buffers is None:
+        return []
+    told_of: list[str] = []
+    for (index, buffer_id), buffer in buffers.by_key.items():
+        missing = told(buffer)
+        if missing:
+            name = "" if buffer_id is None else f" (buffer {buffer_id!r})"
+            told_of.append(
+                f"collect_events in {state.plan.steps[index].label}{name} still waits for {missing}"
+            )
+    return told_of
+
+
+def _awaited_from_outside(state: RunState) -> str:
+    kinds = {kind.__name__: None for step in state.plan.steps for kind in step.accepts if is_external(kind)}
+    return ", ".join(kinds) or "a nested run"

@@ -1,0 +1,99 @@
+"""What a step may return, and the error that teaches what it should have returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import CoroutineType
+from typing import TypeGuard
+
+from ..errors import UndeclaredEventError, WorkflowError, shown
+from ..events import Event, StopEvent
+from .collecting import is_sequence
+from .plan import StepPlan
+
+__all__ = ["is_stop", "returned_events"]
+
+
+def is_stop(value: object) -> TypeGuard[StopEvent[object]]:
+    """Whether it ends the run."""
+    return isinstance(value, StopEvent)
+
+
+def returned_events(step: StepPlan, value: object) -> Sequence[Event] | WorkflowError:
+    """The events that a step returned, or the error if its annotation does not name them."""
+    if isinstance(value, step.returns):
+        return _stop(step, value) if is_stop(value) else (value,)
+    if step.returns_list and _is_list(value):
+        return _listed(step, value)
+    return _undeclared(step, value)
+
+
+def _stop(step: StepPlan, stop: StopEvent[object]) -> Sequence[Event] | WorkflowError:
+    for name, field in stop.__dict__.items():
+        if _is_coroutine(field):
+            field.close()  # it never ran, and would warn about that as well
+            return UndeclaredEventError(
+                f"{step.label} returned {type(stop).__name__} whose field {name!r} holds the coroutine "
+                f"{field.__name__}(), which nobody awaited; write {name}=await {field.__name__}(…)",
+                stop,
+            )
+    return (stop,)
+
+
+def _listed(step: StepPlan, values: list[object]) -> Sequence[Event] | WorkflowError:
+    wrong = [each for each in values if not step.declares(each)]
+    if not wrong:
+        return values  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - all are declared
+    for each in wrong:
+        if _is_coroutine(each):
+            each.close()
+    return UndeclaredEventError(
+        f"{step.label} returned a list with {shown(wrong[0])} in it, but declares "
+        f"-> list[{_declared(step)}]; each element is an event that the annotation names",
+        wrong[0],
+    )
+
+
+def _undeclared(step: StepPlan, value: object) -> UndeclaredEventError:
+    if isinstance(value, Event):
+        name = type(value).__name__
+        return UndeclaredEventError(
+            f"{step.label} returned {name} but declares -> {_declared(step)}; "
+            f"add {name} to the return annotation",
+            value,
+        )
+    if _is_coroutine(value):
+        value.close()
+        name = value.__name__
+        return UndeclaredEventError(
+            f"{step.label} returned the coroutine {name}(), which nobody awaited; "
+            f"write return await {name}(…)",
+            value,
+        )
+    return UndeclaredEventError(
+        f"{step.label} returned {shown(value)}, which is no event; it declares -> {_declared(step)}; "
+        f"{_instead(step, value)}",
+        value,
+    )
+
+
+def _instead(step: StepPlan, value: object) -> str:
+    if is_sequence(value) and any(isinstance(each, Event) for each in value):
+        if step.returns_list:
+            return f"return a list of events, not a {type(value).__name__}"
+        return "to return several events declare -> list[…], and return a list"
+    if isinstance(value, type) and issubclass(value, Event):
+        return f"make one: return {value.__name__}(…)"
+    return "to end the run with it write return StopEvent(result=…)"
+
+
+def _declared(step: StepPlan) -> str:
+    return " | ".join(kind.__name__ for kind in step.returns) or "None"
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _is_coroutine(value: object) -> TypeGuard[CoroutineType[object, object, object]]:
+    return isinstance(value, CoroutineType)

@@ -1,0 +1,98 @@
+"""What a run keeps: owned and changed by one machine, read by the reports.
+
+Everything in here is bounded by live work: what has ended leaves nothing behind but counters.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from contextvars import Context
+from typing import final
+
+import attrs
+
+from ..events import Event
+from .plan import Plan, StepPlan
+
+__all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
+
+DEAD_LETTERS_KEPT = 1_000
+
+
+@final
+class Ended(enum.Enum):
+    """Why a run is over; what came first decides."""
+
+    STOPPED = "it had a result"
+    FAILED = "a step had failed"
+    TIMED_OUT = "its deadline had passed"
+    STALLED = "it was stuck"
+    CANCELLED = "it was cancelled"
+
+
+@final
+@attrs.define(eq=False, repr=False, weakref_slot=False)
+class Delivery:
+    """One event on its way through one step.
+
+    Attributes:
+        carry: The context variables that the step sees: those of the sender when it sent.
+        started: When the body began, in seconds of the loop's clock; None while it waits for its turn.
+        collected: What this delivery has put into which buffer, so that it never does so twice; by the identity of
+            the event, which is kept here lest another one gets it.
+    """
+
+    step: StepPlan
+    event: Event
+    carry: Context
+    started: float | None = None
+    attempt: int = 1
+    collected: dict[tuple[object, int], Event] | None = None
+
+
+@final
+@attrs.frozen
+class DeadLetter:
+    """An event that nobody took, and why."""
+
+    event: object
+    reason: str
+
+
+class RunState:
+    """The data of a run; `Machine` adds the transitions.
+
+    Attributes:
+        active: Deliveries that are ready or at work, in the order in which they became ready.
+        busy: For each step, how many of its workers are taken.
+        waiting: For each step, the deliveries that wait for one of its workers.
+        silent: For each step, how often it returned nothing; None if no step ever did.
+        feeders: How many there are who may still send from outside: without any, and with nothing active, the
+            run is stuck.
+        mailbox: What came from outside and no step takes.
+        late: What steps returned after the run was decided.
+    """
+
+    # What few runs have is set when it comes up, see Driver.
+    feeders = 0
+    result: object = None
+    errors: list[BaseException] | None = None
+    verdict: BaseException | None = None
+    silent: list[int] | None = None
+    dead_letters: deque[DeadLetter] | None = None
+    mailbox: deque[Event] | None = None
+    late: list[object] | None = None
+
+    def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
+        count = len(plan.steps)
+        self.plan = plan
+        self.begun = begun
+        self.deadline = deadline
+        self.collect_limit = collect_limit
+        self.active: dict[Delivery, None] = {}
+        self.busy = [0] * count
+        self.waiting: list[deque[Delivery] | None] = [None] * count
+        self.ended: Ended | None = None
+        if plan.fed:
+            self.feeders = 1

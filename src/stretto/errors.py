@@ -1,0 +1,189 @@
+"""The one tree of errors, and how their texts name a step, an event and a near name.
+
+Every message says what happened (values by ``repr``, a step with its ``file:line``), why, and what to write
+instead; what a program may want to look at is kept as attributes. Whose fault it was is in the class:
+`DefinitionError` is the author's of a workflow, `InternalError` is ours, the rest happened at run time.
+An exception of your own step is never wrapped: it comes out as it was raised, with notes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import TypeGuard, final
+
+__all__ = [
+    "CollectError",
+    "DefinitionError",
+    "InternalError",
+    "QueueFullError",
+    "RoutingError",
+    "RunEndedError",
+    "SnapshotError",
+    "StepTimeoutError",
+    "UndeclaredEventError",
+    "WorkflowCancelledError",
+    "WorkflowError",
+    "WorkflowStalledError",
+    "WorkflowTimeoutError",
+]
+
+_LONGEST_REPR = 200
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """``; did you mean 'topic'?`` if one of `names` is near `name`, else an empty string."""
+    import difflib  # noqa: PLC0415 - a tenth of the import of stretto, and only for who has made a mistake
+
+    hits = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {hits[0]!r}?" if hits else ""
+
+
+def shown(value: object) -> str:
+    """The `repr` of a value for a message: never longer than a few lines, and never an error itself."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a broken __repr__ must not hide the error being told
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
+
+
+class WorkflowError(Exception):
+    """Root of what stretto raises."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions in a group, however deep, in order; one that is no group is its own leaf."""
+    return [leaf for each in error.exceptions for leaf in leaves(each)] if _is_group(error) else [error]
+
+
+def without(error: BaseException, kind: type[BaseException]) -> BaseException:
+    """What is left when those of one kind are taken out of a group; what is no group is left alone.
+
+    trio puts a cancellation and the error of a clean-up into one group. If nothing else is in it, the first of that
+    kind is given; Ctrl-C and its like come out bare.
+    """
+    if not _is_group(error):
+        return error
+    bare = next((leaf for leaf in leaves(error) if not isinstance(leaf, (Exception, kind))), None)
+    if bare is not None:
+        return bare
+    taken, rest = error.split(kind)
+    if taken is None:
+        return error
+    return leaves(taken)[0] if rest is None else rest
+
+
+def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, BaseExceptionGroup)
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a note that the error does not have yet; a frozen exception takes none, and comes out as it is."""
+    with contextlib.suppress(Exception):
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+@final
+class DefinitionError(WorkflowError):
+    """A workflow is declared wrongly: a signature, an option, or a graph that cannot start or stop.
+
+    Raised where the class is defined (signatures), where the workflow is made (options) and at its first run
+    (the graph, since steps may be added to a class until then). The fault is the author's of the workflow.
+    """
+
+
+@final
+class WorkflowTimeoutError(WorkflowError, TimeoutError):
+    """The run passed its deadline; every step has ended nonetheless when this comes out.
+
+    If the clean-up of a step failed meanwhile, that error is the ``__cause__`` and in ``run.failures``.
+
+    Attributes:
+        timeout: The time limit in seconds.
+        active: For each step that was at work, how many of it and since how many seconds the longest.
+        queued: For each step, how many events waited for one of its workers.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        timeout: float = 0.0,
+        active: dict[str, tuple[int, float]] | None = None,
+        queued: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(message, timeout, active, queued)
+        self.timeout = timeout
+        self.active = active or {}
+        self.queued = queued or {}
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@final
+class StepTimeoutError(WorkflowError, TimeoutError):
+    """One step passed the time limit of its own."""
+
+
+@final
+class WorkflowStalledError(WorkflowError):
+    """Nothing is left to run and nobody outside may send: the run can never end by itself.
+
+    The message says which collect misses what, which step returned nothing and which event nobody took.
+    """
+
+
+@final
+class WorkflowCancelledError(WorkflowError):
+    """The run was cancelled: by `Handler.cancel`, or because its scope or its caller was."""
+
+
+@final
+class UndeclaredEventError(WorkflowError):
+    """A step returned something that its return annotation does not name.
+
+    Attributes:
+        value: What the step returned.
+    """
+
+    def __init__(self, message: str, value: object = None) -> None:
+        super().__init__(message)  # and not the value, whose repr may be long, or an error
+        self.value = value
+
+    def __reduce__(self) -> tuple[type[UndeclaredEventError], tuple[object, ...]]:
+        return type(self), (*self.args, self.value)
+
+
+@final
+class RoutingError(WorkflowError, ValueError):
+    """``send_event(event, step=...)`` names a step that is not there or does not accept the event."""
+
+
+@final
+class CollectError(WorkflowError, ValueError):
+    """`Context.collect_events` was given an event it does not expect, no event types, or too many events.
+
+    The event was not stored.
+    """
+
+
+@final
+class RunEndedError(WorkflowError):
+    """An event was sent from outside to a run that is over; the sender came too late."""
+
+
+@final
+class QueueFullError(WorkflowError):
+    """The queue of a run is full."""
+
+
+@final
+class SnapshotError(WorkflowError):
+    """A snapshot cannot be made or read."""
+
+
+@final
+class InternalError(WorkflowError):
+    """stretto itself is wrong: please report it, with the traceback of the cause."""

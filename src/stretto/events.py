@@ -1,0 +1,213 @@
+"""Events: the values that steps take and return.
+
+A subclass of `Event` with annotated fields becomes a frozen, keyword-only attrs class; type checkers know
+that through `typing.dataclass_transform`. A class without fields, as `StartEvent` itself, takes any keyword
+and keeps it as an attribute. Equality is by value, delivery by identity: sending one object twice is two
+deliveries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, dataclass_transform
+
+import attrs
+
+from ._event_init import annotated_fields, make_init
+from .errors import near
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any, covariant=True)
+else:  # the default of a type variable matters to type checkers alone
+    from typing import TypeVar
+
+    R = TypeVar("R", covariant=True)
+
+__all__ = [
+    "Event",
+    "HumanResponseEvent",
+    "InputRequiredEvent",
+    "StartEvent",
+    "StepStateChanged",
+    "StopEvent",
+    "StreamGap",
+    "WorkflowCancelledEvent",
+    "WorkflowFailedEvent",
+    "WorkflowTimedOutEvent",
+    "is_external",
+]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
+class Event:
+    """What a step takes and returns; subclass it and annotate the fields.
+
+    >>> class Priced(Event):
+    ...     sku: str
+    ...     cents: int = 0
+    >>> Priced(sku="apple")
+    Priced(sku='apple', cents=0)
+
+    Args:
+        external: ``class Go(Event, external=True)`` says that the event comes from outside the workflow, by
+            ``run.send_event``; a run that has a step for it is not stalled while it waits.
+
+    Raises:
+        TypeError: For a field the class does not have, naming the near one, or one that is missing.
+    """
+
+    if not TYPE_CHECKING:
+        _external = False
+
+        def __init__(self, **fields: Any) -> None:
+            self.__dict__.update(fields)
+
+        def __init_subclass__(cls, *, external: bool | None = None, **keywords: Any) -> None:
+            super().__init_subclass__(**keywords)
+            if external is not None:
+                cls._external = external
+            if "self" in annotated_fields(cls):
+                raise TypeError(
+                    f"{cls.__name__} has a field 'self', which no method can take; give it another name"
+                )
+            if annotated_fields(cls) or attrs.has(cls):
+                attrs.frozen(slots=False, kw_only=True, init=False)(cls)
+                if "__init__" not in cls.__dict__:
+                    cls.__init__ = make_init(cls)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            if hasattr(type(self), name):  # a property that raised an AttributeError: let that come out
+                return object.__getattribute__(self, name)
+            has = f"it has: {', '.join(self.__dict__)}" if self.__dict__ else "it has no field"
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}, {has}{near(name, self.__dict__)}",
+                name=name,  # and no `obj`: Python would add a hint of its own
+            )
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            raise attrs.exceptions.FrozenInstanceError
+
+        def __delattr__(self, name: str) -> None:
+            raise attrs.exceptions.FrozenInstanceError
+
+        def __eq__(self, other: object) -> bool:
+            return self.__dict__ == other.__dict__ if type(other) is type(self) else NotImplemented
+
+        def __hash__(self) -> int:
+            return hash((type(self), frozenset(self.__dict__.items())))
+
+        def __repr__(self) -> str:
+            fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+            return f"{type(self).__name__}({fields})"
+    else:
+
+        def __init_subclass__(cls, *, external: bool = ...) -> None: ...
+
+
+def is_external(kind: type[Event]) -> bool:
+    """Whether events of this class are declared to come from outside the workflow."""
+    return bool(getattr(kind, "_external", False))
+
+
+class StartEvent(Event):
+    """Begins a run: ``workflow.run(topic="tea")`` makes one. Subclass it to name its fields."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class StopEvent(Event, Generic[R]):
+    """Ends a run: ``await run`` gives its `result`, or for a subclass with fields the event itself.
+
+    >>> StopEvent("done").result
+    'done'
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, result: R = ..., **fields: Any) -> None: ...
+        @property
+        def result(self) -> R:
+            """What ``await run`` gives."""
+            ...
+
+    else:
+        result = None
+
+        def __init__(self, result: Any = None, **fields: Any) -> None:
+            self.__dict__["result"] = result
+            if fields:
+                self.__dict__.update(fields)
+
+
+class InputRequiredEvent(Event):
+    """Asks the world outside: returned or sent by a step it goes to the stream, and needs no step."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class HumanResponseEvent(Event, external=True):
+    """Answers from outside, by ``run.send_event``; a run that has a step for it is not stalled meanwhile."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class WorkflowFailedEvent(StopEvent[Any]):
+    """Last event in the stream of a run that failed.
+
+    Attributes:
+        exception: What ``await run`` raises.
+    """
+
+    exception: BaseException
+
+
+class WorkflowTimedOutEvent(StopEvent[Any]):
+    """Last event in the stream of a run that passed its deadline.
+
+    Attributes:
+        exception: The `WorkflowTimeoutError` that ``await run`` raises.
+    """
+
+    exception: BaseException
+
+
+class WorkflowCancelledEvent(StopEvent[Any]):
+    """Last event in the stream of a run that was cancelled."""
+
+
+class StreamGap(Event):
+    """Told by a stream whose reader was so slow that events were pushed out of the buffer.
+
+    Attributes:
+        missed: How many events are missing here.
+    """
+
+    missed: int
+
+
+class StepStateChanged(Event):
+    """Told by ``stream_events(expose_internal=True)`` when a step begins and when it ends.
+
+    Attributes:
+        name: The step.
+        state: ``"running"`` or ``"ended"``.
+        event: What the step was started with.
+        output: What it returned; None while it runs and where it failed.
+    """
+
+    name: str
+    state: str
+    event: Event
+    output: object = None

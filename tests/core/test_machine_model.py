@@ -1,0 +1,497 @@
+"""The machine against a model, for random workflows and random lives of their runs.
+
+Each input goes to two machines, to one by its direct methods where it has them and to the other as a value, and
+once more to a third at the end: the same inputs always give the same effects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stretto._core.effects import Effects, EndRun, Publish
+from stretto._core.inputs import (
+    Begun,
+    CancelAsked,
+    DeadlinePassed,
+    EventSent,
+    FeederClosed,
+    FeederOpened,
+    Input,
+    Interrupted,
+    StepCancelled,
+    StepRaised,
+    StepReturned,
+)
+from stretto._core.machine import Machine
+from stretto._core.plan import Plan, StepPlan
+from stretto._core.state import DeadLetter, Delivery
+from stretto.errors import CollectError, RoutingError, UndeclaredEventError
+from stretto.events import Event, InputRequiredEvent, StopEvent
+from tests.core.models import Collected, Run, Seen, takers
+from tests.core.plans import A, B, Finish, Outer, Question, SubA, ids, step
+
+TAKEN = [A, B, SubA, Outer, Question]
+CARRY = copy_context()
+
+pytestmark = pytest.mark.timeout(600)  # to make a long life that fails a short one takes its time
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """Few types, so that steps send to each other and several take the same."""
+    pool = draw(st.lists(st.sampled_from(TAKEN), min_size=1, max_size=3, unique=True))
+    kinds = st.lists(st.sampled_from(pool), min_size=1, max_size=2, unique=True).map(tuple)
+    made = st.lists(st.sampled_from([*pool, *pool, Event, StopEvent, StopEvent]), min_size=1, max_size=3)
+    return Plan(
+        "Flow",
+        [
+            step(
+                name=f"step{index}",
+                index=index,
+                limit=draw(st.integers(1, 3)),
+                accepts=draw(kinds),
+                subclasses=draw(st.booleans()),
+                returns=tuple(dict.fromkeys(draw(made.filter(lambda kinds: {*kinds} != {StopEvent})))),
+                returns_list=draw(st.booleans()),
+            )
+            for index in range(draw(st.integers(1, 4)))
+        ],
+    )
+
+
+def calm(of: StepPlan) -> list[type[Event]]:
+    """What the step may return without ending the run; a subclass of what it declares, too."""
+    kinds = [kind for kind in of.returns if not issubclass(kind, StopEvent)]
+    return [*kinds, SubA] if A in kinds else kinds
+
+
+class Fed:
+    """A machine that is fed; deliveries are known by the order in which they came out."""
+
+    def __init__(self, plan: Plan, deadline: float, limit: int, *, as_values: bool) -> None:
+        self.machine = Machine(plan, 0.0, deadline, limit)
+        self.as_values = as_values
+        self.deliveries: list[Delivery] = []
+
+    def feed(self, make: Callable[[list[Delivery]], Input]) -> list[Seen]:
+        given = make(self.deliveries)
+        effects = self.machine.receive(given) if self.as_values else self._directly(given)
+        self.deliveries += [effect for effect in effects if isinstance(effect, Delivery)]
+        return list(seen(effects))
+
+    def _directly(self, given: Input) -> Effects:
+        match given:
+            case EventSent(event=event, carry=carry, at=at, step=to, outside=outside):
+                return self.machine.event_sent(event, carry, to, at=at, outside=outside)
+            case StepReturned(delivery=delivery, value=value, at=at):
+                return self.machine.step_returned(delivery, value, at)
+            case _:
+                return self.machine.receive(given)
+
+
+def seen(effects: Effects) -> Iterator[Seen]:
+    for effect in effects:
+        match effect:
+            case Delivery(step=of, event=event):
+                yield "start", of.name, id(event)
+            case Publish(event=event):
+                yield "publish", "", id(event)
+            case DeadLetter(event=event):
+                yield "dead", "", id(event)
+            case EndRun():
+                yield "end", "", 0
+
+
+def begun(effects: list[Seen]) -> list[Seen]:
+    """What a driver does: it ends a run once, and starts nothing that became ready by the input that ended it."""
+    if ("end", "", 0) in effects:
+        return [*[effect for effect in effects if effect[0] not in {"start", "end"}], ("end", "", 0)]
+    return effects
+
+
+class MachineLife(RuleBasedStateMachine):
+    """The life of one run."""
+
+    @initialize(
+        plan=plans(),
+        deadline=st.sampled_from([math.inf, math.inf, 9.0]),
+        limit=st.integers(1, 6),
+        lifetime=st.integers(0, 30),
+    )
+    def begin(self, plan: Plan, deadline: float, limit: int, lifetime: int) -> None:
+        self.lifetime = lifetime
+        self.plan, self.deadline, self.limit = plan, deadline, limit
+        self.now = 0.0
+        self.fed = [Fed(plan, deadline, limit, as_values=as_values) for as_values in (False, True)]
+        self.machine = self.fed[0].machine
+        self.model = Run(plan.steps, limit, int(plan.fed))
+        self.journal: list[tuple[Callable[[list[Delivery]], Input], list[Seen]]] = []
+        self.ready: list[int] = []
+        self.working: list[int] = []
+        self.went_in: Counter[int] = Counter()
+        self.came_out: Counter[int] = Counter()
+        self.admitted: dict[str, list[int]] = {each.name: [] for each in plan.steps}
+        self.started: dict[str, list[int]] = {each.name: [] for each in plan.steps}
+        self.failures: list[BaseException] = []
+        self.late: list[Event] = []
+        self.buffers: dict[tuple[str, Hashable], Collected] = {}
+        self.collected: set[tuple[int, Hashable, int]] = set()
+        self.alive: list[object] = []  # identities are compared, so nothing may be freed
+        self.give(plan.steps[0].accepts[0]())
+        self.expect(self.model.check(), lambda _: Begun())
+
+    # -- feeding -------------------------------------------------------------------------------------------
+
+    def expect(self, expected: list[Seen], make: Callable[[list[Delivery]], Input]) -> None:
+        """Feeds the machines and compares what they want done with what the model says."""
+        was_over = self.machine.ended is not None
+        known = len(self.fed[0].deliveries)
+        directly, by_value = (fed.feed(make) for fed in self.fed)
+        assert directly == by_value
+        assert begun(directly) == begun(expected)
+        self.journal.append((make, directly))
+        new = range(known, len(self.fed[0].deliveries))
+        assert not (was_over and new), "nothing is started after the end"
+        self.ready += new
+        for what, of, event in directly:
+            if what == "start":
+                self.started[of].append(event)
+            if what in {"publish", "dead"}:
+                self.came_out[event] += 1
+
+    def note(self, event: Event, to: StepPlan | None = None) -> None:
+        """An event goes in: once for each step that takes it, and once more if it goes to the stream too."""
+        self.alive.append(event)
+        if isinstance(event, StopEvent) and not self.model.ended:
+            return
+        to_steps = takers(self.plan.steps, type(event)) if to is None else [to]
+        if self.model.ended:
+            self.went_in[id(event)] += 1
+            return
+        self.went_in[id(event)] += max(1, len(to_steps) + isinstance(event, InputRequiredEvent))
+        for each in to_steps:
+            self.admitted[each.name].append(id(event))
+
+    def give(self, event: Event, to: StepPlan | None = None, *, outside: bool = False) -> None:
+        if isinstance(event, StopEvent):
+            self.look_at_the_clock()
+        self.note(event, to)
+        name, at = None if to is None else to.name, self.now
+        self.expect(
+            self.model.send(event, to, outside=outside),
+            lambda _: EventSent(event=event, carry=CARRY, at=at, step=name, outside=outside),
+        )
+
+    def start(self, count: int) -> None:
+        for number in self.ready[:count]:
+            for fed in self.fed:
+                fed.deliveries[number].started = self.now
+        self.working += self.ready[:count]
+        del self.ready[:count]
+
+    @property
+    def can_work(self) -> bool:
+        return bool(self.working or (self.ready and not self.machine.ended))
+
+    def at_work(self, data: st.DataObject) -> tuple[int, StepPlan, Event]:
+        if not self.machine.ended:
+            self.start(data.draw(st.integers(0 if self.working else 1, len(self.ready))))
+        number = data.draw(st.sampled_from(self.working))
+        delivery = self.fed[0].deliveries[number]
+        return number, delivery.step, delivery.event
+
+    # -- rules ---------------------------------------------------------------------------------------------
+
+    @rule(data=st.data(), count=st.integers(1, 3), outside=st.booleans(), twice=st.booleans())
+    def events_are_sent(self, data: st.DataObject, count: int, outside: bool, twice: bool) -> None:
+        known = [kind for of in self.plan.steps for kind in of.accepts]
+        for event in [data.draw(st.sampled_from([*known, *TAKEN]))() for _ in range(count)]:
+            for _ in range(1 + twice):
+                self.give(event, outside=outside)
+
+    @rule(data=st.data(), kind=st.sampled_from(TAKEN))
+    def an_event_is_sent_to_one_step(self, data: st.DataObject, kind: type[Event]) -> None:
+        to = data.draw(st.sampled_from(self.plan.steps))
+        if to in takers(self.plan.steps, kind):
+            self.give(kind(), to)
+            return
+        for fed in self.fed:
+            with pytest.raises(RoutingError):
+                fed.feed(lambda _: EventSent(event=kind(), carry=CARRY, at=0.0, step=to.name))
+
+    @precondition(lambda self: self.can_work)
+    @rule(data=st.data())
+    def a_step_returns_nothing(self, data: st.DataObject) -> None:
+        number, _, _ = self.at_work(data)
+        self.step_returns(number, None)
+
+    @precondition(lambda self: self.can_work)
+    @rule(data=st.data())
+    def a_step_returns_what_it_declares(self, data: st.DataObject) -> None:
+        number, of, _ = self.at_work(data)
+        self.step_returns(number, data.draw(st.sampled_from(calm(of)))())
+
+    @precondition(lambda self: self.can_work)
+    @rule(data=st.data(), size=st.integers(0, 3))
+    def a_step_returns_a_list(self, data: st.DataObject, size: int) -> None:
+        number, of, _ = self.at_work(data)
+        made = [data.draw(st.sampled_from(calm(of)))() for _ in range(size)]
+        self.step_returns(number, made if of.returns_list else None)
+
+    @precondition(lambda self: self.can_work)
+    @rule(
+        data=st.data(),
+        expected=st.lists(st.sampled_from([A, A, B, SubA, Outer]), max_size=3),
+        plain=st.booleans(),
+    )
+    def a_step_collects(self, data: st.DataObject, expected: list[type[Event]], plain: bool) -> None:
+        number, of, event = self.at_work(data)
+        if plain:  # of what it was given, two
+            expected = [type(event)] * 2
+        name = data.draw(st.sampled_from([None, "other"]))
+        got = [self.collect(fed, number, event, expected, name) for fed in self.fed]
+        wanted = self.batch_of(number, of, event, expected, name)
+        assert [None if each is None else ids(each) for each in got] == [wanted] * 2
+
+    @rule(seconds=st.integers(1, 3))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def a_nested_run_begins(self) -> None:
+        self.model.feeders += 1
+        self.expect([], lambda _: FeederOpened())
+
+    @precondition(lambda self: self.model.feeders > self.plan.fed)
+    @rule()
+    def a_nested_run_ends(self) -> None:
+        self.model.feeders -= 1
+        self.look_at_the_clock()
+        at = self.now
+        self.expect(self.model.check(), lambda _: FeederClosed(at=at))
+
+    # -- rules that end the run ----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.is_old)
+    @rule(kind=st.sampled_from([StopEvent, Finish]))
+    def a_stop_is_sent(self, kind: type[Event]) -> None:
+        self.give(kind())
+
+    @precondition(lambda self: self.is_old and self.can_work)
+    @rule(data=st.data(), size=st.integers(0, 3), listed=st.booleans())
+    def a_step_returns_anything(self, data: st.DataObject, size: int, listed: bool) -> None:
+        number, of, _ = self.at_work(data)
+        kinds: list[Callable[[], object]] = [*of.returns, *of.returns, *TAKEN, StopEvent, Finish, int]
+        values = [data.draw(st.sampled_from(kinds))() for _ in range(size)]
+        self.step_returns(number, values if listed or not values else values[0])
+
+    @precondition(lambda self: self.is_old and self.can_work)
+    @rule(data=st.data(), kind=st.sampled_from([StopEvent, Finish]), listed=st.booleans())
+    def a_step_returns_a_stop(self, data: st.DataObject, kind: type[Event], listed: bool) -> None:
+        number, _, _ = self.at_work(data)
+        self.step_returns(number, [A(), kind(), A()] if listed else kind())
+
+    @precondition(lambda self: self.is_old and self.can_work)
+    @rule(data=st.data(), kind=st.sampled_from([ValueError, KeyboardInterrupt]))
+    def a_step_raises(self, data: st.DataObject, kind: type[BaseException]) -> None:
+        number, of, event = self.at_work(data)
+        self.ends(number, event)
+        self.model.leave(of, event)
+        at, error = self.now, kind()
+        self.failures.append(error)
+        self.expect(
+            self.model.end("FAILED"),
+            lambda deliveries: StepRaised(delivery=deliveries[number], error=error, at=at),
+        )
+
+    @precondition(lambda self: self.is_old and self.can_work)
+    @rule(data=st.data(), value=st.sampled_from([None, A(), StopEvent(), [A(), B()]]))
+    def the_caller_is_cancelled_and_with_it_a_step(self, data: st.DataObject, value: object) -> None:
+        number, of, event = self.at_work(data)
+        self.working.remove(number)
+        self.model.leave(of, event)
+        self.came_out[id(event)] += 1
+        late: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
+        self.late += late
+        self.went_in.update(ids(late))
+        self.expect([], lambda deliveries: StepCancelled(delivery=deliveries[number], value=value))
+        self.expect(self.model.end("CANCELLED"), lambda _: CancelAsked(why="by its caller"))
+
+    @precondition(lambda self: self.is_old)
+    @rule()
+    def the_run_is_cancelled(self) -> None:
+        self.expect(self.model.end("CANCELLED"), lambda _: CancelAsked(why="by its handler"))
+
+    @precondition(lambda self: self.is_old and self.deadline < math.inf)
+    @rule()
+    def the_deadline_passes(self) -> None:
+        self.now = at = max(self.now, self.deadline)
+        self.expect(self.model.end("TIMED_OUT"), lambda _: DeadlinePassed(at=at))
+
+    @precondition(lambda self: self.is_old)
+    @rule(kind=st.sampled_from([ValueError, KeyboardInterrupt]))
+    def the_run_is_broken_off(self, kind: type[BaseException]) -> None:
+        error = kind()
+        self.failures.append(error)
+        self.expect(self.model.end("FAILED"), lambda _: Interrupted(error=error))
+
+    @precondition(lambda self: self.is_old and self.model.feeders > self.plan.fed)
+    @rule()
+    def a_nested_run_fails(self) -> None:
+        self.model.feeders -= 1
+        self.look_at_the_clock()
+        at, error = self.now, ValueError()
+        self.failures.append(error)
+        self.expect(self.model.end("FAILED"), lambda _: FeederClosed(error=error, at=at))
+
+    # -- what the model says -------------------------------------------------------------------------------
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it may end; a life that is over soon shows little."""
+        return len(self.journal) >= self.lifetime
+
+    def look_at_the_clock(self) -> None:
+        """Before anything else that happens at a time is judged."""
+        if self.now >= self.deadline:
+            self.model.end("TIMED_OUT")
+
+    def ends(self, number: int, event: Event) -> None:
+        """A step at work is at its end."""
+        self.working.remove(number)
+        self.look_at_the_clock()
+        self.came_out[id(event)] += 1
+
+    def step_returns(self, number: int, value: object) -> None:
+        delivery, at = self.fed[0].deliveries[number], self.now
+        self.ends(number, delivery.event)
+        self.expect(
+            self.return_of(delivery.step, delivery.event, value),
+            lambda deliveries: StepReturned(delivery=deliveries[number], value=value, at=at),
+        )
+
+    def return_of(self, of: StepPlan, event: Event, value: object) -> list[Seen]:
+        """What the model says of a return."""
+        listed = isinstance(value, list)
+        events: Sequence[Any] = value if isinstance(value, list) else [] if value is None else [value]
+        self.alive += events
+        if self.model.ended:
+            self.model.leave(of, event)
+            self.late += events
+            self.went_in.update(ids(events))
+            return self.model.end("")
+        if (listed and not of.returns_list) or not all(isinstance(each, of.returns) for each in events):
+            self.model.leave(of, event)
+            self.failures.append(UndeclaredEventError(""))
+            return self.model.end("FAILED")
+        for at, each in enumerate(events):
+            if any(isinstance(earlier, StopEvent) for earlier in events[:at]):
+                self.went_in[id(each)] += 1
+            else:
+                self.note(each)
+        return self.model.returned(of, event, events)
+
+    @staticmethod
+    def collect(
+        fed: Fed, number: int, event: Event, expected: list[type[Event]], name: str | None
+    ) -> Sequence[object] | None:
+        try:
+            return fed.machine.collect(fed.deliveries[number], event, expected, name)
+        except CollectError:
+            return [CollectError]
+
+    def batch_of(
+        self, number: int, of: StepPlan, event: Event, expected: list[type[Event]], name: str | None
+    ) -> list[int] | None:
+        """What the model says of a call of collect_events."""
+        if not expected:
+            return []
+        if type(event) not in expected:
+            return ids([CollectError])
+        buffer = self.buffers.setdefault((of.name, name), Collected())
+        if (number, name, id(event)) in self.collected:
+            batch = buffer.batch(expected)
+        elif len(buffer.kept) >= self.limit:
+            return ids([CollectError])
+        else:
+            self.collected.add((number, name, id(event)))
+            batch = buffer.collect(event, expected)
+        return None if batch is None else ids(batch)
+
+    # -- invariants ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_event_is_somewhere(self) -> None:
+        """Ended with its step or at work, left over, published, dead, or shown by an error; each copy once."""
+        found = Counter(self.came_out)
+        found.update(id(self.fed[0].deliveries[number].event) for number in self.working)
+        found.update(ids(list(self.machine.leftovers())))
+        found.subtract(each for buffer in self.buffers.values() for each in ids(buffer.kept))
+        assert +found == self.went_in
+
+    @invariant()
+    def no_step_is_overloaded_and_no_worker_idle(self) -> None:
+        active = Counter(delivery.step.name for delivery in self.machine.active)
+        for each, waiting in zip(self.plan.steps, self.machine.waiting, strict=True):
+            assert active[each.name] <= each.limit
+            if not self.machine.ended:
+                assert active[each.name] == self.machine.busy[each.index]
+                assert active[each.name] == each.limit or not waiting
+            assert ids([delivery.event for delivery in waiting or ()]) == ids(self.model.queued[each.name])
+
+    @invariant()
+    def what_is_active_is_a_set_in_the_order_in_which_it_became_ready(self) -> None:
+        assert {*self.machine.active.values()} <= {None}
+        known = [each for each in self.fed[0].deliveries if each in self.machine.active]
+        assert [each for each in self.machine.active if each in known] == known
+
+    @invariant()
+    def each_step_starts_its_events_in_the_order_in_which_they_came(self) -> None:
+        for name, started in self.started.items():
+            assert started == self.admitted[name][: len(started)]
+
+    @invariant()
+    def a_run_with_nothing_to_do_is_over(self) -> None:
+        if not self.machine.active and not self.machine.feeders:
+            assert self.machine.ended is not None
+
+    @invariant()
+    def the_end_is_what_came_first(self) -> None:
+        assert (self.machine.ended.name if self.machine.ended else None) == self.model.ended
+        assert [type(error) for error in self.machine.errors or ()] == [
+            type(error) for error in self.failures
+        ]
+        assert ids(self.machine.late or ()) == ids(self.late)
+        assert ids(self.machine.mailbox or ()) == ids(self.model.mailbox)
+
+    @precondition(lambda self: self.machine.ended)
+    @invariant()
+    def the_error_is_the_one_that_outranks_the_others(self) -> None:
+        error = self.machine.error()
+        fatal = [each for each in self.machine.errors or () if not isinstance(each, Exception)]
+        if fatal:
+            assert error is fatal[0]
+        elif self.model.ended == "TIMED_OUT" or not self.failures:
+            assert error is self.machine.verdict
+            assert (error is None) == (self.model.ended == "STOPPED")
+        else:
+            assert error is (self.machine.errors or [])[0]
+
+    def teardown(self) -> None:
+        if not hasattr(self, "journal"):
+            return
+        again = Fed(self.plan, self.deadline, self.limit, as_values=True)
+        for make, effects in self.journal:
+            assert again.feed(make) == effects, "the same inputs give the same effects"
+
+
+TestMachineLife = MachineLife.TestCase
+TestMachineLife.settings = settings(max_examples=4 * settings().max_examples)

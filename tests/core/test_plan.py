@@ -1,0 +1,78 @@
+"""What a class declares, as the machine knows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from stretto.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from tests.core.plans import A, B, C, Finish, Outer, Question, SubA, plan, step
+
+
+def test_a_step_takes_exactly_its_types():
+    one = step(accepts=(A, B))
+    assert [kind for kind in (A, B, C, SubA, Event) if one.takes(kind)] == [A, B]
+
+
+def test_a_step_that_accepts_subclasses_takes_them_too():
+    one = step(accepts=(A, B), subclasses=True)
+    assert [kind for kind in (A, B, C, SubA, Event) if one.takes(kind)] == [A, B, SubA]
+
+
+@pytest.mark.parametrize("subclasses", [False, True])
+def test_a_step_declares_what_it_returns_and_what_derives_from_it(subclasses: bool):
+    one = step(returns=(A, StopEvent), subclasses=subclasses)
+    assert [
+        each for each in (A(), SubA(), StopEvent(), Finish(), B(), A, None, [A()]) if one.declares(each)
+    ] == [
+        A(),
+        SubA(),
+        StopEvent(),
+        Finish(),
+    ]
+
+
+def test_a_plan_knows_the_one_taker_of_a_type_where_that_is_all_there_is_to_decide():
+    a, b, c = (
+        step("a", accepts=(A, B)),
+        step("b", index=1, accepts=(B, C)),
+        step("c", index=2, accepts=(Question,)),
+    )
+    assert plan(a, b, c).single == {A: a, C: b}, "B has two takers, and a question goes to the stream as well"
+
+
+def test_a_step_knows_the_one_taker_of_what_it_returns():
+    a = step("a", accepts=(StartEvent,), returns=(A, B, C, Question, StopEvent, Finish))
+    b, c = step("b", index=1, accepts=(A, B)), step("c", index=2, accepts=(B, Question))
+    made = plan(a, b, c)
+    assert a.direct == {A: b}, "C has no taker"
+    assert b.direct == c.direct == {}
+    assert made.single == {StartEvent: a, A: b}
+
+
+def test_a_declared_base_has_a_taker_only_if_a_step_takes_that_very_type():
+    a = step("a", accepts=(StartEvent,), returns=(Event, A))
+    b = step("b", index=1, accepts=(Event,), subclasses=True)
+    plan(a, b)
+    assert a.direct == {Event: b, A: b}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "fed"),
+    [
+        ((A,), False),
+        ((StartEvent, InputRequiredEvent), False),
+        ((Outer,), True),
+        ((A, Outer), True),
+        ((HumanResponseEvent,), True),
+    ],
+)
+def test_a_plan_is_fed_if_a_step_takes_what_comes_from_outside(kinds: tuple[type[Event], ...], fed: bool):
+    assert plan(step("a"), step("b", index=1, accepts=kinds)).fed is fed
+
+
+def test_a_step_is_found_by_its_name():
+    made = plan(step("a"), step("b", index=1))
+    assert made.step_named("b") is made.steps[1]
+    assert made.step_named("c") is None
+    assert made.name == "Flow"
+    assert [each.name for each in made.steps] == ["a", "b"]

@@ -1,0 +1,195 @@
+"""How a run in trouble is told, each text in full."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+
+from stretto._core.collecting import Buffers
+from stretto._core.plan import StepPlan
+from stretto._core.reporting import stalled, timed_out
+from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
+from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
+from stretto.events import HumanResponseEvent, StopEvent
+from tests.core.plans import A, B, Outer, delivery, plan, step
+
+STUCK = "Flow is stuck, nothing is left to run: "
+WAY_OUT = (
+    "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its class so: "
+    "class Go(Event, external=True)"
+)
+
+
+def state(*steps: StepPlan, begun: float = 1.0, deadline: float = 4.0) -> RunState:
+    return RunState(plan(*steps), begun, deadline, 100)
+
+
+def works(of: RunState, index: int, started: float | None) -> Delivery:
+    """A delivery that is at work, or ready if `started` is None."""
+    one = delivery(of.plan.steps[index], started=started)
+    of.active[one] = None
+    return one
+
+
+# -- a timeout -------------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_names_the_limit_and_that_nothing_was_active():
+    error = timed_out(state(step()), None, 4.0)
+    assert isinstance(error, WorkflowTimeoutError)
+    assert str(error) == "Flow timed out after 3 s; no step was active"
+    assert (error.timeout, error.active, error.queued) == (3.0, {}, {})
+
+
+def test_a_timeout_tells_the_age_of_a_step_that_has_just_begun():
+    run = state(step("a"))
+    works(run, 0, 3.9375)
+    error = timed_out(run, None, 4.0)
+    assert str(error) == "Flow timed out after 3 s; active: Flow.a (flow.py:10) x1 for 0.0625 s"
+    assert error.active == {"a": (1, 0.0625)}
+
+
+@pytest.mark.parametrize(
+    ("begun", "deadline", "told"),
+    [(0.0, 0.0001, "0.0001"), (10.0, 1_234_577.5, "1.23457e+06"), (1.5, 3.0, "1.5")],
+)
+def test_a_timeout_tells_the_limit_to_six_figures(begun: float, deadline: float, told: str):
+    error = timed_out(state(step(), begun=begun, deadline=deadline), None, deadline)
+    assert str(error) == f"Flow timed out after {told} s; no step was active"
+    assert error.timeout == deadline - begun
+
+
+@pytest.mark.parametrize("begun", [0.0, 12.3, 1e7])
+def test_the_limit_is_told_as_it_was_given_however_long_the_clock_has_run(begun: float):
+    """After some months of uptime the sum of the two is rounded where it shows."""
+    assert timed_out(state(step(), begun=begun, deadline=begun + 0.1), None, begun + 0.1).timeout == 0.1
+
+
+def test_a_timeout_names_each_active_step_with_how_many_and_the_longest_age():
+    run = state(step("a"), step("b", index=1))
+    works(run, 0, 3.0)
+    works(run, 1, 3.5)
+    works(run, 0, 1.25)
+    works(run, 0, 2.0)
+    error = timed_out(run, None, 4.5)
+    assert str(error) == (
+        "Flow timed out after 3 s; active: Flow.a (flow.py:10) x3 for 3.25 s, Flow.b (flow.py:20) x1 for 1 s"
+    )
+    assert error.active == {"a": (3, 3.25), "b": (1, 1.0)}
+    assert error.queued == {}
+
+
+def test_a_timeout_names_what_is_ready_or_queued():
+    run = state(step("a"), step("b", index=1))
+    works(run, 1, None)
+    works(run, 1, None)
+    works(run, 0, 1.0)
+    queues: list[deque[Delivery]] = [deque(), deque()]
+    run.waiting = [*queues]
+    for index, count in ((0, 3), (1, 1)):
+        for _ in range(count):
+            queues[index].append(delivery(run.plan.steps[index], started=None))
+    error = timed_out(run, None, 4.0)
+    assert str(error) == (
+        "Flow timed out after 3 s; active: Flow.a (flow.py:10) x1 for 3 s; "
+        "queued: 3 for Flow.b (flow.py:20), 3 for Flow.a (flow.py:10)"
+    )
+    assert error.queued == {"b": 3, "a": 3}
+
+
+def test_a_timeout_names_what_was_half_collected():
+    run, buffers = state(step("a"), step("b", index=1)), Buffers(100)
+    for index, name in ((0, None), (1, "votes")):
+        one = delivery(run.plan.steps[index])
+        buffers.collect(one, one.event, [A, A, B], name)
+    assert str(timed_out(run, buffers, 4.0)) == (
+        "Flow timed out after 3 s; no step was active; "
+        "collect_events in Flow.a (flow.py:10) still waits for 1 x A (has 1 of 2), 1 x B (has 0 of 1); "
+        "collect_events in Flow.b (flow.py:20) (buffer 'votes') still waits for 1 x A (has 1 of 2), 1 x B (has 0 of 1)"
+    )
+
+
+def test_a_buffer_that_misses_nothing_is_not_told():
+    run, buffers = state(step("a")), Buffers(100)
+    for expected in (
+        [A, A, A, A, A],
+        [A, A, A, A, A],
+        [A],
+    ):  # a shorter list leaves one that would be a batch
+        one = delivery(run.plan.steps[0])
+        buffers.collect(one, one.event, expected, None)
+    assert str(timed_out(run, buffers, 4.0)) == "Flow timed out after 3 s; no step was active"
+
+
+def test_a_timeout_of_a_run_that_waits_names_what_it_waits_for():
+    run = state(
+        step("a"),
+        step("b", index=1, accepts=(Outer, HumanResponseEvent)),
+        step("c", index=2, accepts=(Outer,)),
+    )
+    assert str(timed_out(run, None, 4.0)) == (
+        "Flow timed out after 3 s; no step was active; it waited for events from outside: Outer, HumanResponseEvent"
+    )
+    works(run, 0, 1.0)
+    assert (
+        str(timed_out(run, None, 4.0)) == "Flow timed out after 3 s; active: Flow.a (flow.py:10) x1 for 3 s"
+    )
+
+
+def test_a_timeout_of_a_run_that_waits_for_a_nested_run_says_so():
+    run = state(step("a"))
+    run.feeders = 1
+    assert str(timed_out(run, None, 4.0)) == (
+        "Flow timed out after 3 s; no step was active; it waited for events from outside: a nested run"
+    )
+
+
+# -- a run that is stuck ---------------------------------------------------------------------------------------
+
+
+def test_a_stuck_run_says_that_no_step_returned_an_event():
+    error = stalled(state(step(returns=(A,))), None)
+    assert isinstance(error, WorkflowStalledError)
+    assert str(error) == f"{STUCK}no step returned an event. {WAY_OUT}"
+
+
+def test_a_stuck_run_names_the_steps_that_returned_nothing_although_they_declare_something():
+    run = state(
+        step("a", returns=(A, B)),
+        step("b", index=1),
+        step("c", index=2, returns=(StopEvent,)),
+        step("d", index=3, returns=(A,)),
+    )
+    run.silent = [1, 5, 2, 0]
+    assert str(stalled(run, None)) == (
+        f"{STUCK}Flow.a (flow.py:10) returned nothing although it declares A | B; "
+        f"Flow.c (flow.py:30) returned nothing 2 times although it declares StopEvent. {WAY_OUT}"
+    )
+
+
+def test_a_stuck_run_names_what_was_half_collected_first():
+    run, buffers = state(step("a", returns=(StopEvent,))), Buffers(100)
+    one = delivery(run.plan.steps[0])
+    buffers.collect(one, one.event, [A] * 3, None)
+    run.silent = [1]
+    assert str(stalled(run, buffers)) == (
+        f"{STUCK}collect_events in Flow.a (flow.py:10) still waits for 2 x A (has 1 of 3); "
+        f"Flow.a (flow.py:10) returned nothing although it declares StopEvent. {WAY_OUT}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "more"),
+    [
+        (1, ""),
+        (5, ""),
+        (6, "; 1 more events were not taken"),
+        (DEAD_LETTERS_KEPT, "; 995 more events were not taken"),
+    ],
+)
+def test_a_stuck_run_names_five_events_that_nobody_took_and_counts_the_others(count: int, more: str):
+    run = state(step())
+    run.dead_letters = deque(DeadLetter(B(n=number), "no step takes it") for number in range(count))
+    told = "; ".join(f"B(n={number}) was not taken: no step takes it" for number in range(min(count, 5)))
+    assert str(stalled(run, None)) == f"{STUCK}{told}{more}. {WAY_OUT}"
