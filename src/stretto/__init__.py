@@ -1,0 +1,74 @@
+"""Event-driven workflows with structured concurrency, the same on asyncio and trio.
+
+Subclass `Workflow`, write `step` methods that take and return events, and await ``workflow.run(...)``.
+"""
+
+# The layout, imports go down only:
+#
+#   workflow, handler       what a user subclasses, and what running it returns
+#   _driver                 one run on anyio: its tasks, clock and outcome; performs what the core decides
+#   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
+#   blueprint, drawing      the checked graph of a class, and its picture
+#   steps, context          what a step declares, and what it may do
+#   _carry _loop _stream _trace _log _options    what these are made of
+#   _core                   the pure machine of a run: inputs in, effects out
+#   events, errors          values
+
+from __future__ import annotations
+
+from .context import Context as Context
+from .errors import (
+    DefinitionError as DefinitionError,
+    InternalError as InternalError,
+    QueueFullError as QueueFullError,
+    RunEndedError as RunEndedError,
+    SnapshotError as SnapshotError,
+    StepTimeoutError as StepTimeoutError,
+    UndeclaredEventError as UndeclaredEventError,
+    WorkflowCancelledError as WorkflowCancelledError,
+    WorkflowError as WorkflowError,
+    WorkflowStalledError as WorkflowStalledError,
+    WorkflowTimeoutError as WorkflowTimeoutError,
+)
+from .events import (
+    Event as Event,
+    HumanResponseEvent as HumanResponseEvent,
+    InputRequiredEvent as InputRequiredEvent,
+    StartEvent as StartEvent,
+    StopEvent as StopEvent,
+)
+from .handler import Handler as Handler
+from .steps import step as step
+from .workflow import Workflow as Workflow
+
+__all__ = [
+    "Context",
+    "DefinitionError",
+    "Event",
+    "Handler",
+    "HumanResponseEvent",
+    "InputRequiredEvent",
+    "InternalError",
+    "QueueFullError",
+    "RunEndedError",
+    "SnapshotError",
+    "StartEvent",
+    "StepTimeoutError",
+    "StopEvent",
+    "UndeclaredEventError",
+    "Workflow",
+    "WorkflowCancelledError",
+    "WorkflowError",
+    "WorkflowStalledError",
+    "WorkflowTimeoutError",
+    "step",
+]
+
+
+def _fix_module_names() -> None:
+    """Users see stretto.Context, in tracebacks and in the docs."""
+    for name in __all__:
+        globals()[name].__module__ = __name__
+
+
+_fix_module_names()

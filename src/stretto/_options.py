@@ -1,0 +1,85 @@
+"""What a workflow is made with, checked once."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import final
+
+import attrs
+
+from .errors import DefinitionError, shown
+
+__all__ = ["Options", "count", "flag"]
+
+
+def _seconds(value: object, name: str, *, none: str) -> float | None:
+    """A time in seconds, or None for no limit; infinity is no limit too."""
+    if value is None or value == math.inf:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+        raise DefinitionError(f"{name} is a time in seconds above 0, or None for {none}, not {shown(value)}")
+    return float(value)
+
+
+def count(value: object, name: str) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= sys.maxsize:
+        raise DefinitionError(f"{name} is a whole number of at least 1, not {shown(value)}")
+    return value
+
+
+def flag(value: object, name: str) -> bool:
+    """True or False.
+
+    Raises:
+        DefinitionError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        raise DefinitionError(f"{name} is True or False, not {shown(value)}")
+    return value
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Options:
+    """The options of one workflow; `of` checks them."""
+
+    timeout: float | None = 45.0
+    verbose: bool = False
+    disable_validation: bool = False
+    scoped_only: bool = False
+    stream_buffer: int = 16_384
+    collect_limit: int = 100_000
+    grace: float = 5.0
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        timeout: float | None,
+        verbose: bool,
+        disable_validation: bool,
+        scoped_only: bool,
+        stream_buffer: int,
+        collect_limit: int,
+        grace: float,
+    ) -> Options:
+        """Checked options.
+
+        Raises:
+            DefinitionError: For a value that makes no sense, saying what would.
+        """
+        return cls(
+            timeout=_seconds(timeout, "timeout", none="no limit"),
+            verbose=flag(verbose, "verbose"),
+            disable_validation=flag(disable_validation, "disable_validation"),
+            scoped_only=flag(scoped_only, "scoped_only"),
+            stream_buffer=count(stream_buffer, "stream_buffer"),
+            collect_limit=count(collect_limit, "collect_limit"),
+            grace=_seconds(grace, "grace", none="never") or math.inf,
+        )

@@ -1,0 +1,289 @@
+"""A worker: one task that runs steps of a run, one after the other.
+
+It starts a step, feeds what came of it to the machine, and goes on with the next ready delivery itself: with
+the event that its step returned, if nothing was ready before that. This is the one loop that every event goes
+through, so it is written as one, and looks up what it needs beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextvars import Context as VarContext, ContextVar, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+import anyio
+
+from ._carry import SWITCH, Host
+from ._core.effects import EndRun
+from ._core.inputs import StepCancelled, StepRaised
+from ._core.machine import Machine
+from ._core.state import Delivery
+from ._loop import native_cancellations
+from ._queue import ReadyQueue
+from .context import Context, RunPort, ThreadContext
+from .errors import WorkflowError, without
+from .steps import Shape, StepSpec
+
+if TYPE_CHECKING:
+    import anyio.lowlevel
+    import anyio.to_thread
+
+__all__ = ["Crew", "Worker"]
+
+_TURNS = 32  # hops between two checkpoints: one each would cost a hop six times what it costs
+_EVENT = Shape.EVENT
+_CONTEXT_EVENT = Shape.CONTEXT_EVENT
+
+
+class Crew(Host, RunPort, Protocol):
+    """The run, as far as its workers need it."""
+
+    workflow: object
+    specs: tuple[StepSpec, ...]
+    machine: Machine
+    queue: ReadyQueue
+    scope: anyio.CancelScope | None
+    timed: bool
+
+    def spawn_spare(self) -> None:
+        """Starts one more worker."""
+
+    def attend(self, ended: anyio.Event) -> None:
+        """Names a step in a thread that does not end after the run was cancelled."""
+
+    def note_deadline(self) -> None:
+        """Tells the machine if the deadline has passed."""
+
+    def note_cancellation(self, *, idle: bool) -> None:
+        """A worker is about to be hit by a cancellation."""
+
+    def watch(self) -> None:
+        """Sees to it that steps which do not end are named."""
+
+    def end(self) -> None:
+        """The run is decided."""
+
+
+@final
+class Worker:
+    """One task that runs steps.
+
+    Attributes:
+        carry: The context variables of the step that it runs.
+        in_lane: Whether no task group is open, so that it gives back what needs one.
+        was_hit: Whether a cancellation was delivered to it while its present step ran.
+        ever_hit: Whether one was delivered at all.
+        suspended: Whether a step of it has ever suspended, so that one may have come unseen, behind a shield.
+        lingers: Whether one was delivered since its step last suspended.
+    """
+
+    in_lane = False
+    ever_hit = False
+    suspended = False
+    _delivery: Delivery | None = None
+    _closing = False
+    # Remembered, because anyio may take back a native cancellation that it counts as one of its own: a scope that
+    # is left in a child task, within a cancelled group, is counted against the task that waits for the group.
+    _natively_hit = False
+    _unwanted: object = None  # what a step returned although the caller was cancelled
+
+    def __init__(self, host: Crew, carry: VarContext, native: int | None = None) -> None:
+        self.host = host
+        self.carry = carry
+        self._native = (
+            native  # how often the leader's task was cancelled natively before the run; None: no leader
+        )
+        self.was_hit = False
+        self.lingers = False
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    async def work(self, delivery: Delivery | None) -> Delivery | None:  # noqa: C901, PLR0912, PLR0915 - see above
+        """Runs steps until nothing is ready; in the lane gives back the delivery that does not fit there."""
+        run = self.host
+        machine, queue, specs, workflow, gate, timed = (
+            run.machine, run.queue, run.specs, run.workflow, run.gate, run.timed
+        )  # fmt: skip
+        now = machine.begun if self._native is not None or not timed else run.clock()
+        turns = _TURNS
+        while machine.ended is None:
+            if delivery is None:
+                if queue.ready:
+                    delivery = queue.ready.popleft()
+                else:
+                    delivery = await self._wait()
+                    if delivery is None:
+                        return None
+                    now = run.clock()
+            spec = specs[delivery.step.index]
+            if self.in_lane:
+                if queue.ready or not spec.in_lane:
+                    return delivery
+            elif queue.ready and not queue.spare:
+                run.spawn_spare()
+            if delivery.carry is not self.carry:
+                self.carry = delivery.carry
+                await SWITCH
+            self._delivery = delivery
+            delivery.started = now
+            if run.trace is not None:
+                run.trace.began(delivery)
+            try:
+                if gate is not None:
+                    await gate(f"start {delivery.step.name}")
+                if spec.shape is _EVENT:
+                    value = await spec.call(workflow, delivery.event)
+                elif spec.shape is _CONTEXT_EVENT:
+                    value = await spec.call(workflow, Context(run, delivery), delivery.event)
+                else:
+                    value = await self._call(spec, delivery)
+                if gate is not None:
+                    await gate(f"end {delivery.step.name}")
+                if self.was_hit:
+                    await self._after_hit(value)
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
+                self._step_failed(delivery, error)
+                delivery = self._delivery = None
+                continue  # noqa: ASYNC104 - a cancellation was raised again
+            self._delivery = None
+            if run.fresh:
+                run.start_fresh()
+            if timed:
+                now = run.clock()
+            if run.trace is not None:
+                run.trace.ended(delivery, value, run.clock())
+            effects = machine.step_returned(delivery, value, now)
+            delivery = None
+            for effect in effects:
+                if type(effect) is not Delivery:
+                    if type(effect) is EndRun:
+                        run.end()
+                    else:
+                        run.perform((effect,))
+                elif queue.ready:  # first come, first started
+                    queue.ready.append(effect)
+                elif delivery is None:
+                    delivery = effect
+                else:
+                    run.push(effect)
+            turns -= 1
+            if not turns:
+                turns = _TURNS
+                await anyio.lowlevel.checkpoint()
+                now = run.clock()
+        return None
+
+    async def _wait(self) -> Delivery | None:
+        """The leader waits where nothing is ready, and is as good as a spare there; other workers end."""
+        machine = self.host.machine
+        if self._native is None or self.in_lane or not (machine.active or machine.feeders):
+            return None
+        return await self.host.queue.wait()
+
+    async def _call(self, spec: StepSpec, delivery: Delivery) -> object:
+        """Calls a step of any other shape: no self, parameters in another order, or a plain function."""
+        run = self.host
+        make = ThreadContext if spec.threaded else Context
+        context = make(run, delivery) if spec.context_name is not None else None
+        arguments = spec.arguments(run.workflow, context, delivery.event)
+        if not spec.threaded:
+            return await spec.call(**arguments)
+        ended = anyio.Event()
+        run.attend(ended)
+        try:
+            value, variables = await anyio.to_thread.run_sync(_call_and_look, partial(spec.call, **arguments))
+        finally:
+            ended.set()
+        for variable, set_to in variables:
+            variable.set(set_to)
+        return value
+
+    # -- cancellation ----------------------------------------------------------------------------------------
+
+    def hit(self, *, closing: bool) -> None:
+        """A cancellation is about to be delivered to the step, or to the worker between two steps."""
+        self._closing = closing
+        if not closing:
+            self.was_hit = self.ever_hit = self.lingers = True
+            self._natively_hit = self._natively_hit or self._is_native()
+            self.host.note_cancellation(idle=self._delivery is None)
+
+    def linger(self) -> None:
+        """The step goes on although a cancellation was delivered to it."""
+        self.lingers = False
+        self.host.watch()
+
+    async def _after_hit(self, value: object) -> None:
+        """A step returned although a cancellation was delivered to it; whose was it?
+
+        In this order: the deadline or an end of the run (its value is then too late), the caller's, and last
+        one of the step's own scopes, which is nobody else's business.
+        """
+        self.was_hit = self.lingers = self._natively_hit = False
+        self.host.note_deadline()
+        if self.host.machine.ended is not None:
+            return
+        try:
+            await self.pass_on_cancellation()
+        except anyio.get_cancelled_exc_class():
+            self._unwanted = value
+            raise
+
+    def _step_failed(self, delivery: Delivery, error: BaseException) -> None:
+        """A step raised: tells the machine, and raises again what was a cancellation."""
+        if self._closing:
+            raise error
+        run = self.host
+        at = run.clock()
+        if run.trace is not None:
+            run.trace.failed(delivery, error, at)
+        error = without(error, anyio.get_cancelled_exc_class())
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            if not self._is_stray():
+                run.note_deadline()
+                run.perform(run.machine.receive(StepCancelled(delivery=delivery, value=self._unwanted)))
+                raise error
+            stray = error
+            error = WorkflowError(
+                f"{delivery.step.label} raised {type(stray).__name__}, the cancellation of the event loop, although "
+                "nothing was cancelled; let only the loop raise it, and end a step by return or by an error of yours"
+            )
+            error.__cause__ = stray
+        self.was_hit = self.lingers = self._natively_hit = False
+        run.perform(run.machine.receive(StepRaised(delivery=delivery, error=error, at=at)))
+
+    def _is_stray(self) -> bool:
+        """Whether a cancellation came out of a step although neither the run nor its caller is cancelled."""
+        scope = self.host.scope
+        if self.host.machine.ended is not None or (scope is not None and scope.cancel_called):
+            return False
+        if self._natively_hit or anyio.current_effective_deadline() == -math.inf:
+            return False
+        return not self._natively_cancelled()
+
+    def _is_native(self) -> bool:
+        """Whether a cancellation that is being delivered is none of an anyio scope."""
+        scope = self.host.scope
+        if not self._natively_cancelled() or (scope is not None and scope.cancel_called):
+            return False
+        return anyio.current_effective_deadline() != -math.inf
+
+    def _natively_cancelled(self) -> bool:
+        """Whether somebody called `asyncio.Task.cancel` on the task that awaits the run."""
+        return self._native is not None and native_cancellations() > self._native
+
+    async def pass_on_cancellation(self) -> None:
+        """A cancellation of the caller that was seen, and perhaps swallowed by a step, goes on."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if self._natively_cancelled():
+            raise anyio.get_cancelled_exc_class()
+
+
+def _call_and_look(call: Callable[[], object]) -> tuple[object, list[tuple[ContextVar[Any], Any]]]:
+    """Calls a step in a thread, and gives the context variables that it set, for the events that follow."""
+    before = copy_context()
+    value = call()
+    after = copy_context().items()
+    return value, [(each, now) for each, now in after if each not in before or before[each] is not now]

@@ -1,0 +1,185 @@
+"""The blueprint of a workflow class: its steps, the plan for the machine, what a check of the graph finds.
+
+Made once for a class, at its first run, because until then steps may still be added to it. A subclass has one
+of its own and shares the specs of the steps it inherits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import final
+
+import attrs
+
+from ._core.plan import Plan, StepPlan
+from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
+from .steps import StepSpec
+
+__all__ = ["Blueprint", "Finding"]
+
+
+@final
+@attrs.frozen(eq=False)
+class Finding:
+    """Something about the graph that its author should know.
+
+    Attributes:
+        fatal: Whether the workflow cannot start or cannot stop; other findings are warnings.
+    """
+
+    message: str
+    fatal: bool = False
+
+
+@final
+class Blueprint:
+    """What a workflow class declares.
+
+    Attributes:
+        specs: The steps in order of definition, base class first; ``plan.steps`` runs parallel to it.
+        starts: The start events that its steps take.
+        start: The class that ``run(**fields)`` makes; None if there are several and StartEvent is none of
+            them.
+        told: Whether the findings have been logged.
+    """
+
+    def __init__(self, name: str, specs: Sequence[StepSpec]) -> None:
+        self.name = name
+        self.specs = tuple(specs)
+        self.plan = Plan(name, [_plan(spec, index) for index, spec in enumerate(self.specs)])
+        self.starts: tuple[type[StartEvent], ...] = tuple(
+            dict.fromkeys(
+                kind for spec in self.specs for kind in spec.accepts if issubclass(kind, StartEvent)
+            )
+        )
+        self.start = self._only_start()
+        self.findings = tuple(self._check())
+        self.told = False
+
+    def _only_start(self) -> type[StartEvent] | None:
+        if len(self.starts) == 1:
+            return self.starts[0]
+        return StartEvent if not self.starts or StartEvent in self.starts else None
+
+    def takers(self, made: type[Event]) -> Iterator[StepSpec]:
+        """The steps that may take what is declared as `made`."""
+        return (spec for spec in self.specs if _may_take(spec, made))
+
+    def leads_to(self, before: StepSpec) -> Iterator[StepSpec]:
+        """The steps that may take what this one returns, its declared sends included."""
+        return (after for after in self.specs if any(_may_take(after, made) for made in before.returns))
+
+    # -- checks ----------------------------------------------------------------------------------------------
+
+    def _check(self) -> Iterator[Finding]:
+        yield from self._check_ends()
+        yield from self._check_events()
+        reached = self._reached()
+        for spec in self.specs:
+            if spec not in reached and any(self._makers(kind) for kind in spec.accepts):
+                yield Finding(
+                    f"{spec.label} cannot be reached from a start event or one from outside; name "
+                    f"{_names(spec.accepts)} in the return annotation of a step that can be"
+                )
+        for spec in self._dead_ends():
+            made = " | ".join(kind.__name__ for kind in spec.returns)
+            yield Finding(
+                f"{spec.label} is a dead end: nothing that follows from {made} ends the run; let a step that "
+                "follows return a StopEvent"
+            )
+
+    def _check_ends(self) -> Iterator[Finding]:
+        found = ", ".join(f"{spec.label} takes {_names(spec.accepts)}" for spec in self.specs)
+        found = found or "none (is @step missing above its methods?)"
+        if not self.starts:
+            yield Finding(
+                f"{self.name} cannot start: none of its steps takes a StartEvent; its steps: {found}; "
+                "annotate the first step with ev: StartEvent",
+                fatal=True,
+            )
+        if not any(issubclass(kind, StopEvent) for spec in self.specs for kind in spec.returns):
+            yield Finding(
+                f"{self.name} cannot stop: none of its steps returns a StopEvent; its steps: {found}; "
+                "annotate the last step with -> StopEvent, also if it only sends it",
+                fatal=True,
+            )
+
+    def _check_events(self) -> Iterator[Finding]:
+        for spec in self.specs:
+            for kind in spec.returns:
+                free = issubclass(kind, (StopEvent, InputRequiredEvent))
+                if not free and not any(self.takers(kind)):
+                    yield Finding(
+                        f"{spec.label} returns {kind.__name__}, which no step of {self.name} takes; add a "
+                        f"step with ev: {kind.__name__}, or leave it out of the annotation"
+                    )
+            for kind in spec.accepts:
+                if not _comes_from_outside(kind) and not self._makers(
+                    kind, subclasses=spec.accept_event_subclasses
+                ):
+                    yield Finding(
+                        f"{spec.label} takes {kind.__name__}, which no step of {self.name} returns; name it in the "
+                        "return annotation of the step that sends it, or, if it comes from outside, declare it so: "
+                        f"class {kind.__name__}(Event, external=True)"
+                    )
+
+    def _makers(self, kind: type[Event], *, subclasses: bool = False) -> list[StepSpec]:
+        return [
+            spec
+            for spec in self.specs
+            if any(issubclass(kind, made) or (subclasses and issubclass(made, kind)) for made in spec.returns)
+        ]
+
+    def _reached(self) -> set[StepSpec]:
+        return self._spread(
+            {spec for spec in self.specs if any(_comes_from_outside(kind) for kind in spec.accepts)}
+        )
+
+    def _spread(self, begin: set[StepSpec]) -> set[StepSpec]:
+        reached, edge = set(begin), list(begin)
+        while edge:
+            for after in self.leads_to(edge.pop()):
+                if after not in reached:
+                    reached.add(after)
+                    edge.append(after)
+        return reached
+
+    def _dead_ends(self) -> Iterator[StepSpec]:
+        """Steps that return events of which none leads to an end; to return nothing is an end too."""
+        good = {
+            spec
+            for spec in self.specs
+            if any(issubclass(kind, (StopEvent, InputRequiredEvent)) for kind in spec.returns)
+        }
+        for spec in self.specs:
+            if spec.returns and spec not in good and not (self._spread({spec}) & good):
+                yield spec
+
+
+def _plan(spec: StepSpec, index: int) -> StepPlan:
+    return StepPlan(
+        name=spec.name,
+        label=spec.label,
+        index=index,
+        limit=spec.num_workers,
+        accepts=spec.accepts,
+        accepts_subclasses=spec.accept_event_subclasses,
+        returns=spec.returns,
+        returns_list=spec.returns_list,
+    )
+
+
+def _may_take(spec: StepSpec, made: type[Event]) -> bool:
+    """Whether a step may take what is declared as `made`; a declared base may turn out to be any subclass."""
+    return any(
+        issubclass(kind, made) or (spec.accept_event_subclasses and issubclass(made, kind))
+        for kind in spec.accepts
+    )
+
+
+def _comes_from_outside(kind: type[Event]) -> bool:
+    return issubclass(kind, StartEvent) or is_external(kind)
+
+
+def _names(kinds: Sequence[type]) -> str:
+    return " | ".join(kind.__name__ for kind in kinds)

@@ -1,0 +1,424 @@
+"""The handler: what ``workflow.run(...)`` returns, and who owns the run.
+
+A run always has an owner that outlives it. Which one depends on what is done with the handler first:
+
+- ``await wf.run(...)``: the awaiting task; the run happens inside it.
+- ``async with wf.run(...) as run``: the block; it starts on entry, and leaving waits, or cancels and waits.
+- made in a step: the run of that step, unless the step awaits it at once; it starts when the step next
+  suspends.
+- ``stream_events()`` or ``start()`` before any of these: the event loop, linked to the handler. A
+  cancellation that reaches ``await handler`` or a loop over its stream cancels the run and waits for it;
+  dropping the handler cancels it. ``Workflow(scoped_only=True)`` forbids this form, because code that neither
+  awaits nor iterates is not linked.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Generator
+from contextvars import Context as VarContext, copy_context
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, cast, final
+
+import anyio
+
+from ._core.state import DeadLetter
+from ._driver import Driver, ambient, surrounding
+from ._log import logger
+from ._loop import RootTask, call_soon, outlast
+from ._options import Options
+from ._stream import EventStream
+from .blueprint import Blueprint
+from .context import Context, OutsideContext
+from .errors import RunEndedError, WorkflowError, add_note, leaves, near, shown
+from .events import Event
+
+if TYPE_CHECKING:
+    import anyio.lowlevel
+    from anyio.abc import TaskGroup
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+else:  # the default of a type variable matters to type checkers alone
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
+__all__ = ["Handler"]
+
+# What users of LlamaIndex Workflows may look for, and what it is called here.
+_OTHER_WORDS = {
+    "is_done": "handler.done",
+    "cancel_run": "await handler.cancel()",
+    "result": "await handler",
+    "exception": "handler.failures",
+    "get_stop_event": "await handler, or read its stream_events() to the last",
+    "stop_event_result": "await handler",
+    "cancelled": "handler.done",
+}
+
+
+@final
+class Handler(Generic[R]):
+    """One run of a workflow: await it, enter it, stream it, send to it, cancel it.
+
+    Awaiting gives the result, as often as you like, and raises what a step raised, bare; a failed run has all
+    its failures in `failures`.
+
+    Raises:
+        WorkflowTimeoutError: From ``await``: the deadline passed.
+        WorkflowStalledError: From ``await``: nothing was left to run.
+        WorkflowCancelledError: From ``await``: somebody called `cancel`.
+    """
+
+    # Defaults stand here and not in __init__, because every run makes a handler.
+    _driver: Driver | None = None
+    _tg: TaskGroup | None = None
+    _linked = False
+    _nested = False
+    _cancelled = False
+    _entered = False
+
+    def __init__(  # noqa: PLR0917 - made by Workflow.run alone, in every run
+        self,
+        workflow: object,
+        options: Options,
+        blueprint: Blueprint,
+        event: Event,
+        code: CodeType,
+        line: int,
+    ) -> None:
+        self._workflow = workflow
+        self._options = options
+        self._blueprint = blueprint
+        self._event: Event | None = event
+        self._code = code  # where the handler was made
+        self._line = line
+        _overlap.made = self._serial = _overlap.made + 1
+
+    # -- await run -------------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        if self._driver is not None:
+            return self._join().__await__()
+        if self._serial != _overlap.made or _overlap.before is not None:
+            _overlap.awaited(self._serial, self._name)
+        parent = None if ambient.get() is None else surrounding()
+        driver = self._begin(copy_context(), parent, streamed=False)
+        driver.observed = True
+        return driver.execute(lane=True).__await__()
+
+    async def _join(self) -> R:
+        driver = self._started("await")
+        self._refuse_inside(driver, "awaits")
+        if driver.outcome is None:
+            try:
+                await driver.wait()
+            except BaseException:  # a cancellation, or Ctrl-C on trio
+                await self._cancel_if_linked()  # noqa: ASYNC102 - it shields itself
+                raise
+        else:
+            await anyio.lowlevel.checkpoint()
+        driver.observe()
+        result, error = cast("tuple[R, BaseException | None]", driver.outcome)
+        if error is not None:
+            raise error
+        return result
+
+    # -- async with run --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Handler[R]:
+        if self._entered:
+            raise WorkflowError(
+                f"this run of {self._name} has been entered by a block already; make another run"
+            )
+        self._entered = True
+        if self._driver is None:
+            driver = self._begin(copy_context(), surrounding(), streamed=True)
+            self._tg = anyio.create_task_group()
+            await self._tg.__aenter__()
+            self._tg.start_soon(_run_in_block, driver, self._tg.cancel_scope)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        driver = self._started("async with")
+        cancelled = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
+        if error is not None:
+            driver.cancel(f"because its block was left by {type(error).__name__}")
+        swallowed = await self._leave_group(driver, (kind, error, trace) if cancelled else (None, None, None))  # noqa: ASYNC102
+        failure = driver.outcome[1] if driver.outcome is not None else None
+        if (
+            failure is None
+            or driver.observed
+            or (driver.was_cancelled and (self._cancelled or error is not None))
+        ):
+            return swallowed
+        if error is not None and not cancelled and isinstance(failure, Exception):
+            add_note(error, f"the run of {self._name} that this block was for failed too: {shown(failure)}")
+            return False
+        driver.observed = True
+        raise failure
+
+    async def _leave_group(
+        self,
+        driver: Driver,
+        how: tuple[type[BaseException] | None, BaseException | None, TracebackType | None],
+    ) -> bool:
+        tg, self._tg = self._tg, None
+        if tg is not None:
+            try:
+                swallowed = await tg.__aexit__(*how)
+            except BaseExceptionGroup as group:  # trio raises Ctrl-C there, and in a group
+                raise leaves(group)[0] from None
+            return how[0] is not None and bool(swallowed)
+        if how[0] is not None:  # somebody else hosts it: the run of a step, or the loop
+            await outlast(driver.wait)
+            return False
+        try:
+            await driver.wait()
+        except BaseException:
+            driver.cancel("because its block was cancelled")
+            await outlast(driver.wait)  # noqa: ASYNC102 - it shields itself
+            raise
+        return False
+
+    # -- made in a step, or started by itself ----------------------------------------------------------------
+
+    def start(self) -> Handler[R]:
+        """Starts the run in the background, if it has not started, and returns the handler.
+
+        Raises:
+            WorkflowError: If the workflow was made with ``scoped_only=True`` and no run is around.
+        """
+        if self._driver is not None:
+            return self
+        host = surrounding()
+        if host is not None and host.machine.ended is None:
+            self.start_in(host, copy_context())
+        elif host is not None and host.outcome is None:
+            self._nested = True
+            raise RunEndedError(
+                f"a step that is being ended starts a run of {self._name}, and nothing would wait for it; "
+                "await it there instead"
+            )
+        elif self._options.scoped_only:
+            self._nested = True  # it was told what to write; it need not be told that it was never used
+            raise WorkflowError(
+                f"{self._name} was made with scoped_only=True: start this run with await wf.run(…) or "
+                "async with wf.run(…) as run"
+            )
+        else:
+            self._linked = True
+            driver = self._begin(copy_context(), None, streamed=True)
+            RootTask(driver.settle)
+            weakref.finalize(self, _dropped, driver, call_soon()).atexit = False
+        return self
+
+    def start_in(self, host: Driver, context: VarContext) -> None:
+        """Starts the run as a nested one of `host`, if it has not started and that has not ended."""
+        self._nested = True
+        if self._driver is None and host.machine.ended is None:
+            self._linked = True
+            host.adopt(self._begin(context, host, streamed=True))
+
+    def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
+        driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
+        self._driver = driver
+        event, self._event = self._event, None
+        self._serial = self._line = 0  # only one that is never used needs them
+        assert event is not None, "begun twice"
+        driver.begin(event, context)
+        return driver
+
+    # -- while it runs ---------------------------------------------------------------------------------------
+
+    def stream_events(self, expose_internal: bool = False) -> EventStream:  # noqa: FBT001, FBT002 - its known name
+        """Iterates over what the steps write, up to the terminal event; starts the run if need be.
+
+        Readers at the same time each see the run from its start, as far as `stream_buffer` reaches; what was
+        pushed out is told as a `StreamGap`. Leaving a loop by ``break`` cancels nothing, and the next loop
+        goes on there.
+
+        Args:
+            expose_internal: Whether to tell also when a step begins and ends, by `StepStateChanged`.
+        """
+        self.start()
+        driver = self._started("stream_events")
+        hub = driver.keep_stream()
+        if expose_internal:
+            driver.trace_on()
+        return EventStream(hub, internal=expose_internal, on_cancel=self._cancel_if_linked, keep=self)
+
+    def send_event(self, ev: Event, step: str | None = None) -> None:
+        """Sends an event into the run, to the steps that take it or to one by name. Never waits.
+
+        An event that no step takes is kept for the run to wait for, and is a leftover in the end.
+
+        Raises:
+            RunEndedError: If the run is over.
+            RoutingError: If there is no step of that name, or it does not take the event.
+            WorkflowError: If the run has not started.
+        """
+        self._started("send_event").send_from_outside(ev, step)
+
+    async def cancel(self) -> None:
+        """Cancels the run and waits until its steps have ended; ``await handler`` then raises.
+
+        Raises:
+            WorkflowError: If a step of this very run calls it: it would wait for itself.
+        """
+        self._cancelled = True
+        if self._driver is None:
+            self._begin(copy_context(), None, streamed=False).abandon("before it started")
+            await anyio.lowlevel.checkpoint()
+            return
+        self._refuse_inside(self._driver, "cancels")
+        self._driver.cancel("by its handler")
+        await self._driver.wait()
+
+    # -- what can be seen ------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        """The identity of the run; empty until it has started."""
+        return "" if self._driver is None else self._driver.run_id
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over and nothing of it is left."""
+        return self._driver is not None and self._driver.outcome is not None
+
+    @property
+    def ctx(self) -> Context:
+        """The run as a Context: ``run.ctx.send_event(...)`` sends from outside.
+
+        Raises:
+            WorkflowError: If the run has not started.
+        """
+        return OutsideContext(self._started("ctx"))
+
+    @property
+    def leftovers(self) -> tuple[Event, ...]:
+        """Events that were taken in and not used: queued, half collected, kept, or returned too late."""
+        return (
+            () if self._driver is None else cast("tuple[Event, ...]", tuple(self._driver.machine.leftovers()))
+        )
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Events that nobody took, each with the reason; of more than a thousand the last ones."""
+        return () if self._driver is None else tuple(self._driver.machine.dead_letters or ())
+
+    @property
+    def failures(self) -> tuple[BaseException, ...]:
+        """Everything that steps raised, the first failure first."""
+        return () if self._driver is None else tuple(self._driver.machine.errors or ())
+
+    # -- helpers ---------------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return self._blueprint.name
+
+    def _started(self, what: str) -> Driver:
+        if self._driver is None:
+            raise WorkflowError(
+                f"{what}: the run of {self._name} has not started; write async with wf.run(…) as run, or start it "
+                "with run.start()"
+            )
+        return self._driver
+
+    def _refuse_inside(self, driver: Driver, does: str) -> None:
+        around = surrounding()
+        while around is not None:
+            if around is driver and driver.outcome is None:
+                raise WorkflowError(
+                    f"a step of {self._name} {does} the run it belongs to, and would wait for itself; "
+                    "return a StopEvent to end the run"
+                )
+            around = around.parent
+
+    async def _cancel_if_linked(self) -> None:
+        driver = self._driver
+        if self._linked and driver is not None:
+            driver.cancel("because who waited for it was cancelled")
+            await outlast(driver.wait)
+
+    def __getattr__(self, name: str) -> object:
+        ours = _OTHER_WORDS.get(name)
+        names = [known for known in dir(type(self)) if not known.startswith("_")]
+        hint = f"; write {ours}" if ours else near(name, names)
+        # No `obj`: with it Python adds a hint of its own.
+        raise AttributeError(f"Handler has no {name!r}{hint}", name=name)
+
+    def __repr__(self) -> str:
+        driver = self._driver
+        state = "not started" if driver is None else "running" if driver.outcome is None else "done"
+        return f"<Handler of {self._name}: {state}>"
+
+    def __del__(self) -> None:
+        if self._driver is None and "_serial" in self.__dict__ and not self._nested:
+            warnings.warn_explicit(
+                f"the handler that {self._name}.run() made at {self._code.co_filename}:{self._line} was never "
+                f"used; write await {self._name}().run(…)",
+                RuntimeWarning,
+                self._code.co_filename,
+                self._line,
+                source=self,
+            )
+
+
+async def _run_in_block(driver: Driver, block: anyio.CancelScope) -> None:
+    failure = await driver.settle()
+    if failure is not None and not isinstance(failure, Exception):
+        block.cancel()  # Ctrl-C in a step does not wait until the block is done
+
+
+def _dropped(driver: Driver, soon: Callable[[Callable[[], object]], object]) -> None:
+    """The handler of a run that the loop hosts is gone."""
+    if driver.outcome is None:
+        try:
+            soon(lambda: driver.cancel("because its handler was dropped"))
+        except RuntimeError:  # the loop is closed, and with it the run has ended
+            return
+    elif driver.outcome[1] is not None and not driver.observed and not driver.was_cancelled:
+        logger().error(
+            "a run of %s failed and nobody awaited it: %r", driver.machine.plan.name, driver.outcome[1]
+        )
+
+
+@final
+class _Overlap:
+    """Notices ``a = run(); b = run(); await a; await b``, which runs one after the other, and says so once.
+
+    A handler that is awaited where it is made is the last one made: that is all there is to look at, but where
+    somebody makes several and awaits them later.
+
+    Attributes:
+        made: How many handlers were made; each keeps its number.
+        before: The task that awaited a handler while younger ones waited, and the number of the youngest.
+    """
+
+    made = 0
+    before: tuple[int, int] | None = None
+    _said = False
+
+    def awaited(self, serial: int, name: str) -> None:
+        """One is awaited that may not be the last one made."""
+        if self._said:
+            return
+        task = anyio.get_current_task().id
+        if self.before is not None and self.before[0] == task and serial <= self.before[1]:
+            self._said = True
+            logger().warning(
+                "a run of %s had not started while its task awaited another: await a, then await b, runs "
+                "them in turn; to let them overlap, start each in a task group: tg.start_soon(wf.execute)",
+                name,
+            )
+        self.before = None if self._said or serial == self.made else (task, self.made)
+
+
+_overlap = _Overlap()

@@ -1,0 +1,409 @@
+"""``@step``, and what the signature of a step declares.
+
+The decorator only marks the function and remembers the names that its annotations may mean. The signature is
+read when the workflow class is defined (or at once, for a step that is added to a class by ``workflow=``), so
+that a mistake is told with the name of the class, at the line where the class stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, final, overload
+
+import attrs
+
+from ._options import count, flag
+from .context import Context
+from .errors import DefinitionError, near, shown
+from .events import Event, StopEvent
+
+__all__ = ["Mark", "Shape", "StepSpec", "mark_of", "read_step", "step"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "__stretto_step__"
+_JOIN = "take one, ev: A | B, and join them with ctx.collect_events(ev, [A, B])"
+_FRAMES = 8  # how many enclosing functions' local names an annotation may use
+
+
+class StepHolder(Protocol):
+    """A workflow class, as far as an unbound step needs it."""
+
+    def add_step(self, function: Callable[..., Any]) -> None:
+        """Takes in a function that is marked as a step."""
+
+
+@final
+class Shape(enum.Enum):
+    """How a step is called; the two common ones are called without building anything."""
+
+    EVENT = "async def step(self, ev)"
+    CONTEXT_EVENT = "async def step(self, ctx, ev)"
+    OTHER = "any other"
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Mark:
+    """What ``@step`` leaves on a function."""
+
+    num_workers: int
+    accept_event_subclasses: bool
+    names: dict[str, Any]
+    bound: bool
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class StepSpec:
+    """One step: the function, and what its signature declares.
+
+    Attributes:
+        in_lane: Whether it can neither send nor fan out, so that one worker is enough for it.
+    """
+
+    name: str
+    label: str
+    call: Callable[..., Any]
+    shape: Shape
+    threaded: bool
+    in_lane: bool
+    self_name: str | None
+    context_name: str | None
+    event_name: str
+    accepts: tuple[type[Event], ...]
+    returns: tuple[type[Event], ...]
+    returns_list: bool
+    num_workers: int
+    accept_event_subclasses: bool
+
+    def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
+        """The arguments of a call, by name."""
+        arguments: dict[str, Any] = {self.event_name: event}
+        if self.self_name is not None:
+            arguments[self.self_name] = workflow
+        if self.context_name is not None:
+            arguments[self.context_name] = context
+        return arguments
+
+
+@overload
+def step(function: F, /) -> F: ...
+@overload
+def step(
+    *, num_workers: int = 4, accept_event_subclasses: bool = False, workflow: StepHolder | None = None
+) -> Callable[[F], F]: ...
+def step(
+    function: Any = None,
+    /,
+    *,
+    num_workers: int = 4,
+    accept_event_subclasses: bool = False,
+    workflow: StepHolder | None = None,
+) -> Any:
+    """Makes a method a step of its workflow, bare or with options.
+
+    The annotations say which event it takes and which it may return: an event class, a union of them, or
+    None. A parameter annotated `Context` is given the run. A plain ``def`` runs in a thread.
+
+    Args:
+        function: The method, where the decorator is used bare.
+        num_workers: How many events one run may work on in this step at once.
+        accept_event_subclasses: Whether subclasses of the annotated events are taken too; else types are
+            exact.
+        workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
+
+    Raises:
+        DefinitionError: If an option or, when the class is defined, the signature makes no sense.
+    """
+    if workflow is not None and not hasattr(workflow, "add_step"):
+        raise DefinitionError(
+            f"workflow= is a Workflow class, not {shown(workflow)}; write @step(workflow=MyWorkflow)"
+        )
+    workers = count(num_workers, "num_workers")
+    subclasses = flag(accept_event_subclasses, "accept_event_subclasses")
+    around = _names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+
+    def decorate(function: F) -> F:
+        plain = getattr(function, "__func__", function)
+        if not inspect.isfunction(plain):
+            raise DefinitionError(
+                f"@step decorates a function, not {shown(function)}; put it right above the def, with its "
+                "options by name: @step(num_workers=4)"
+            )
+        mark = Mark(
+            num_workers=workers,
+            accept_event_subclasses=subclasses,
+            names={name: around[name] for name in _words(plain) if name in around},
+            bound=workflow is None,
+        )
+        setattr(plain, _MARK, mark)
+        if workflow is not None:
+            workflow.add_step(plain)
+        return function
+
+    return decorate if function is None else decorate(function)
+
+
+def mark_of(value: object) -> Mark | None:
+    """What ``@step`` left on this attribute of a class, if it is a step."""
+    mark = getattr(getattr(value, "__func__", value), _MARK, None)
+    return mark if isinstance(mark, Mark) else None
+
+
+def _words(function: Callable[..., Any]) -> set[str]:
+    """The names in the annotations; only these are kept of what stands around, which may be large."""
+    return {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
+
+
+def _names_around(frame: types.FrameType) -> dict[str, Any]:
+    """The local names of the functions that the step is defined in, for annotations that are text."""
+    frames: list[types.FrameType] = []
+    at: types.FrameType | None = frame
+    while (
+        at is not None
+        and at.f_globals is frame.f_globals
+        and at.f_code.co_name != "<module>"
+        and len(frames) < _FRAMES
+    ):
+        frames.append(at)
+        at = at.f_back
+    names: dict[str, Any] = {}
+    for each in reversed(frames):
+        names.update(each.f_locals)
+    return names
+
+
+def read_step(name: str, value: object, mark: Mark, owner: str, names: dict[str, Any]) -> StepSpec:
+    """Reads the signature of a step.
+
+    Args:
+        name: The attribute of the class that it is.
+        value: The attribute of the class: a function, or a staticmethod with one inside.
+        mark: What ``@step`` left on it.
+        owner: The class, for messages.
+        names: More names that annotations may mean, such as the class itself.
+
+    Raises:
+        DefinitionError: Saying what is wrong with it, where, and what to write.
+    """
+    return _Reader(name, value, mark, owner, names).read()
+
+
+@final
+class _Reader:
+    """Reads one signature; an object only so that each question has a name."""
+
+    def __init__(self, name: str, value: object, mark: Mark, owner: str, names: dict[str, Any]) -> None:
+        self.mark = mark
+        self.name = name
+        self.function: Any = getattr(value, "__func__", value)
+        self.plain: Any = inspect.unwrap(self.function)  # what a decorator under @step was put on
+        code = self.plain.__code__
+        self.label = f"{owner}.{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119
+        self.is_classmethod = isinstance(value, classmethod)
+        self.has_self = mark.bound and not isinstance(value, staticmethod)
+        self.hints = self._hints({**names, **mark.names})
+
+    def read(self) -> StepSpec:
+        if self.is_classmethod:
+            raise self._error("is a class method; a step is a method of the workflow, or a static method")
+        if inspect.isasyncgenfunction(self.function):
+            raise self._error(
+                "is an async generator; write to the stream with ctx.write_event_to_stream, or return list[E]"
+            )
+        if inspect.isgeneratorfunction(self.function):
+            raise self._error("is a generator; return the event instead of yielding it")
+        parameters = list(inspect.signature(self.function).parameters.values())
+        self_name = self._take_self(parameters)
+        context_name, event_name, accepts = self._read_parameters(parameters)
+        returns, returns_list = self._read_return()
+        threaded = not inspect.iscoroutinefunction(self.function)
+        shape = self._shape(parameters, self_name, context_name, threaded=threaded)
+        return StepSpec(
+            name=self.name,
+            label=self.label,
+            call=self.function,
+            shape=shape,
+            threaded=threaded,
+            in_lane=shape is Shape.EVENT and not returns_list,
+            self_name=self_name,
+            context_name=context_name,
+            event_name=event_name,
+            accepts=accepts,
+            returns=returns,
+            returns_list=returns_list,
+            num_workers=self.mark.num_workers,
+            accept_event_subclasses=self.mark.accept_event_subclasses,
+        )
+
+    def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
+        if not self.has_self:
+            return None
+        if (
+            not parameters
+            or (parameters[0].name != "self" and parameters[0].name in self.hints)
+            or parameters[0].name in {"ev", "event", "ctx"}
+        ):
+            takes = ", ".join(["self", *(str(each).replace("'", "") for each in parameters)])
+            raise self._error(f"has no self; write async def {self.name}({takes}), or add @staticmethod")
+        return parameters.pop(0).name
+
+    def _shape(
+        self,
+        parameters: list[inspect.Parameter],
+        self_name: str | None,
+        context_name: str | None,
+        *,
+        threaded: bool,
+    ) -> Shape:
+        plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+        if threaded or self_name is None or not plain:
+            return Shape.OTHER
+        match [each.name for each in parameters]:
+            case [_] if context_name is None:
+                return Shape.EVENT
+            case [first, _] if first == context_name:
+                return Shape.CONTEXT_EVENT
+            case _:
+                return Shape.OTHER
+
+    def _read_parameters(
+        self, parameters: list[inspect.Parameter]
+    ) -> tuple[str | None, str, tuple[type[Event], ...]]:
+        context_name: str | None = None
+        event_name = ""
+        accepts: tuple[type[Event], ...] = ()
+        for each in parameters:
+            if each.name not in self.hints:
+                raise self._error(self._bare_parameter(each.name))
+            members = _members(self.hints[each.name])
+            if members == (Context,):
+                self._check_filled(each, "Contexts", context_name, "one is enough")
+                context_name = each.name
+            elif members and all(_is_event(member) for member in members):
+                self._check_filled(each, "events", event_name, _JOIN)
+                event_name, accepts = each.name, typing.cast("tuple[type[Event], ...]", members)
+            elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
+                raise self._error(self._strange_parameter(each.name))
+        self._check_accepted(accepts)
+        return context_name, event_name, accepts
+
+    def _check_filled(self, given: inspect.Parameter, what: str, before: str | None, instead: str) -> None:
+        """Raises if stretto cannot fill the parameter by its name, or fills another one with the same."""
+        if given.kind is given.POSITIONAL_ONLY:
+            raise self._error(f"has a positional-only parameter {given.name!r}; leave out the slash")
+        if given.kind in {given.VAR_POSITIONAL, given.VAR_KEYWORD}:
+            raise self._error(f"takes any number of {what} as {given}; take one, without the stars")
+        if before:
+            raise self._error(f"takes two {what}, {before!r} and {given.name!r}; {instead}")
+
+    def _check_accepted(self, accepts: tuple[type[Event], ...]) -> None:
+        if not accepts:
+            raise self._error(
+                "takes no event; annotate a parameter with an event class, such as ev: StartEvent"
+            )
+        for kind in accepts:
+            if issubclass(kind, StopEvent):
+                raise self._error(
+                    f"takes {kind.__name__}, which ends the run, so no step can take it; use another event"
+                )
+
+    def _strange_parameter(self, name: str) -> str:
+        hint = self.hints[name]
+        if typing.get_origin(hint) is list:
+            return (
+                f"has a parameter {name!r} of type {_told(hint)}; take one event, and join several with "
+                "ctx.collect_events(ev, [E] * n)"
+            )
+        return (
+            f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
+            "a Context, or parameters with a default"
+        )
+
+    def _bare_parameter(self, name: str) -> str:
+        if name == "self":
+            return "is called without self, as all static methods and steps added by workflow=; leave it out"
+        guess = "Context" if name in {"ctx", "context"} else "StartEvent"
+        return f"has no annotation for its parameter {name!r}; write {name}: {guess}"
+
+    def _read_return(self) -> tuple[tuple[type[Event], ...], bool]:
+        if "return" not in self.hints:
+            seen = " | ".join(_returned_in_source(self.plain))
+            instead = f"-> {seen}" if seen else "-> StopEvent, the events it returns, or -> None"
+            raise self._error(f"does not say what it returns; write {instead}")
+        kinds: list[type[Event]] = []
+        returns_list = False
+        for member in _members(self.hints["return"]):
+            if typing.get_origin(member) is list:
+                returns_list = True
+                inner = _members(typing.get_args(member)[0])
+            else:
+                inner = (member,)
+            for kind in inner:
+                if not _is_event(kind):
+                    raise self._error(
+                        f"declares -> {_told(member)}, which is no event; a step returns an event, a list of "
+                        "events or None, and StopEvent(result=…) carries any other value"
+                    )
+                kinds.append(kind)
+        return tuple(dict.fromkeys(kinds)), returns_list
+
+    def _hints(self, names: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return typing.get_type_hints(self.plain, self.plain.__globals__, names)
+        except NameError as error:
+            known = {**self.plain.__globals__, **names}
+            missing = str(error.name)
+            raise self._error(
+                f"is annotated with {missing!r}, which is not defined where the step is; "
+                "define it above the workflow"
+                f"{near(missing, [name for name, value in known.items() if isinstance(value, type)])}"
+            ) from None
+        except Exception as error:
+            raise self._error(
+                f"has an annotation that cannot be read, {error}; write event classes, joined by |"
+            ) from error
+
+    def _error(self, what: str) -> DefinitionError:
+        return DefinitionError(f"{self.label} {what}")
+
+
+def _returned_in_source(function: Callable[..., Any]) -> list[str]:
+    """What the return statements of a function make, as far as its source can be read and shows it."""
+    try:
+        source = inspect.getsource(function)
+        tree = ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
+    except (OSError, SyntaxError):
+        return []
+    made = [each.value for each in ast.walk(tree) if isinstance(each, ast.Return)]
+    names = [each.func.id for each in made if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+    nothing = any(each is None or (isinstance(each, ast.Constant) and each.value is None) for each in made)
+    return list(dict.fromkeys([*names, "None"] if nothing and names else names))
+
+
+def _members(hint: object) -> tuple[Any, ...]:
+    """The members of a union without None, each as a class; a hint that is no union is its only member."""
+    if hint is type(None) or hint is None:
+        return ()
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(member for each in typing.get_args(hint) for member in _members(each))
+    origin = typing.get_origin(hint)
+    return (hint,) if origin is None or origin is list else (origin,)
+
+
+def _is_event(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Event)
+
+
+def _told(hint: object) -> str:
+    if isinstance(hint, type) and typing.get_origin(hint) is None:
+        return hint.__name__
+    return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", str(hint))  # without the modules that the names are from

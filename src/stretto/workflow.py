@@ -1,0 +1,283 @@
+"""The workflow class: steps declared as methods, options, and the ways to run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, cast
+
+import anyio
+
+from ._driver import ambient, surrounding
+from ._log import logger
+from ._loop import is_running
+from ._options import Options
+from .blueprint import Blueprint
+from .errors import DefinitionError, WorkflowError, shown
+from .events import StartEvent
+from .handler import Handler
+from .steps import StepSpec, mark_of, read_step
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+else:  # the default of a type variable matters to type checkers alone
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
+__all__ = ["Workflow"]
+
+
+class Workflow(Generic[R]):
+    """Steps that take and return events; subclass it, and write ``Workflow[int]`` if its result is an int.
+
+    >>> from stretto import StartEvent, StopEvent, step
+    >>> class Shout(Workflow[str]):
+    ...     @step
+    ...     async def shout(self, ev: StartEvent) -> StopEvent[str]:
+    ...         return StopEvent(result=ev.text.upper())
+    >>> Shout(timeout=10).run_sync(text="hello")
+    'HELLO'
+
+    One workflow may have any number of runs at once. Attributes set on ``self`` belong to the workflow and
+    are shared by all of its runs, as in any Python object.
+
+    Args:
+        timeout: Seconds until a run is timed out, counted from its start; None for no limit.
+        verbose: Whether each step is logged, through the logger ``stretto`` (to stderr if logging is not set
+            up).
+        disable_validation: Leaves out the checks of the graph.
+        scoped_only: Refuses to start a run that is neither awaited nor entered, see `Handler`.
+        stream_buffer: How many events a stream keeps for readers that are late.
+        collect_limit: How many events one buffer of ``collect_events`` holds.
+        grace: Seconds after a cancellation until steps that have not ended are named by the logger.
+
+    Raises:
+        DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
+            signature is wrong.
+    """
+
+    _read_steps: ClassVar[dict[type, dict[str, StepSpec]]] = {}
+    _blueprint: ClassVar[Blueprint | None] = None
+    _options = Options()
+
+    def __init__(
+        self,
+        timeout: float | None = 45.0,
+        verbose: bool = False,  # noqa: FBT001, FBT002 - known under this name and place
+        *,
+        disable_validation: bool = False,
+        scoped_only: bool = False,
+        stream_buffer: int = 16_384,
+        collect_limit: int = 100_000,
+        grace: float = 5.0,
+    ) -> None:
+        self._options = Options.of(
+            timeout=timeout,
+            verbose=verbose,
+            disable_validation=disable_validation,
+            scoped_only=scoped_only,
+            stream_buffer=stream_buffer,
+            collect_limit=collect_limit,
+            grace=grace,
+        )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._blueprint = None
+        cls._read_steps = {}
+        for base in cls.__mro__:
+            if base is cls or not issubclass(base, Workflow):
+                cls._read_steps[base] = _read_class(base, {cls.__name__: cls})
+        _steps_of(cls)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def run(self, start_event: StartEvent | None = None, *, ctx: None = None, **fields: Any) -> Handler[R]:
+        """A run of this workflow, to be awaited or entered; it starts then, see `Handler`.
+
+        Args:
+            start_event: The event to begin with. Without one, the fields make it: ``run(topic="tea")``.
+            ctx: Reserved.
+            **fields: Fields of the start event.
+
+        Raises:
+            DefinitionError: If the graph of the steps cannot start or stop (at the first run).
+            TypeError: If the fields do not fit the start event, or `start_event` is none that a step takes.
+        """
+        blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
+        if blueprint.findings:
+            self._tell(blueprint)
+        if ctx is not None:
+            raise DefinitionError(
+                f"run(ctx={shown(ctx)}): a Context belongs to one run and cannot be given to another; send events to "
+                "a run by its handler, run.send_event(…)"
+            )
+        if start_event is None:
+            event = (blueprint.start or _no_single_start(blueprint))(**fields)
+        else:
+            event = self._checked_start(blueprint, start_event, fields)
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        handler: Handler[R] = Handler(self, self._options, blueprint, event, frame.f_code, frame.f_lineno)
+        host = None if ambient.get() is None else surrounding()
+        if host is not None and host.machine.ended is None:
+            start = partial(handler.start_in, host, copy_context())
+            if host.inside:
+                host.start_later(start)  # if the step awaits it before it suspends, it is the step's own
+            else:
+                start()
+        return handler
+
+    async def execute(self, start_event: StartEvent | None = None, **fields: Any) -> R:
+        """``await self.run(...)`` as a coroutine function, for ``start_soon`` and ``trio.run``."""
+        handler = self.run(start_event, **fields)
+        del start_event, fields  # the run may be long, and has no use for them
+        return await handler
+
+    def run_sync(
+        self, start_event: StartEvent | None = None, *, backend: str = "asyncio", **fields: Any
+    ) -> R:
+        """Runs to the end in an event loop of its own, for scripts.
+
+        Args:
+            start_event: The event to begin with, as for `run`.
+            backend: ``"asyncio"`` or ``"trio"``.
+            **fields: Fields of the start event, as for `run`.
+
+        Raises:
+            WorkflowError: If an event loop runs already: await `run` there.
+        """
+        if is_running():
+            raise WorkflowError(
+                "run_sync starts an event loop, and one runs already here; write await wf.run(…)"
+            )
+        return anyio.run(partial(self.execute, start_event, **fields), backend=backend)
+
+    # -- steps and their checks ------------------------------------------------------------------------------
+
+    @classmethod
+    def add_step(cls, function: Callable[..., Any]) -> None:
+        """Adds a function marked by `step` to this class and its subclasses; ``@step(workflow=cls)`` does so.
+
+        Raises:
+            DefinitionError: If its signature is wrong, or the class has a step of that name.
+        """
+        mark = mark_of(function)
+        if mark is None:
+            raise DefinitionError(
+                f"{cls.__name__}.add_step takes a function marked by @step, not {shown(function)}"
+            )
+        if cls is Workflow:
+            raise DefinitionError(
+                f"{function.__name__} cannot be added to Workflow itself, which all workflows share; add it to a "
+                "class of yours: class App(Workflow)"
+            )
+        name = function.__name__
+        _check_name(cls, name)
+        known = _steps_of(cls).get(name)
+        if known is not None:
+            raise DefinitionError(
+                f"{cls.__name__} has a step {known.label} already; give the function that is added another name"
+            )
+        spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
+        cls._read_steps[cls][name] = spec
+        cls._forget_blueprint()
+
+    @classmethod
+    def blueprint(cls) -> Blueprint:
+        """The steps of this class and what the check of their graph finds; made once."""
+        return cls.__dict__.get("_blueprint") or cls._new_blueprint()
+
+    @classmethod
+    def _new_blueprint(cls) -> Blueprint:
+        cls._blueprint = Blueprint(cls.__name__, list(_steps_of(cls).values()))
+        return cls._blueprint
+
+    @classmethod
+    def _forget_blueprint(cls) -> None:
+        cls._blueprint = None
+        for subclass in cls.__subclasses__():
+            subclass._forget_blueprint()  # noqa: SLF001 - of this very class
+
+    def _tell(self, blueprint: Blueprint) -> None:
+        """Raises what keeps the graph from running, and logs the rest, once."""
+        if self._options.disable_validation:
+            return
+        fatal = [finding.message for finding in blueprint.findings if finding.fatal]
+        if fatal:
+            raise DefinitionError("; ".join(fatal))
+        if not blueprint.told:
+            blueprint.told = True
+            for finding in blueprint.findings:
+                logger().warning("%s", finding.message)
+
+    def _checked_start(self, blueprint: Blueprint, event: object, fields: dict[str, Any]) -> StartEvent:
+        if fields:
+            raise TypeError(
+                f"run() takes a start event or its fields, not both: {shown(event)} and {', '.join(fields)}"
+            )
+        starts = " or ".join(kind.__name__ for kind in blueprint.starts) or "StartEvent"
+        if not isinstance(event, StartEvent):
+            raise TypeError(
+                f"{blueprint.name}.run() begins with {starts}, not {shown(event)}; give it, or its fields by name"
+            )
+        if not blueprint.plan.routes.find(type(event)) and not self._options.disable_validation:
+            raise TypeError(f"no step of {blueprint.name} takes {shown(event)}; it begins with {starts}")
+        return event
+
+
+def _no_single_start(blueprint: Blueprint) -> NoReturn:
+    names = [kind.__name__ for kind in blueprint.starts]
+    raise DefinitionError(
+        f"{blueprint.name} has several start events, {', '.join(names)}: pass one, as in run({names[0]}(…))"
+    )
+
+
+def _read_class(cls: type, names: dict[str, Any]) -> dict[str, StepSpec]:
+    """The steps that the class itself defines."""
+    steps: dict[str, StepSpec] = {}
+    for name, value in list(vars(cls).items()):
+        mark = mark_of(value)
+        if mark is not None and mark.bound:
+            _check_name(cls, name)
+            steps[name] = read_step(name, value, mark, cls.__name__, names)
+    return steps
+
+
+def _check_name(cls: type, name: str) -> None:
+    if name in dir(Workflow):
+        raise DefinitionError(
+            f"{cls.__name__}.{name} hides what every workflow has under that name; give the step another one"
+        )
+
+
+def _steps_of(cls: type[Workflow[Any]]) -> dict[str, StepSpec]:
+    """All steps in order of definition, base class first; an overridden one keeps its place.
+
+    Raises:
+        DefinitionError: If a subclass overrides a step with something that is none.
+    """
+    steps: dict[str, StepSpec] = {}
+    for base in reversed(cls.__mro__):
+        own = _read_of(cls, base)
+        for name in [name for name in steps if name in vars(base) and name not in own]:
+            if vars(base)[name] is not None:
+                raise DefinitionError(
+                    f"{base.__name__}.{name} overrides the step {steps[name].label} and is no step itself; write @step "
+                    f"above it, or {name} = None to leave the step out"
+                )
+            del steps[name]
+        steps.update(own)
+    return steps
+
+
+def _read_of(cls: type[Workflow[Any]], base: type) -> dict[str, StepSpec]:
+    for owner in cls.__mro__:
+        read = vars(owner).get("_read_steps", {})
+        if base in read:
+            return cast("dict[str, StepSpec]", read[base])
+    return {}

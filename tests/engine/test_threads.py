@@ -1,0 +1,324 @@
+"""A plain `def` step runs in a thread: the loop goes on meanwhile, and the run waits for it at its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import anyio
+import pytest
+
+from stretto import (
+    Context,
+    Event,
+    StartEvent,
+    StopEvent,
+    UndeclaredEventError,
+    Workflow,
+    WorkflowCancelledError,
+    step,
+)
+from tests import leaks
+
+pytestmark = pytest.mark.anyio
+
+
+class Job(Event):
+    number: int = 0
+
+
+class Done(Event):
+    number: int = 0
+
+
+class Shout(Event):
+    number: int = 0
+
+
+class BoomError(Exception):
+    pass
+
+
+async def test_the_articles_unbound_step_runs_in_a_thread():
+    class TestWorkflow(Workflow[str]):
+        __test__ = False
+
+    @step(workflow=TestWorkflow)
+    def some_step(ev: StartEvent) -> StopEvent:
+        return StopEvent(result=threading.current_thread().name)
+
+    assert await TestWorkflow().run() != threading.main_thread().name
+
+
+async def test_the_loop_goes_on_while_a_thread_works():
+    class Slow(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | Shout | None:
+            ctx.send_event(Job())
+            ctx.send_event(Shout())
+
+        @step
+        async def shout(self, ev: Shout) -> None:
+            while not ended.is_set():
+                beats.append(1)
+                await anyio.sleep(0.002)
+
+    @step(workflow=Slow)
+    def work(ev: Job) -> StopEvent:
+        time.sleep(0.05)
+        ended.set()
+        return StopEvent(result=len(beats))
+
+    ended.clear()
+    beats: list[int] = []
+    assert await Slow().run() > 3
+
+
+async def test_as_many_threads_work_at_once_as_the_step_has_workers():
+    class Pool(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            for number in range(6):
+                ctx.send_event(Job(number=number))
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent | None:
+            return None if ctx.collect_events(ev, [Done] * 6) is None else StopEvent(result="met")
+
+    @step(workflow=Pool, num_workers=3)
+    def work(ev: Job) -> Done:
+        barrier.wait(timeout=10)  # three must be here at once, or it breaks
+        return Done(number=ev.number)
+
+    barrier = threading.Barrier(3)
+    assert await Pool().run() == "met"
+
+
+async def test_a_context_works_from_a_thread():
+    class Threaded(Workflow[list[int]]):
+        @step
+        async def begin(self, ev: StartEvent) -> Job:
+            return Job()
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent | None:
+            batch = ctx.collect_events(ev, [Done] * 3)
+            return None if batch is None else StopEvent(result=[done.number for done in batch])
+
+    @step(workflow=Threaded)
+    def work(ctx: Context, ev: Job) -> Done:
+        for number in range(2):
+            ctx.send_event(Done(number=number))
+            ctx.write_event_to_stream(Shout(number=number))
+        assert isinstance(ctx.run_id, str)
+        remaining = ctx.remaining
+        assert remaining is not None
+        assert remaining > 0
+        return Done(number=2)
+
+    async with Threaded().run() as run:
+        events = [ev async for ev in run.stream_events()]
+        assert await run == [0, 1, 2]
+    assert events == [Shout(number=0), Shout(number=1), StopEvent(result=[0, 1, 2])]
+
+
+async def test_collecting_works_from_a_thread():
+    class Threaded(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            for number in range(4):
+                ctx.send_event(Job(number=number))
+
+    @step(workflow=Threaded)
+    def gather(ctx: Context, ev: Job) -> StopEvent | None:
+        batch = ctx.collect_events(ev, [Job] * 4)
+        return None if batch is None else StopEvent(result=len(batch))
+
+    assert await Threaded().run() == 4
+
+
+async def test_an_error_in_a_thread_comes_out_bare_with_notes():
+    class Fails(Workflow[str]):
+        pass
+
+    @step(workflow=Fails)
+    def fail(ev: StartEvent) -> StopEvent:
+        raise error
+
+    error = BoomError()
+    with pytest.raises(BoomError) as caught:
+        await Fails().run()
+    assert caught.value is error
+    assert "Fails.fail" in "\n".join(caught.value.__notes__)
+
+
+async def test_a_thread_that_returns_nonsense_is_told():
+    class Wrong(Workflow[str]):
+        pass
+
+    @step(workflow=Wrong)
+    def wrong(ev: StartEvent) -> StopEvent:
+        return "text"  # pyright: ignore[reportReturnType]
+
+    with pytest.raises(UndeclaredEventError, match=r"Wrong\.wrong"):
+        await Wrong().run()
+
+
+began, ended = threading.Event(), threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def fresh_events() -> None:
+    began.clear()
+    ended.clear()
+
+
+class Sits(Workflow[str]):
+    """One thread that takes its time, and a step that ends the run meanwhile."""
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+        super().__init__(timeout=10)
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent:
+        ctx.send_event(Job())
+        while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+            await anyio.sleep(0.001)
+        if self.end == "error":
+            raise BoomError
+        if self.end == "sleep":
+            await anyio.sleep(5)
+        return StopEvent(result="stopped")
+
+
+@step(workflow=Sits)
+def sit(ev: Job) -> None:
+    began.set()
+    time.sleep(0.05)
+    ended.set()
+
+
+async def test_a_run_waits_for_its_threads_after_a_stop_event():
+    before = leaks.Before()
+    wf = Sits("stop")
+    assert await wf.run() == "stopped"
+    assert ended.is_set()
+    assert before.left_behind() == []
+
+
+async def test_a_run_waits_for_its_threads_after_an_error():
+    before = leaks.Before()
+    wf = Sits("error")
+    with pytest.raises(BoomError):
+        await wf.run()
+    assert ended.is_set()
+    assert before.left_behind() == []
+
+
+async def test_a_run_waits_for_its_threads_when_the_caller_is_cancelled():
+    wf = Sits("sleep")
+    async with anyio.create_task_group() as tg:
+
+        async def call() -> None:
+            try:
+                await wf.run()
+            finally:
+                assert ended.is_set()
+
+        tg.start_soon(call)
+        while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+            await anyio.sleep(0.001)
+        tg.cancel_scope.cancel()
+    assert ended.is_set()
+
+
+async def test_a_run_waits_for_its_threads_when_it_is_cancelled():
+    wf = Sits("sleep")
+    async with wf.run() as run:
+        while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+            await anyio.sleep(0.001)
+        await run.cancel()
+        assert ended.is_set()
+        with pytest.raises(WorkflowCancelledError):
+            await run
+
+
+async def test_what_a_thread_returns_after_the_end_is_left_over():
+    class Late(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent:
+            ctx.send_event(Job())
+            await anyio.sleep(0.01)
+            return StopEvent(result="first")
+
+    @step(workflow=Late)
+    def late(ev: Job) -> Done:
+        time.sleep(0.05)
+        return Done(number=7)
+
+    @step(workflow=Late)
+    async def never(ev: Done) -> None:
+        raise BoomError
+
+    run = Late().run()
+    assert await run == "first"
+    assert run.leftovers == (Done(number=7),)
+
+
+async def test_what_a_thread_sends_after_the_end_is_a_dead_letter():
+    class Late(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent:
+            ctx.send_event(Job())
+            await anyio.sleep(0.01)
+            return StopEvent(result="first")
+
+    @step(workflow=Late)
+    def late(ctx: Context, ev: Job) -> None:
+        time.sleep(0.05)
+        ctx.send_event(Done(number=7))
+
+    @step(workflow=Late)
+    async def never(ev: Done) -> None:
+        raise BoomError
+
+    run = Late().run()
+    assert await run == "first"
+    assert [letter.event for letter in run.dead_letters] == [Done(number=7)]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_a_base_exception_in_a_thread_comes_out_bare(kind: type[BaseException]):
+    class Fails(Workflow[str]):
+        pass
+
+    @step(workflow=Fails)
+    def fail(ev: StartEvent) -> StopEvent:
+        raise error
+
+    error = kind("mine")
+    with pytest.raises(kind) as caught:
+        await Fails().run()
+    assert caught.value is error
+
+
+async def test_a_step_in_a_thread_may_run_another_workflow_in_a_loop_of_its_own(anyio_backend_name: str):
+    class Inner(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            ctx.send_event(Job())
+
+        @step
+        async def end(self, ev: Job) -> StopEvent:
+            await anyio.sleep(0.001)
+            return StopEvent(result="inner")
+
+    class Outer(Workflow[str]):
+        pass
+
+    @step(workflow=Outer)
+    def run_it(ev: StartEvent) -> StopEvent:
+        return StopEvent(result=Inner().run_sync(backend=anyio_backend_name))
+
+    assert await Outer().run() == "inner"

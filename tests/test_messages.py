@@ -1,0 +1,1281 @@
+"""Every text of an error and a warning, whole, at the moment when a user meets it.
+
+A mistake in a signature is told when the class is defined, one in the graph at the first run, the rest as it happens.
+In the texts below `here` stands for the file and line of a step, which `test_a_step_is_named_with_its_line` looks at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import re
+import time
+import traceback
+import warnings
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+import attrs
+import pytest
+
+from stretto import (
+    Context,
+    DefinitionError,
+    Event,
+    Handler,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    RunEndedError,
+    StartEvent,
+    StopEvent,
+    UndeclaredEventError,
+    Workflow,
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+    step,
+)
+from stretto.errors import CollectError, RoutingError, shown
+
+pytestmark = pytest.mark.anyio
+
+
+class Ask(Event):
+    number: int = 0
+
+
+class AskMore(Ask):
+    pass
+
+
+class Answer(Event):
+    pass
+
+
+class Topic(StartEvent):
+    topic: str
+    depth: int = 1
+
+
+def text(what: object) -> str:
+    """The text of an error or a log record, with `here` for where its steps are."""
+    said = what.getMessage() if isinstance(what, logging.LogRecord) else str(what)
+    return re.sub(r"(?:/\S*/)?test_messages\.py:\d+", "here", said)
+
+
+class Case(NamedTuple):
+    """A program that is wrong, and what it is told."""
+
+    name: str
+    program: Callable[..., Any]
+    says: str
+    error: type[BaseException]
+
+
+def told(
+    cases: list[Case], error: type[BaseException], says: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def keep(program: Callable[..., Any]) -> Callable[..., Any]:
+        cases.append(Case(program.__name__, program, says, error))
+        return program
+
+    return keep
+
+
+def names(cases: list[Case]) -> list[str]:
+    return [case.name for case in cases]
+
+
+# -- the signature, when the class is defined ----------------------------------------------------------------------
+
+DEFINITIONS: list[Case] = []
+at_definition = partial(told, DEFINITIONS, DefinitionError)
+
+
+@at_definition("W.begin (here) has no annotation for its parameter 'ev'; write ev: StartEvent")
+def a_bare_parameter():
+    class W(Workflow):
+        @step
+        async def begin(self, ev) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) has no annotation for its parameter 'ctx'; write ctx: Context")
+def a_bare_context():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) does not say what it returns; write -> Ask | StopEvent | None")
+def a_bare_return_of_what_its_source_shows():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent):
+            if ev.text:
+                return Ask(number=1)
+            if ev.number:
+                return StopEvent(result=ev.number)
+            return None
+
+
+@at_definition(
+    "W.begin (here) does not say what it returns; write -> StopEvent, the events it returns, or -> None"
+)
+def a_bare_return():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent): ...
+
+
+@at_definition(
+    "W.begin (here) takes no event; annotate a parameter with an event class, such as ev: StartEvent"
+)
+def no_event():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) takes two events, 'one' and 'other'; take one, ev: A | B, and join them with "
+    "ctx.collect_events(ev, [A, B])"
+)
+def two_events():
+    class W(Workflow):
+        @step
+        async def begin(self, one: Ask, other: Answer) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) takes StopEvent, which ends the run, so no step can take it; use another event"
+)
+def a_stop_event_taken():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StopEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has a parameter 'times' of type int, which stretto cannot fill; a step takes an event, "
+    "a Context, or parameters with a default"
+)
+def a_strange_parameter():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, times: int) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has a parameter 'ev' of type StartEvent | int, which stretto cannot fill; a step takes an "
+    "event, a Context, or parameters with a default"
+)
+def a_union_with_something_else():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent | int) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has a parameter 'evs' of type list[Ask]; take one event, and join several with "
+    "ctx.collect_events(ev, [E] * n)"
+)
+def a_list_of_events_taken():
+    class W(Workflow):
+        @step
+        async def begin(self, evs: list[Ask]) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) has a positional-only parameter 'ev'; leave out the slash")
+def a_positional_only_parameter():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, /) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has no self; write async def begin(self, ev: StartEvent), or add @staticmethod"
+)
+def no_self():
+    class W(Workflow):
+        @step
+        async def begin(ev: StartEvent) -> StopEvent: ...  # noqa: N805 # pyright: ignore[reportGeneralTypeIssues]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+@at_definition("W.begin (here) has no self; write async def begin(self), or add @staticmethod")
+def no_parameter_at_all():
+    class W(Workflow):
+        @step
+        async def begin() -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) declares -> str, which is no event; a step returns an event, a list of events or None, and "
+    "StopEvent(result=…) carries any other value"
+)
+def a_string_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> str: ...
+
+
+@at_definition(
+    "W.begin (here) declares -> list[str], which is no event; a step returns an event, a list of events or "
+    "None, and StopEvent(result=…) carries any other value"
+)
+def a_list_of_strings_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[str]: ...
+
+
+@at_definition("W.begin (here) is a generator; return the event instead of yielding it")
+def a_generator():
+    class W(Workflow):
+        @step
+        def begin(self, ev: StartEvent) -> StopEvent:  # pyright: ignore[reportInvalidTypeForm]
+            yield Ask()  # pyright: ignore[reportReturnType]
+
+
+@at_definition(
+    "W.begin (here) is an async generator; write to the stream with ctx.write_event_to_stream, or return list[E]"
+)
+def an_async_generator():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:  # pyright: ignore[reportInvalidTypeForm]
+            yield Ask()  # pyright: ignore[reportReturnType]
+
+
+@at_definition(
+    "W.begin (here) is annotated with 'StratEvent', which is not defined where the step is; define it above the "
+    "workflow; did you mean 'StartEvent'?"
+)
+def a_misspelt_class():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StratEvent) -> StopEvent: ...  # noqa: F821 # pyright: ignore[reportUndefinedVariable]
+
+
+@at_definition(
+    "W.begin (here) is annotated with 'Afterwards', which is not defined where the step is; define it above the "
+    "workflow"
+)
+def a_class_that_is_defined_later():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: Afterwards) -> StopEvent: ...
+
+    class Afterwards(StartEvent):
+        pass
+
+
+@at_definition(
+    "W.begin (here) has an annotation that cannot be read, unsupported operand type(s) for |: 'type' and 'int'; "
+    "write event classes, joined by |"
+)
+def an_unreadable_annotation():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask | 3: ...  # pyright: ignore[reportGeneralTypeIssues]
+
+
+@at_definition(
+    "W.begin overrides the step Base.begin (here) and is no step itself; write @step above it, or begin = None to "
+    "leave the step out"
+)
+def a_step_overridden_without_the_decorator():
+    class Base(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+    class W(Base):
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("num_workers is a whole number of at least 1, not 0")
+def no_workers():
+    step(num_workers=0)
+
+
+@at_definition("accept_event_subclasses is True or False, not 'yes'")
+def a_string_for_a_flag():
+    step(accept_event_subclasses="yes")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("workflow= is a Workflow class, not 'App'; write @step(workflow=MyWorkflow)")
+def a_workflow_by_its_name():
+    step(workflow="App")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "@step decorates a function, not 4; put it right above the def, with its options by name: @step(num_workers=4)"
+)
+def an_option_without_its_name():
+    step(4)  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "App.begin (here) is called without self, as all static methods and steps added by workflow=; leave it out"
+)
+def an_unbound_step_with_self():
+    class App(Workflow):
+        pass
+
+    @step(workflow=App)
+    async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("App has a step App.begin (here) already; give the function that is added another name")
+def a_name_taken_twice():
+    class App(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+    @step(workflow=App)
+    async def begin(ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "begin cannot be added to Workflow itself, which all workflows share; add it to a class of yours: "
+    "class App(Workflow)"
+)
+def a_step_added_to_workflow_itself():
+    @step(workflow=Workflow)
+    async def begin(ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("App.add_step takes a function marked by @step, not 'begin'")
+def something_else_added():
+    class App(Workflow):
+        pass
+
+    App.add_step("begin")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("case", DEFINITIONS, ids=names(DEFINITIONS))
+def test_a_wrong_signature_is_told_where_the_class_is_defined(case: Case):
+    with pytest.raises(case.error) as caught:
+        case.program()
+    assert text(caught.value) == case.says
+    assert caught.value.__suppress_context__ or caught.value.__context__ is caught.value.__cause__
+
+
+def test_a_step_is_named_with_its_line():
+    with pytest.raises(DefinitionError) as caught:
+        a_bare_parameter()
+    line = a_bare_parameter.__code__.co_firstlineno + 3  # the decorator of the step
+    assert f"(test_messages.py:{line})" in str(caught.value)
+
+
+# -- options, when the workflow is made ----------------------------------------------------------------------------
+
+
+class Fine(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent[int]:
+        return StopEvent(result=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"timeout": 0}, "timeout is a time in seconds above 0, or None for no limit, not 0"),
+        ({"timeout": "3"}, "timeout is a time in seconds above 0, or None for no limit, not '3'"),
+        ({"grace": -1}, "grace is a time in seconds above 0, or None for never, not -1"),
+        ({"stream_buffer": 0}, "stream_buffer is a whole number of at least 1, not 0"),
+        ({"collect_limit": 1.5}, "collect_limit is a whole number of at least 1, not 1.5"),
+    ],
+)
+def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, Any], says: str):
+    with pytest.raises(DefinitionError) as caught:
+        Fine(**options)
+    assert text(caught.value) == says
+
+
+# -- the graph, at the first run -----------------------------------------------------------------------------------
+
+GRAPHS: list[Case] = []
+at_first_run = partial(told, GRAPHS, DefinitionError)
+
+
+@at_first_run(
+    "W cannot start: none of its steps takes a StartEvent; its steps: W.end (here) takes Ask; annotate the first "
+    "step with ev: StartEvent"
+)
+def no_start():
+    class W(Workflow):
+        @step
+        async def end(self, ev: Ask) -> StopEvent: ...
+
+    return W
+
+
+@at_first_run(
+    "W cannot stop: none of its steps returns a StopEvent; its steps: W.begin (here) takes StartEvent, W.end "
+    "(here) takes Ask | Answer; annotate the last step with -> StopEvent, also if it only sends it"
+)
+def no_stop():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask | Answer: ...
+        @step
+        async def end(self, ev: Ask | Answer) -> None: ...
+
+    return W
+
+
+@at_first_run(
+    "W cannot start: none of its steps takes a StartEvent; its steps: none (is @step missing above its methods?); "
+    "annotate the first step with ev: StartEvent; W cannot stop: none of its steps returns a StopEvent; its "
+    "steps: none (is @step missing above its methods?); annotate the last step with -> StopEvent, also if it only "
+    "sends it"
+)
+def no_steps():
+    class W(Workflow):
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+    return W
+
+
+@at_first_run("W has several start events, Topic, Other: pass one, as in run(Topic(…))")
+def several_start_events():
+    class Other(StartEvent):
+        pass
+
+    class W(Workflow):
+        @step
+        async def begin(self, ev: Topic | Other) -> StopEvent: ...
+
+    return W
+
+
+@pytest.mark.parametrize("case", GRAPHS, ids=names(GRAPHS))
+def test_a_graph_that_cannot_run_is_told_at_the_first_run(case: Case):
+    workflow = case.program()()
+    with pytest.raises(case.error) as caught:
+        workflow.run()
+    assert text(caught.value) == case.says
+
+
+WARNINGS: list[Case] = []
+warned_at_first_run = partial(told, WARNINGS, Warning)
+
+
+@warned_at_first_run(
+    "W.begin (here) returns Ask, which no step of W takes; add a step with ev: Ask, or leave it out of the annotation"
+)
+def produced_and_never_consumed():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask | StopEvent:
+            return StopEvent()
+
+    return W
+
+
+@warned_at_first_run(
+    "W.answer (here) takes Ask, which no step of W returns; name it in the return annotation of the step that "
+    "sends it, or, if it comes from outside, declare it so: class Ask(Event, external=True)"
+)
+def consumed_and_never_produced():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            return StopEvent()
+
+        @step
+        async def answer(self, ev: Ask) -> StopEvent: ...
+
+    return W
+
+
+@warned_at_first_run(
+    "W.ask (here) cannot be reached from a start event or one from outside; name Answer in the return annotation "
+    "of a step that can be\n"
+    "W.answer (here) cannot be reached from a start event or one from outside; name Ask in the return annotation "
+    "of a step that can be\n"
+    "W.ask (here) is a dead end: nothing that follows from Ask ends the run; let a step that follows return a "
+    "StopEvent\n"
+    "W.answer (here) is a dead end: nothing that follows from Answer ends the run; let a step that follows return "
+    "a StopEvent"
+)
+def unreachable_and_endless():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            return StopEvent()
+
+        @step
+        async def ask(self, ev: Answer) -> Ask: ...
+        @step
+        async def answer(self, ev: Ask) -> Answer: ...
+
+    return W
+
+
+@pytest.mark.parametrize("case", WARNINGS, ids=names(WARNINGS))
+def test_a_graph_that_looks_wrong_is_told_once_at_the_first_run(case: Case, caplog: pytest.LogCaptureFixture):
+    workflow = case.program()()
+    assert not caplog.records
+    workflow.run_sync()
+    assert [text(record) for record in caplog.records] == case.says.split("\n")
+    assert {(record.name, record.levelname) for record in caplog.records} == {("stretto", "WARNING")}
+    caplog.clear()
+    workflow.run_sync()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("case", [*GRAPHS[:3], *WARNINGS], ids=names([*GRAPHS[:3], *WARNINGS]))
+def test_disable_validation_leaves_out_the_checks_of_the_graph(case: Case, caplog: pytest.LogCaptureFixture):
+    workflow = case.program()(disable_validation=True)
+    with contextlib.suppress(WorkflowStalledError):
+        workflow.run_sync()
+    assert not any("cannot" in text(record) or "annotation" in text(record) for record in caplog.records)
+
+
+# -- the start -----------------------------------------------------------------------------------------------------
+
+
+class Tea(Workflow[str]):
+    @step
+    async def begin(self, ev: Topic) -> StopEvent[str]:
+        return StopEvent(result=ev.topic)
+
+
+class Other(StartEvent):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: Tea().run(), "Topic misses 'topic'; write Topic(topic=…)"),
+        (
+            lambda: Tea().run(topik="tea"),
+            "Topic takes no 'topik', it takes: topic, depth; did you mean 'topic'?",
+        ),
+        (lambda: Tea().run("tea"), "Tea.run() begins with Topic, not 'tea'; give it, or its fields by name"),  # pyright: ignore[reportArgumentType]
+        (
+            lambda: Tea().run(Ask()),  # pyright: ignore[reportArgumentType]
+            "Tea.run() begins with Topic, not Ask(number=0); give it, or its fields by name",
+        ),
+        (lambda: Tea().run(Other()), "no step of Tea takes Other(); it begins with Topic"),
+        (
+            lambda: Tea().run(Topic(topic="tea"), depth=2),
+            "run() takes a start event or its fields, not both: Topic(topic='tea', depth=1) and depth",
+        ),
+        (lambda: Ask(3), "Ask.__init__() takes 1 positional argument but 2 were given"),  # pyright: ignore[reportCallIssue]
+        (lambda: Ask(nunber=3), "Ask takes no 'nunber', it takes: number; did you mean 'number'?"),  # pyright: ignore[reportCallIssue]
+    ],
+)
+def test_a_wrong_start_is_told_where_it_is_made(call: Callable[[], object], says: str):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert text(caught.value) == says
+
+
+def test_a_context_given_to_another_run_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        Fine().run(ctx=3)  # pyright: ignore[reportArgumentType]
+    assert text(caught.value) == (
+        "run(ctx=3): a Context belongs to one run and cannot be given to another; send events to a run by its "
+        "handler, run.send_event(…)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "says"),
+    [
+        (StartEvent(topic="tea"), "topik", "StartEvent has no 'topik', it has: topic; did you mean 'topic'?"),
+        (Topic(topic="tea"), "dept", "Topic has no 'dept', it has: topic, depth; did you mean 'depth'?"),
+        (Answer(), "text", "Answer has no 'text', it has no field"),
+    ],
+)
+def test_a_misspelt_field_is_told_with_the_near_one(event: Event, name: str, says: str):
+    with pytest.raises(AttributeError) as caught:
+        getattr(event, name)
+    assert text(caught.value) == says
+    assert caught.value.name == name
+    assert "".join(traceback.format_exception(caught.value)).count("did you mean") == says.count(
+        "did you mean"
+    )
+    assert "Did you mean" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_events_are_frozen():
+    for event in (Ask(), StartEvent(number=1), Answer()):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            event.number = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# -- what a step returns -------------------------------------------------------------------------------------------
+
+
+class Gives(Workflow):
+    """Its first step gives back whatever it is told to."""
+
+    def __init__(self, make: Callable[[], object], **options: Any) -> None:
+        self.make = make
+        super().__init__(**options)
+
+    @step
+    async def begin(self, ev: StartEvent) -> Ask | StopEvent | None:
+        return self.make()  # pyright: ignore[reportReturnType]
+
+    @step
+    async def answer(self, ev: Ask) -> StopEvent | None: ...
+
+
+async def look_up() -> int:
+    return 3
+
+
+class Lists(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        return [Ask(), Answer()]  # pyright: ignore[reportReturnType]
+
+    @step
+    async def answer(self, ev: Ask) -> StopEvent | None: ...
+
+
+@pytest.mark.parametrize(
+    ("workflow", "says"),
+    [
+        (
+            Gives(Answer),
+            "Gives.begin (here) returned Answer but declares -> Ask | StopEvent; add Answer to the return annotation",
+        ),
+        (
+            Gives(lambda: "text"),
+            (
+                "Gives.begin (here) returned 'text', which is no event; it declares -> Ask | StopEvent; to end the "
+                "run with it write return StopEvent(result=…)"
+            ),
+        ),
+        (
+            Gives(lambda: [Ask(), Ask()]),
+            (
+                "Gives.begin (here) returned [Ask(number=0), Ask(number=0)], which is no event; it declares -> Ask | "
+                "StopEvent; to return several events declare -> list[…], and return a list"
+            ),
+        ),
+        (
+            Gives(lambda: Ask),
+            (
+                "Gives.begin (here) returned <class 'tests.test_messages.Ask'>, which is no event; it declares -> Ask "
+                "| StopEvent; make one: return Ask(…)"
+            ),
+        ),
+        (
+            Gives(look_up),
+            "Gives.begin (here) returned the coroutine look_up(), which nobody awaited; write return await look_up(…)",
+        ),
+        (
+            Gives(lambda: StopEvent(result=look_up())),
+            (
+                "Gives.begin (here) returned StopEvent whose field 'result' holds the coroutine look_up(), which "
+                "nobody awaited; write result=await look_up(…)"
+            ),
+        ),
+        (
+            Lists(),
+            (
+                "Lists.begin (here) returned a list with Answer() in it, but declares -> list[Ask]; each element is "
+                "an event that the annotation names"
+            ),
+        ),
+    ],
+)
+async def test_a_return_value_that_was_not_declared_is_told_at_once(workflow: Workflow, says: str):
+    with pytest.raises(UndeclaredEventError) as caught:
+        await workflow.run()
+    assert text(caught.value) == says
+    name = type(workflow).__name__
+    assert [text(note) for note in caught.value.__notes__] == [
+        f"in {name}.begin (here), which handled StartEvent(), attempt 1"
+    ]
+
+
+# -- a run that is stuck -------------------------------------------------------------------------------------------
+
+WAY_OUT = (
+    ". Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its class "
+    "so: class Go(Event, external=True)"
+)
+
+
+class Joins(Workflow):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Ask | None:
+        for number in range(3):
+            ctx.send_event(Ask(number=number))
+
+    @step
+    async def join(self, ctx: Context, ev: Ask | Answer) -> StopEvent | None:
+        ctx.collect_events(ev, [Ask, Ask, Answer], buffer_id="both")
+
+
+class Sends(Workflow):
+    def __init__(self, *events: Event) -> None:
+        self.events = events
+        super().__init__(timeout=10)
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> None:
+        for event in self.events:
+            ctx.send_event(event)
+
+    @step
+    async def answer(self, ev: Ask) -> StopEvent | None: ...
+
+
+@pytest.mark.parametrize(
+    ("workflow", "says"),
+    [
+        (
+            Gives(lambda: None),
+            (
+                "Gives is stuck, nothing is left to run: Gives.begin (here) returned nothing although it declares Ask "
+                "| StopEvent"
+            ),
+        ),
+        (
+            Joins(),
+            (
+                "Joins is stuck, nothing is left to run: collect_events in Joins.join (here) (buffer 'both') still "
+                "waits for 1 x Answer (has 0 of 1); Joins.begin (here) returned nothing although it declares Ask; "
+                "Joins.join (here) returned nothing 3 times although it declares StopEvent"
+            ),
+        ),
+        (
+            Sends(Answer(), AskMore(number=1)),
+            (
+                "Sends is stuck, nothing is left to run: Answer() was not taken: no step of Sends takes exactly "
+                "Answer; AskMore(number=1) was not taken: no step of Sends takes exactly AskMore"
+            ),
+        ),
+        (
+            Sends(*[Answer()] * 7),
+            "Sends is stuck, nothing is left to run: "
+            + "Answer() was not taken: no step of Sends takes exactly Answer; " * 5
+            + "2 more events were not taken",
+        ),
+        (Sends(), "Sends is stuck, nothing is left to run: no step returned an event"),
+    ],
+    ids=[
+        "a return forgotten",
+        "a collect never complete",
+        "nobody takes it",
+        "nor these seven",
+        "nothing sent",
+    ],
+)
+async def test_a_stuck_run_is_told_at_once_with_what_it_misses(workflow: Workflow, says: str):
+    began = anyio.current_time()
+    with pytest.raises(WorkflowStalledError) as caught:
+        await workflow.run()
+    assert text(caught.value) == says + WAY_OUT
+    assert anyio.current_time() == began
+
+
+async def test_an_event_that_no_step_takes_is_told_when_it_is_sent(caplog: pytest.LogCaptureFixture):
+    with pytest.raises(WorkflowStalledError):
+        await Sends(Answer()).run()
+    told_of = [text(record) for record in caplog.records]
+    assert told_of[-1] == "Sends: dead letter Answer(): no step of Sends takes exactly Answer"
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+async def test_an_event_that_is_sent_too_late_says_why_the_run_is_over(caplog: pytest.LogCaptureFixture):
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent:
+            ctx.send_event(Ask())
+            await anyio.sleep(1)
+            return StopEvent()
+
+        @step
+        async def answer(self, ctx: Context, ev: Ask) -> None:
+            try:
+                await anyio.sleep(9)
+            finally:
+                ctx.send_event(Ask(number=2))
+
+    await W().run()
+    assert [text(record) for record in caplog.records] == [
+        "W: dead letter Ask(number=2): the run was over, it had a result"
+    ]
+
+
+# -- time ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_timeout_names_who_was_at_work_what_was_queued_and_what_is_missing():
+    class Slow(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | Answer | None:
+            for number in range(5):
+                ctx.send_event(Ask(number=number))
+            ctx.send_event(Answer())
+            await anyio.sleep(1)
+
+        @step(num_workers=2)
+        async def work(self, ev: Ask) -> None:
+            await anyio.sleep(100)
+
+        @step
+        async def join(self, ctx: Context, ev: Answer) -> StopEvent | None:
+            ctx.collect_events(ev, [Answer, Answer])
+
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Slow(timeout=2.5).run()
+    assert text(caught.value) == (
+        "Slow timed out after 2.5 s; active: Slow.work (here) x2 for 2.5 s; queued: 3 for Slow.work (here); "
+        "collect_events in Slow.join (here) still waits for 1 x Answer (has 1 of 2)"
+    )
+    assert caught.value.timeout == 2.5
+    assert {name: count for name, (count, _) in caught.value.active.items()} == {"work": 2}
+    assert caught.value.queued == {"work": 3}
+
+
+async def test_a_timeout_of_a_run_that_waits_names_what_it_waits_for():
+    class Go(Event, external=True):
+        pass
+
+    class Waits(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> None: ...
+        @step
+        async def go(self, ev: Go | HumanResponseEvent) -> StopEvent: ...
+
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Waits(timeout=3).run()
+    assert text(caught.value) == (
+        "Waits timed out after 3 s; no step was active; it waited for events from outside: Go, HumanResponseEvent"
+    )
+
+
+async def test_a_step_that_does_not_end_is_named_after_the_grace(caplog: pytest.LogCaptureFixture):
+    class Stubborn(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            try:
+                await anyio.sleep(9)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(9)
+            return StopEvent()
+
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Stubborn(timeout=1, grace=2).run()
+    assert text(caught.value) == "Stubborn timed out after 1 s; active: Stubborn.begin (here) x1 for 1 s"
+    assert [text(record) for record in caplog.records] == [
+        (
+            "Stubborn: 2 s after the run was cancelled these steps have not ended: Stubborn.begin (here); the run "
+            "waits for them"
+        )
+    ]
+
+
+# -- what a step calls ---------------------------------------------------------------------------------------------
+
+
+class Calls(Workflow[Any]):
+    """Its step calls something on its Context."""
+
+    def __init__(self, call: Callable[[Any, Event], object], **options: Any) -> None:
+        self.call = call
+        super().__init__(**options)
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent:
+        done = self.call(ctx, ev)
+        return StopEvent(result=await done if isinstance(done, Awaitable) else done)
+
+    @step
+    async def answer(self, ev: Ask) -> StopEvent | None: ...
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (
+            lambda ctx, ev: ctx.send_event("text"),
+            TypeError,
+            "send_event takes an event, not 'text'; write class Name(Event) with its fields",
+        ),
+        (
+            lambda ctx, ev: ctx.send_event(Ask(), step="anser"),
+            RoutingError,
+            "Calls has no step 'anser'; its steps: begin, answer; did you mean 'answer'?",
+        ),
+        (
+            lambda ctx, ev: ctx.send_event(Answer(), step="answer"),
+            RoutingError,
+            (
+                "Calls.answer (here) does not take Answer, it takes: Ask; leave out step= to send it to the steps "
+                "that take it"
+            ),
+        ),
+        (
+            lambda ctx, ev: ctx.collect_events(ev, [Ask, Answer]),
+            CollectError,
+            (
+                "collect_events in Calls.begin (here) was given StartEvent() and expects only Ask, Answer; it was "
+                "not stored; name its type in the list, or collect it in a step of its own"
+            ),
+        ),
+        (
+            lambda ctx, ev: ctx.collect_events(ev, StartEvent),
+            CollectError,
+            (
+                "collect_events in Calls.begin (here) expects a list of event classes, as in collect_events(ev, "
+                "[Opinion] * 3), not <class 'stretto.StartEvent'>"
+            ),
+        ),
+        (
+            lambda ctx, ev: ctx.write_event_to_stream(StopEvent()),
+            TypeError,
+            (
+                "write_event_to_stream takes an event that is no StopEvent, not StopEvent(result=None); the stream "
+                "ends with the StopEvent that a step returns"
+            ),
+        ),
+        (
+            lambda ctx, ev: ctx.sent_event(ev),
+            AttributeError,
+            "Context has no 'sent_event'; did you mean 'send_event'?",
+        ),
+        (lambda ctx, ev: ctx.session, AttributeError, "Context has no 'session'; write ctx.run_id"),
+        (lambda ctx, ev: ctx.is_running, AttributeError, "Context has no 'is_running'; write handler.done"),
+    ],
+)
+async def test_a_wrong_call_in_a_step_is_told_where_it_is_made(
+    call: Callable[[Any, Event], object], error: type[Exception], says: str
+):
+    with pytest.raises(error) as caught:
+        await Calls(call).run()
+    assert text(caught.value) == says
+    assert [text(note) for note in caught.value.__notes__] == [
+        "in Calls.begin (here), which handled StartEvent(), attempt 1"
+    ]
+
+
+async def test_a_full_buffer_says_how_to_make_it_larger():
+    class Hoard(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask]:
+            return [Ask(number=number) for number in range(4)]
+
+        @step
+        async def join(self, ctx: Context, ev: Ask) -> StopEvent | None:
+            ctx.collect_events(ev, [Ask] * 9)
+
+    with pytest.raises(CollectError) as caught:
+        await Hoard(collect_limit=3).run()
+    assert text(caught.value) == (
+        "collect_events in Hoard.join (here) holds 3 events, the collect_limit of this workflow, and was given one "
+        "more, which was not stored; it still waits for 6 x Ask (has 3 of 9); if it must hold more, write "
+        "Workflow(collect_limit=…)"
+    )
+
+
+async def test_a_step_in_a_thread_is_told_that_it_cannot_await():
+    class Threaded(Workflow):
+        @step
+        def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            ctx.sleep(1).send(None)
+            time.sleep(0)
+            return StopEvent()
+
+    with pytest.raises(WorkflowError) as caught:
+        await Threaded().run()
+    assert text(caught.value) == (
+        "ctx.sleep needs an async step; in a plain def step use time.sleep, or write async def"
+    )
+
+
+async def test_a_step_that_raises_the_loops_cancellation_is_named():
+    async def cancel(ctx: Context, ev: Event) -> None:
+        raise anyio.get_cancelled_exc_class().__new__(anyio.get_cancelled_exc_class())
+
+    with pytest.raises(WorkflowError) as caught:
+        await Calls(cancel).run()
+    name = anyio.get_cancelled_exc_class().__name__
+    assert text(caught.value) == (
+        f"Calls.begin (here) raised {name}, the cancellation of the event loop, although nothing was "
+        "cancelled; let only the loop raise it, and end a step by return or by an error of yours"
+    )
+    assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_error_of_a_step_comes_out_as_it_was_raised_with_a_note():
+    with pytest.raises(ValueError, match="boom") as caught:
+        await Calls(lambda ctx, ev: int("boom")).run(topic="tea")
+    assert text(caught.value) == "invalid literal for int() with base 10: 'boom'"
+    assert [text(note) for note in caught.value.__notes__] == [
+        "in Calls.begin (here), which handled StartEvent(topic='tea'), attempt 1"
+    ]
+
+
+async def test_failures_that_follow_are_noted_on_the_first():
+    class Both(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask]:
+            return [Ask(number=1), Ask(number=2)]
+
+        @step
+        async def work(self, ev: Ask) -> StopEvent:
+            try:
+                await anyio.sleep(ev.number)
+                raise ValueError("first")
+            finally:
+                if ev.number == 2:
+                    raise KeyError("second")
+
+    with pytest.raises(ValueError, match="first") as caught:
+        await Both().run()
+    assert [text(note) for note in caught.value.__notes__] == [
+        "in Both.work (here), which handled Ask(number=1), attempt 1",
+        "while the run was being ended, another step failed: KeyError('second')",
+    ]
+
+
+async def test_a_block_and_its_run_that_both_fail_are_both_told():
+    with pytest.raises(OSError, match="mine") as caught:
+        async with Calls(lambda ctx, ev: int("boom")).run():
+            await anyio.sleep(1)
+            raise OSError("mine")
+    assert [text(note) for note in caught.value.__notes__] == [
+        (
+            'the run of Calls that this block was for failed too: ValueError("invalid literal for int() with base 10: '
+            "'boom'\")"
+        )
+    ]
+
+
+async def test_a_nested_run_that_fails_unheard_says_whose_it_was():
+    class Outer(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            run = Calls(lambda ctx, ev: int("boom")).run()
+            await anyio.sleep(1)
+            return StopEvent(result=run)
+
+    with pytest.raises(ValueError, match="boom") as caught:
+        await Outer().run()
+    assert [text(note) for note in caught.value.__notes__] == [
+        "in Calls.begin (here), which handled StartEvent(), attempt 1",
+        "in a run nested in Outer that nobody awaited",
+    ]
+
+
+# -- the handler ---------------------------------------------------------------------------------------------------
+
+
+class Naps(Workflow[str]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent[str]:
+        await anyio.sleep(1)
+        return StopEvent(result="awake")
+
+    @step
+    async def ask(self, ev: HumanResponseEvent) -> InputRequiredEvent: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("is_done", "; write handler.done"),
+        ("cancel_run", "; write await handler.cancel()"),
+        ("result", "; write await handler"),
+        ("exception", "; write handler.failures"),
+        ("get_stop_event", "; write await handler, or read its stream_events() to the last"),
+        ("stop_event_result", "; write await handler"),
+        ("cancelled", "; write handler.done"),
+        ("stream_event", "; did you mean 'stream_events'?"),
+        ("nothing_of_that_kind", ""),
+    ],
+)
+async def test_another_engines_word_on_a_handler_is_answered_with_ours(name: str, says: str):
+    run = Naps().run()
+    with pytest.raises(AttributeError) as caught:
+        getattr(run, name)
+    assert text(caught.value) == f"Handler has no {name!r}{says}"
+    await run
+
+
+@pytest.mark.parametrize(
+    ("use", "what"), [(lambda run: run.send_event(Ask()), "send_event"), (lambda run: run.ctx, "ctx")]
+)
+async def test_a_run_that_has_not_started_says_how_to_start_it(
+    use: Callable[[Handler[str]], object], what: str
+):
+    run = Naps().run()
+    with pytest.raises(WorkflowError) as caught:
+        use(run)
+    assert text(caught.value) == (
+        f"{what}: the run of Naps has not started; write async with wf.run(…) as run, or start it with run.start()"
+    )
+    await run
+
+
+async def test_a_run_that_is_over_says_that_the_event_came_too_late():
+    run = Naps().run()
+    await run
+    with pytest.raises(RunEndedError) as caught:
+        run.send_event(Ask())
+    assert text(caught.value) == "Ask(number=0) came too late: the run of Naps is over, it had a result"
+
+
+async def test_a_cancelled_run_says_by_whom():
+    never, begun, left = Naps().run(), Naps().run().start(), Naps().run()
+    await never.cancel()
+    await begun.cancel()
+    with pytest.raises(OSError, match="mine"):
+        async with left:
+            raise OSError("mine")
+    for run, says in [
+        (never, "Naps was cancelled before it started"),
+        (begun, "Naps was cancelled by its handler"),
+        (left, "Naps was cancelled because its block was left by OSError"),
+    ]:
+        with pytest.raises(WorkflowCancelledError) as caught:
+            await run
+        assert text(caught.value) == says
+
+
+@pytest.mark.parametrize(("does", "verb"), [("await", "awaits"), ("cancel", "cancels")])
+async def test_a_step_that_would_wait_for_itself_is_told_so(does: str, verb: str):
+    runs: list[Handler[Any]] = []
+
+    async def wait(ctx: Context, ev: Event) -> object:
+        return await (runs[0] if does == "await" else runs[0].cancel())
+
+    runs.append(Calls(wait).run())
+    with pytest.raises(WorkflowError) as caught:
+        async with runs[0]:
+            pass
+    assert text(caught.value) == (
+        f"a step of Calls {verb} the run it belongs to, and would wait for itself; return a StopEvent to end the run"
+    )
+
+
+async def test_collecting_from_outside_is_refused():
+    async with Naps().run() as run:
+        with pytest.raises(WorkflowError) as caught:
+            run.ctx.collect_events(Ask(), [Ask])
+        assert text(caught.value) == (
+            "collect_events belongs to a step: call it on the Context that the step was given"
+        )
+
+
+@pytest.mark.parametrize("use", [lambda run: run.start(), lambda run: run.stream_events()])
+async def test_a_scoped_workflow_refuses_a_run_that_nobody_owns(use: Callable[[Handler[str]], object]):
+    run = Naps(scoped_only=True).run()
+    with pytest.raises(WorkflowError) as caught:
+        use(run)
+    assert text(caught.value) == (
+        "Naps was made with scoped_only=True: start this run with await wf.run(…) or async with wf.run(…) as run"
+    )
+    assert await run == "awake"
+
+
+async def test_a_handler_that_is_never_used_warns_with_the_line_that_made_it():
+    with pytest.warns(RuntimeWarning) as caught:
+        Naps().run()
+        gc.collect()
+    assert [text(warning.message) for warning in caught] == [
+        "the handler that Naps.run() made at here was never used; write await Naps().run(…)"
+    ]
+
+
+async def test_a_handler_that_is_used_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await Naps().run()
+        async with Naps().run():
+            pass
+        gc.collect()
+
+
+async def test_runs_awaited_one_after_the_other_are_told_how_to_overlap(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    from stretto import handler
+
+    monkeypatch.setattr(handler, "_overlap", type(handler._overlap)())  # it says so once a process
+    for _ in range(2):
+        one, other = Naps().run(), Naps().run()
+        await one
+        await other
+    assert [text(record) for record in caplog.records if "awaited another" in text(record)] == [
+        (
+            "a run of Naps had not started while its task awaited another: await a, then await b, runs them in turn; "
+            "to let them overlap, start each in a task group: tg.start_soon(wf.execute)"
+        )
+    ]
+
+
+async def test_a_run_that_failed_and_was_dropped_unheard_is_logged(caplog: pytest.LogCaptureFixture):
+    run = Calls(lambda ctx, ev: int("boom")).run().start()
+    await anyio.sleep(1)
+    assert run.done
+    del run
+    gc.collect()
+    await anyio.sleep(1)
+    assert [(record.levelname, text(record)) for record in caplog.records] == [
+        (
+            "ERROR",
+            (
+                'a run of Calls failed and nobody awaited it: ValueError("invalid literal for int() with base 10: '
+                "'boom'\")"
+            ),
+        )
+    ]
+
+
+# -- a loop, or none -----------------------------------------------------------------------------------------------
+
+
+async def test_run_sync_inside_a_loop_says_what_to_write():
+    with pytest.raises(WorkflowError) as caught:
+        Naps().run_sync()
+    assert (
+        text(caught.value)
+        == "run_sync starts an event loop, and one runs already here; write await wf.run(…)"
+    )
+
+
+@pytest.mark.parametrize("use", [lambda run: run.start(), lambda run: run.stream_events()])
+def test_a_run_started_outside_a_loop_says_what_to_write(use: Callable[[Handler[str]], object]):
+    """It came out as `KeyError: 'trio'`, from the search for the loop."""
+    run = Naps().run()
+    with pytest.raises(WorkflowError) as caught:
+        use(run)
+    assert text(caught.value) == (
+        "no event loop runs here; write await wf.run(…) in an async function, or wf.run_sync(…) in a script"
+    )
+    with pytest.warns(RuntimeWarning, match="never used"):
+        del run, caught  # the traceback has the handler too
+        gc.collect()
+
+
+# -- how values are shown ------------------------------------------------------------------------------------------
+
+
+def test_a_value_in_a_message_is_short_and_never_an_error_itself():
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    assert shown("x" * 1000) == "'" + "x" * 199 + "…"
+    assert shown(Broken()) == "<Broken whose repr raised RuntimeError>"

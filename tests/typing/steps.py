@@ -1,0 +1,81 @@
+"""What type checkers know of steps: `@step` changes nothing about the method, and its body must keep its word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_type
+
+from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+
+
+class Ask(Event):
+    number: int
+
+
+class Answer(Event):
+    text: str
+
+
+class Steps(Workflow[int]):
+    @step
+    async def bare(self, ev: StartEvent) -> Ask | None:
+        return Ask(number=1) if ev.wanted else None
+
+    @step(num_workers=2, accept_event_subclasses=True)
+    async def with_options(self, ctx: Context, ev: Ask) -> list[Answer] | Answer:
+        return [Answer(text="a")] * ev.number
+
+    @step
+    def in_a_thread(self, ev: Answer) -> StopEvent[int]:
+        return StopEvent(result=len(ev.text))
+
+
+@step(workflow=Steps)
+async def unbound(ev: StartEvent) -> StopEvent[int]:
+    return StopEvent(result=ev.number)
+
+
+async def a_step_keeps_the_type_of_its_method(steps: Steps, ctx: Context) -> None:
+    assert_type(await steps.bare(StartEvent()), Ask | None)
+    assert_type(await steps.with_options(ctx, Ask(number=1)), list[Answer] | Answer)
+    assert_type(steps.in_a_thread(Answer(text="a")), StopEvent[int])
+    typed: Callable[[StartEvent], Coroutine[Any, Any, StopEvent[int]]] = unbound
+    await steps.bare(Ask(number=1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    print(typed)
+
+
+class BreaksItsWord(Workflow[int]):
+    @step
+    async def wrong_event(self, ev: StartEvent) -> Ask:
+        return Answer(text="a")  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+    @step
+    async def forgotten(self, ev: Ask) -> Answer:  # type: ignore[return]  # pyright: ignore[reportReturnType]
+        self.counted = ev.number
+
+    @step
+    async def wrong_result(self, ev: Answer) -> StopEvent[int]:
+        return StopEvent(result=ev.text)  # type: ignore[arg-type]  # pyright: ignore[reportReturnType]
+
+
+step(num_workers="4")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step(nun_workers=4)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+async def a_context_knows_what_it_is_given(ctx: Context, ev: Ask, other: Ask | Answer) -> None:
+    assert_type(ctx.collect_events(ev, [Ask] * 3), list[Ask] | None)
+    assert_type(ctx.collect_events(other, [Ask, Answer]), list[Ask | Answer] | None)
+    assert_type(ctx.collect_events(ev, [Ask], buffer_id="b"), list[Ask] | None)
+    assert_type(ctx.run_id, str)
+    assert_type(ctx.remaining, float | None)
+    ctx.send_event(ev)
+    ctx.send_event(ev, step="with_options")
+    ctx.write_event_to_stream(ev)
+    await ctx.sleep(0.5)
+
+
+def a_context_takes_events(ctx: Context, ev: Ask) -> None:
+    ctx.send_event("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ctx.send_event(Ask)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ctx.collect_events(ev, Ask)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ctx.collect_events(ev, [Ask(number=1)])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
