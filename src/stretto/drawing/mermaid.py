@@ -1,0 +1,156 @@
+"""The graph of a workflow as Mermaid text, which GitHub and most documentation sites draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Protocol, final
+
+from ..blueprint import Blueprint
+from ..events import Event, InputRequiredEvent, StopEvent, is_external
+from ..steps import StepSpec
+
+__all__ = ["to_mermaid"]
+
+# Mermaid takes these for words of its own, and what has capitals may be a property of all JavaScript objects: a node of
+# such a name draws an error in place of the picture.
+_RESERVED = {
+    "call", "class", "click", "constructor", "default", "direction", "end", "flowchart", "graph", "href",
+    "interpolate", "style", "subgraph",
+}  # fmt: skip
+_USUAL_WORKERS = 4  # the default of @step
+_PLAIN_ID = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+
+
+class Drawable(Protocol):
+    """A workflow class or one of its instances."""
+
+    def blueprint(self) -> Blueprint:
+        """Its steps and their graph."""
+        ...
+
+
+def to_mermaid(workflow: Drawable) -> str:
+    """The steps of a workflow as boxes, and between them the events that they return and take.
+
+    >>> from stretto import StartEvent, StopEvent, Workflow, step
+    >>> class Shout(Workflow):
+    ...     @step
+    ...     async def shout(self, ev: StartEvent) -> StopEvent: ...
+    >>> print(to_mermaid(Shout))
+    flowchart TD
+        shout["shout"]
+        start_StartEvent(["StartEvent"]) --> shout
+        shout --> stop_StopEvent(["StopEvent"])
+
+    An event from or for outside is a slanted box with a dashed line. So is, in a rounded box, one that a step takes and
+    none declares, or declares and none takes. ``x2`` is a number of workers other than four.
+
+    Args:
+        workflow: The class, or a workflow made of it.
+
+    Returns:
+        Mermaid text, the same for the same graph, whatever the names in it.
+    """
+    return "\n".join(_Picture(workflow.blueprint()).lines())
+
+
+@final
+class _Picture:
+    """Writes the picture of one blueprint, and gives each thing in it an id of its own."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self._blueprint = blueprint
+        self._ids: dict[tuple[str, object], str] = {}
+
+    def lines(self) -> Iterator[str]:
+        yield "flowchart TD"
+        for spec in self._blueprint.specs:
+            workers = "" if spec.num_workers == _USUAL_WORKERS else f" x{spec.num_workers}"
+            yield f"    {self._step(spec)}[{_quoted(spec.name + workers)}]"
+        for edge in dict.fromkeys(edge for spec in self._blueprint.specs for edge in self._edges(spec)):
+            yield f"    {edge}"
+
+    def _edges(self, spec: StepSpec) -> Iterator[str]:
+        """The edges into a step that come from no step, and all those out of it."""
+        step = self._step(spec)
+        for start in self._blueprint.starts:
+            if spec in self._blueprint.takers(start):
+                yield f"{self._event('start', start)}([{_quoted(start.__name__)}]) --> {step}"
+        for kind in self._from_outside():
+            if spec in self._blueprint.takers(kind):
+                yield f"{self._event('outside', kind)}[/{_quoted(kind.__name__)}/] -.-> {step}"
+        for kind in spec.accepts:
+            if kind not in self._blueprint.starts and not is_external(kind) and not self._is_made(kind, spec):
+                yield f"{self._event('sent', kind)}([{_quoted(kind.__name__)}]) -.-> {step}"
+        for kind in spec.returns:
+            yield from self._ways_on(step, kind)
+
+    def _ways_on(self, step: str, kind: type[Event]) -> Iterator[str]:
+        name = _quoted(kind.__name__)
+        if _ends_run(kind):
+            yield f"{step} --> {self._event('stop', kind)}([{name}])"
+            return
+        takers = list(self._blueprint.takers(kind))
+        if issubclass(kind, InputRequiredEvent):
+            yield f"{step} -.-> {self._event('asked', kind)}[/{name}/]"
+        elif not takers:
+            yield f"{step} -.-> {self._event('lost', kind)}([{name}])"
+        for after in takers:
+            for taken in _taken(kind, after):
+                yield f"{step} -->|{_label(taken.__name__)}| {self._step(after)}"
+
+    def _from_outside(self) -> list[type[Event]]:
+        kinds = (kind for spec in self._blueprint.specs for kind in spec.accepts)
+        return list(dict.fromkeys(kind for kind in kinds if is_external(kind)))
+
+    def _is_made(self, kind: type[Event], taker: StepSpec) -> bool:
+        subclasses = taker.accept_event_subclasses
+        return any(
+            issubclass(kind, made) or (subclasses and issubclass(made, kind))
+            for spec in self._blueprint.specs
+            for made in spec.returns
+        )
+
+    def _step(self, spec: StepSpec) -> str:
+        plain = _PLAIN_ID.fullmatch(spec.name) and spec.name not in _RESERVED
+        return self._id("step", spec, spec.name if plain else f"{_ascii(spec.name)}_")
+
+    def _event(self, role: str, kind: type[Event]) -> str:
+        return self._id(role, kind, f"{role}_{_ascii(kind.__name__)}")
+
+    def _id(self, role: str, thing: object, wish: str) -> str:
+        """The id of a thing: what it would be called, numbered where something else is called so."""
+        known = self._ids.get((role, thing))
+        if known is None:
+            taken = set(self._ids.values())
+            known, number = wish, 1
+            while known in taken:
+                number += 1
+                known = f"{wish}_{number}"
+            self._ids[role, thing] = known
+        return known
+
+
+def _ends_run(kind: type[Event]) -> bool:
+    return issubclass(kind, StopEvent)
+
+
+def _taken(made: type[Event], taker: StepSpec) -> Sequence[type[Event]]:
+    """What of a declared type a step takes: all of it, or only the subclasses that it names."""
+    if made in taker.accepts or (taker.accept_event_subclasses and issubclass(made, taker.accepts)):
+        return [made]
+    return [kind for kind in taker.accepts if issubclass(kind, made)]
+
+
+def _ascii(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def _label(name: str) -> str:
+    return name if re.fullmatch(r"\w+", name, re.ASCII) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A label that is read as text, whatever stands in it: not as Markdown, HTML or the end of the label."""
+    return '"' + "".join(each if each.isalnum() or each in "_ " else f"#{ord(each)};" for each in text) + '"'
