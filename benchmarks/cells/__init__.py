@@ -1,0 +1,1 @@
+"""The cells: pieces of work, who does them, and which figures are read off."""

@@ -1,0 +1,79 @@
+"""What `import stretto` costs, each time in a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import anyio
+
+from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, expect
+from benchmarks.cells.engine import OURS
+from benchmarks.contenders.native import Backend
+
+NEEDED = "import anyio, attrs"
+
+TIMED = "import time; start = time.process_time(); {imports}; print(time.process_time() - start)"
+
+# The run tells apart "not imported at the top" from "not imported at all".
+LOADED = """
+import sys
+from stretto import StartEvent, StopEvent, Workflow, step
+
+class Smallest(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=1)
+
+assert Smallest().run_sync(backend="asyncio") == 1
+print(float("trio" in sys.modules))
+"""
+
+
+def import_time(backend: Backend, scale: Scale) -> AbstractContextManager[Cell]:
+    """CPU seconds of the import statement, beside that of the two packages stretto needs."""
+    contenders = {
+        OURS: printed(TIMED.format(imports="import stretto")),
+        NEEDED: printed(TIMED.format(imports="import anyio, attrs")),
+    }
+    reading = Reading(label=f"ratio to {NEEDED}", of=OURS, to=NEEDED, bound=Bound(limit=1.5))
+    return nullcontext(
+        Cell(work="import", unit="import", measure="cpu", contenders=contenders, readings=(reading,))
+    )
+
+
+def trio_loaded(backend: Backend, scale: Scale) -> AbstractContextManager[Cell]:
+    """1 when a run on asyncio has imported trio, which takes longer than all the rest together."""
+    reading = Reading(label="times", of=OURS, bound=Bound(limit=0))
+    return nullcontext(
+        Cell(
+            work="import of trio by a run",
+            unit="process",
+            measure="count",
+            contenders={OURS: printed(LOADED)},
+            readings=(reading,),
+            rounds=1,
+        )
+    )
+
+
+def printed(source: str) -> Sampler:
+    """Gives the number that a fresh interpreter prints."""
+
+    async def sample() -> float:
+        command = partial(subprocess.run, [sys.executable, "-c", source], capture_output=True, check=False)
+        process = await anyio.to_thread.run_sync(command)
+        expect((process.returncode, process.stderr), (0, b""))
+        return float(process.stdout)
+
+    return sample
+
+
+IMPORTING: tuple[Spec, ...] = tuple(
+    Spec(
+        key=key, part="engine", full=Scale(size=1), tiny=Scale(size=1), prepare=prepare, backends=("asyncio",)
+    )
+    for key, prepare in (("import", import_time), ("import-trio", trio_loaded))
+)
