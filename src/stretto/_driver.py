@@ -29,7 +29,7 @@ from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery, Ended
 from ._grace import Grace
 from ._log import logger
-from ._loop import RootTask, loop_clock, native_cancellations, outlast
+from ._loop import RootTask, loop_port, native_cancellations, outlast
 from ._options import Options
 from ._queue import ReadyQueue
 from ._stream import Hub
@@ -42,7 +42,6 @@ from .events import Event
 if (
     TYPE_CHECKING
 ):  # anyio loads its parts when they are used, and importing all of them takes longer than stretto
-    import anyio.lowlevel
     from anyio.abc import TaskGroup
 
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
@@ -109,7 +108,7 @@ class Driver:
         self.thread = get_ident()
         self.gate = gate
         self.queue = ReadyQueue()
-        self.clock = loop_clock()
+        self.clock, self.checkpoint, self.cancelled = loop_port()
         self._options = options
         begun = self.clock()
         self.timed = options.timeout is not None
@@ -197,7 +196,7 @@ class Driver:
         with scope:
             self.scope = scope
             leader.in_lane = True
-            await anyio.lowlevel.checkpoint()
+            await self.checkpoint()
             self._workers += 1
             try:
                 following: Delivery | None = await carried(leader, leader.work(delivery))
@@ -218,7 +217,7 @@ class Driver:
             self._workers += 1
             try:
                 await carried(leader, leader.work(delivery))
-            except anyio.get_cancelled_exc_class():
+            except self.cancelled:
                 self._leave_by_cancellation()
                 self.cancel("by its caller")
                 raise
@@ -234,7 +233,7 @@ class Driver:
             await self._end_nested()
         except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
             error = again
-        if isinstance(error, anyio.get_cancelled_exc_class()):
+        if isinstance(error, self.cancelled):
             self.machine.receive(CancelAsked(why="by its caller"))
             if not self.machine.errors:
                 self._conclude()
@@ -379,7 +378,7 @@ class Driver:
     async def _member(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except anyio.get_cancelled_exc_class():
+        except self.cancelled:
             self._leave_by_cancellation()
             raise
 
@@ -411,9 +410,9 @@ class Driver:
         self._workers += 1
         try:
             await carried(worker, worker.work(delivery))
-        except anyio.get_cancelled_exc_class():
+        except self.cancelled:
             raise
-        except BaseException as error:  # noqa: BLE001 - Ctrl-C between two steps, or a bug; both end the run
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - Ctrl-C between two steps, or a bug; both end the run
             self.perform(self.machine.receive(Interrupted(error=error)))
         finally:
             self._worker_left()

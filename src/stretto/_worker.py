@@ -8,7 +8,7 @@ through, so it is written as one, and looks up what it needs beforehand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context as VarContext, ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, final
@@ -46,6 +46,8 @@ class Crew(Host, RunPort, Protocol):
     queue: ReadyQueue
     scope: anyio.CancelScope | None
     timed: bool
+    checkpoint: Callable[[], Awaitable[object]]
+    cancelled: type[BaseException]
 
     def spawn_spare(self) -> None:
         """Starts one more worker."""
@@ -79,24 +81,25 @@ class Worker:
         lingers: Whether one was delivered since its step last suspended.
     """
 
-    in_lane = False
-    ever_hit = False
-    suspended = False
-    _delivery: Delivery | None = None
-    _closing = False
-    # Remembered, because anyio may take back a native cancellation that it counts as one of its own: a scope that
-    # is left in a child task, within a cancelled group, is counted against the task that waits for the group.
-    _natively_hit = False
-    _unwanted: object = None  # what a step returned although the caller was cancelled
+    # Slots, because what is set late in an instance's dict makes the whole dict one of its own, for 400 bytes a run.
+    __slots__ = (
+        "_closing", "_delivery", "_native", "_natively_hit", "_unwanted", "carry", "ever_hit", "host",
+        "in_lane", "lingers", "suspended", "was_hit",
+    )  # fmt: skip
 
     def __init__(self, host: Crew, carry: VarContext, native: int | None = None) -> None:
         self.host = host
         self.carry = carry
+        self.in_lane = self.suspended = self.was_hit = self.ever_hit = self.lingers = False
+        self._delivery: Delivery | None = None
+        self._closing = False
         self._native = (
             native  # how often the leader's task was cancelled natively before the run; None: no leader
         )
-        self.was_hit = False
-        self.lingers = False
+        # Remembered, because anyio may take back a native cancellation that it counts as one of its own: a scope that
+        # is left in a child task, within a cancelled group, is counted against the task that waits for the group.
+        self._natively_hit = False
+        self._unwanted: object = None  # what a step returned although the caller was cancelled
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -171,7 +174,7 @@ class Worker:
             turns -= 1
             if not turns:
                 turns = _TURNS
-                await anyio.lowlevel.checkpoint()
+                await run.checkpoint()
                 now = run.clock()
         return None
 
@@ -207,7 +210,8 @@ class Worker:
         self._closing = closing
         if not closing:
             self.was_hit = self.ever_hit = self.lingers = True
-            self._natively_hit = self._natively_hit or self._is_native()
+            if self._native is not None and not self._natively_hit:
+                self._natively_hit = self._is_native()
             self.host.note_cancellation(idle=self._delivery is None)
 
     def linger(self) -> None:
@@ -227,7 +231,7 @@ class Worker:
             return
         try:
             await self.pass_on_cancellation()
-        except anyio.get_cancelled_exc_class():
+        except self.host.cancelled:
             self._unwanted = value
             raise
 
@@ -239,8 +243,8 @@ class Worker:
         at = run.clock()
         if run.trace is not None:
             run.trace.failed(delivery, error, at)
-        error = without(error, anyio.get_cancelled_exc_class())
-        if isinstance(error, anyio.get_cancelled_exc_class()):
+        error = without(error, run.cancelled)
+        if isinstance(error, run.cancelled):
             if not self._is_stray():
                 run.note_deadline()
                 run.perform(run.machine.receive(StepCancelled(delivery=delivery, value=self._unwanted)))
@@ -278,7 +282,7 @@ class Worker:
         """A cancellation of the caller that was seen, and perhaps swallowed by a step, goes on."""
         await anyio.lowlevel.checkpoint_if_cancelled()
         if self._natively_cancelled():
-            raise anyio.get_cancelled_exc_class()
+            raise self.host.cancelled
 
 
 def _call_and_look(call: Callable[[], object]) -> tuple[object, list[tuple[ContextVar[Any], Any]]]:

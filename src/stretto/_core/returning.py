@@ -30,7 +30,7 @@ def returned_events(step: StepPlan, value: object) -> Sequence[Event] | Workflow
 
 def _stop(step: StepPlan, stop: StopEvent[object]) -> Sequence[Event] | WorkflowError:
     for name, field in stop.__dict__.items():
-        if _is_coroutine(field):
+        if isinstance(field, CoroutineType):
             field.close()  # it never ran, and would warn about that as well
             return UndeclaredEventError(
                 f"{step.label} returned {type(stop).__name__} whose field {name!r} holds the coroutine "
