@@ -7,6 +7,7 @@ In the texts below `here` stands for the file and line of a step, which `test_a_
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import logging
 import re
@@ -101,6 +102,59 @@ def a_bare_parameter():
     class W(Workflow):
         @step
         async def begin(self, ev) -> StopEvent: ...
+
+
+@at_definition(
+    "a_step_twice.<locals>.W defines the step 'begin' twice, and the second would take the place of the first; "
+    "give one another name"
+)
+def a_step_twice():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask: ...  # pyright: ignore[reportRedeclaration]
+
+        @step
+        async def begin(self, ev: Ask) -> StopEvent: ...  # noqa: F811
+
+
+@at_definition("Hoard has a field 'self', which no method can take; give it another name")
+def a_field_called_self():
+    class Hoard(Event):
+        self: int
+
+
+@at_definition(
+    "Hoard.tags = []: all events would share this list; write tags: list = attrs.field(factory=list)"
+)
+def a_default_that_can_change():
+    class Hoard(Event):
+        tags: list[str] = []  # noqa: RUF012
+
+
+@at_definition(
+    "Hoard.tags = {'a': 1}: all events would share this dict; write tags: dict = attrs.field(factory=lambda: {'a': 1})"
+)
+def a_default_that_can_change_and_holds_something():
+    class Hoard(Event):
+        tags: dict[str, int] = {"a": 1}  # noqa: RUF012
+
+
+@at_definition(
+    "Hoard.tags is a field of dataclasses, and events are attrs classes; write attrs.field(default=…) or "
+    "attrs.field(factory=…)"
+)
+def a_field_of_dataclasses():
+    class Hoard(Event):
+        tags: list[str] = dataclasses.field(default_factory=list)
+
+
+@at_definition(
+    "Context('me'): a Context belongs to one step of one run, which makes it; annotate a parameter of the step "
+    "with it: ctx: Context"
+)
+def a_context_made_by_hand():
+    made: Any = Context
+    made("me")
 
 
 @at_definition("W.begin (here) has no annotation for its parameter 'ctx'; write ctx: Context")
@@ -734,6 +788,15 @@ class Sends(Workflow):
     async def answer(self, ev: Ask) -> StopEvent | None: ...
 
 
+class ListsNothing(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        return []
+
+    @step
+    async def answer(self, ev: Ask) -> StopEvent | None: ...
+
+
 @pytest.mark.parametrize(
     ("workflow", "says"),
     [
@@ -766,6 +829,20 @@ class Sends(Workflow):
             + "2 more events were not taken",
         ),
         (Sends(), "Sends is stuck, nothing is left to run: no step returned an event"),
+        (
+            Sends(InputRequiredEvent(question="sure?")),
+            (
+                "Sends is stuck, nothing is left to run: InputRequiredEvent(question='sure?') went to the "
+                "stream, and no step takes an answer: add one with ev: HumanResponseEvent"
+            ),
+        ),
+        (
+            ListsNothing(),
+            (
+                "ListsNothing is stuck, nothing is left to run: ListsNothing.begin (here) returned nothing, or "
+                "an empty list, although it declares Ask"
+            ),
+        ),
     ],
     ids=[
         "a return forgotten",
@@ -773,6 +850,8 @@ class Sends(Workflow):
         "nobody takes it",
         "nor these seven",
         "nothing sent",
+        "nobody answers",
+        "an empty list",
     ],
 )
 async def test_a_stuck_run_is_told_at_once_with_what_it_misses(workflow: Workflow, says: str):
@@ -1194,7 +1273,10 @@ async def test_a_handler_that_is_never_used_warns_with_the_line_that_made_it():
         Naps().run()
         gc.collect()
     assert [text(warning.message) for warning in caught] == [
-        "the handler that Naps.run() made at here was never used; write await Naps().run(…)"
+        (
+            "the handler that Naps.run() made at here was never used; write await Naps().run(…), or "
+            "tg.start_soon(Naps().execute, …)"
+        )
     ]
 
 

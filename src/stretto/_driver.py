@@ -69,6 +69,7 @@ class Driver:
         inside: Whether code of its steps is on the stack.
         fresh: What starts the nested runs that the present step made and has not awaited.
         observed: Whether somebody was told of the outcome.
+        followed: Whether somebody awaits it, or reads its stream.
         unstreamed: How many events were written while nobody kept a stream.
     """
 
@@ -76,6 +77,7 @@ class Driver:
     # fields.
     inside = False
     observed = False
+    followed = False
     outcome: tuple[Any, BaseException | None] | None = None
     scope: anyio.CancelScope | None = None
     hub: Hub | None = None
@@ -464,16 +466,27 @@ class Driver:
         for start in fresh or ():
             start()
 
-    def adopt(self, child: Driver) -> None:
-        """A nested run starts in this run's task group, and never outlives it."""
+    def adopt(self, child: Driver, where: str) -> None:
+        """A nested run, made at `where`, starts in this run's task group, and never outlives it."""
         if self._children is None:
             self._children = {}
         self._children[child] = None
         self.machine.receive(FeederOpened())
-        self._spawn(partial(self._host, child))
+        self._spawn(partial(self._host, child, where))
 
-    async def _host(self, child: Driver) -> None:
-        failure = await child.settle()
+    async def _host(self, child: Driver, where: str) -> None:
+        try:
+            failure = await child.settle()
+        except anyio.get_cancelled_exc_class():
+            if self.machine.ended is Ended.STOPPED and not child.followed:
+                logger().warning(
+                    "a run of %s made at %s was cancelled, because %s had its result and nobody awaited that run; "
+                    "write await in front of it",
+                    child.machine.plan.name,
+                    where,
+                    self.machine.plan.name,
+                )
+            raise
         if failure is None or child.observed or child.was_cancelled:
             self.forget(child)
         told = None if failure is None or isinstance(failure, Exception) else failure  # Ctrl-C does not wait

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, NoReturn
 
 import attrs
 
-from .errors import near
+from .errors import DefinitionError, near, shown
 
-__all__ = ["annotated_fields", "make_init"]
+__all__ = ["annotated_fields", "check_fields", "make_init"]
 
 _MISSING: Any = attrs.NOTHING
 _FACTORY: type = type(attrs.Factory(list[object]))
@@ -27,6 +27,37 @@ _HOOKS = ("__attrs_pre_init__", "__attrs_post_init__")
 def annotated_fields(cls: type) -> list[str]:
     """The names that the class itself declares as fields, inherited ones and class variables left out."""
     return [name for name, hint in inspect.get_annotations(cls).items() if not _is_class_variable(hint)]
+
+
+def check_fields(cls: type) -> None:
+    """Looks at the fields that the class itself declares.
+
+    Raises:
+        DefinitionError: For one called ``self``, for a default that all events would share and could change (the
+            rule is that of dataclasses: what cannot be hashed), and for a field of another library.
+    """
+    for name in annotated_fields(cls):
+        if name == "self":
+            raise DefinitionError(
+                f"{cls.__name__} has a field 'self', which no method can take; give it another name"
+            )
+        default = cls.__dict__.get(name)
+        library = type(default).__module__.partition(".")[0]
+        if library in {"dataclasses", "pydantic"} and type(default).__name__ in {"Field", "FieldInfo"}:
+            raise DefinitionError(
+                f"{cls.__name__}.{name} is a field of {library}, and events are attrs classes; write "
+                "attrs.field(default=…) or attrs.field(factory=…)"
+            )
+        if type(default).__hash__ is None:
+            kind = type(default).__name__
+            raise DefinitionError(
+                f"{cls.__name__}.{name} = {shown(default)}: all events would share this {kind}; write "
+                f"{name}: {kind} = attrs.field(factory={_factory(default)})"
+            )
+
+
+def _factory(default: object) -> str:
+    return f"lambda: {shown(default)}" if default else type(default).__name__
 
 
 def _is_class_variable(hint: object) -> bool:

@@ -18,7 +18,7 @@ from ._core.effects import Effects
 from ._core.machine import Machine
 from ._core.state import Delivery
 from ._trace import Trace
-from .errors import WorkflowError, near, shown
+from .errors import DefinitionError, WorkflowError, near, shown
 from .events import Event, StopEvent
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ class Context:
 
     __slots__ = ("_delivery", "_run")
 
-    def __init__(self, run: RunPort, delivery: Delivery) -> None:
+    def __init__(self, run: RunPort, delivery: Delivery | None = None) -> None:
+        if delivery is None:
+            raise DefinitionError(
+                f"Context({shown(run)}): a Context belongs to one step of one run, which makes it; annotate a "
+                "parameter of the step with it: ctx: Context"
+            )
         self._run = run
         self._delivery = delivery
 

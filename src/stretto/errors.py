@@ -48,6 +48,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
 
 
+def told(error: BaseException) -> str:
+    """An error in a line of another one: ours whole, since its end says what to write."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, WorkflowError) else shown(error)
+
+
 class WorkflowError(Exception):
     """Root of what stretto raises."""
 

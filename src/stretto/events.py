@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, dataclass_transform
 
 import attrs
 
-from ._event_init import annotated_fields, make_init
+from ._event_init import annotated_fields, check_fields, make_init
 from .errors import near
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ __all__ = [
 ]
 
 
+# What users of LlamaIndex Workflows may look for, and how it is done here.
+_OTHER_WORDS = {
+    "get": "write ev.name, or getattr(ev, 'name', None)",
+    "items": "write vars(ev).items()",
+    "keys": "write vars(ev)",
+    "model_dump": "write vars(ev)",
+    "to_dict": "write vars(ev)",
+    "values": "write vars(ev).values()",
+}
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
 class Event:
     """What a step takes and returns; subclass it and annotate the fields.
@@ -53,8 +64,12 @@ class Event:
         external: ``class Go(Event, external=True)`` says that the event comes from outside the workflow, by
             ``run.send_event``; a run that has a step for it is not stalled while it waits.
 
+    A default that can change is made anew for each event by ``tags: list[str] = attrs.field(factory=list)``; validators
+    and converters are those of `attrs.field` too.
+
     Raises:
         TypeError: For a field the class does not have, naming the near one, or one that is missing.
+        DefinitionError: When the class is defined, for a default that all events would share and could change.
     """
 
     if not TYPE_CHECKING:
@@ -67,10 +82,7 @@ class Event:
             super().__init_subclass__(**keywords)
             if external is not None:
                 cls._external = external
-            if "self" in annotated_fields(cls):
-                raise TypeError(
-                    f"{cls.__name__} has a field 'self', which no method can take; give it another name"
-                )
+            check_fields(cls)
             if annotated_fields(cls) or attrs.has(cls):
                 attrs.frozen(slots=False, kw_only=True, init=False)(cls)
                 if "__init__" not in cls.__dict__:
@@ -82,8 +94,9 @@ class Event:
             if hasattr(type(self), name):  # a property that raised an AttributeError: let that come out
                 return object.__getattribute__(self, name)
             has = f"it has: {', '.join(self.__dict__)}" if self.__dict__ else "it has no field"
+            instead = f"; {_OTHER_WORDS[name]}" if name in _OTHER_WORDS else near(name, self.__dict__)
             raise AttributeError(
-                f"{type(self).__name__} has no {name!r}, {has}{near(name, self.__dict__)}",
+                f"{type(self).__name__} has no {name!r}, {has}{instead}",
                 name=name,  # and no `obj`: Python would add a hint of its own
             )
 

@@ -14,6 +14,7 @@ A run always has an owner that outlives it. Which one depends on what is done wi
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from collections.abc import Callable, Generator
@@ -31,7 +32,7 @@ from ._options import Options
 from ._stream import EventStream
 from .blueprint import Blueprint
 from .context import Context, OutsideContext
-from .errors import RunEndedError, WorkflowError, add_note, leaves, near, shown
+from .errors import RunEndedError, WorkflowError, add_note, leaves, near, told
 from .events import Event
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Handler(Generic[R]):
     _nested = False
     _cancelled = False
     _entered = False
+    _task = 0  # the one that entered the block
 
     def __init__(  # noqa: PLR0917 - made by Workflow.run alone, in every run
         self,
@@ -111,6 +113,7 @@ class Handler(Generic[R]):
 
     async def _join(self) -> R:
         driver = self._started("await")
+        driver.followed = True
         self._refuse_inside(driver, "awaits")
         if driver.outcome is None:
             try:
@@ -137,6 +140,7 @@ class Handler(Generic[R]):
         if self._driver is None:
             driver = self._begin(copy_context(), surrounding(), streamed=True)
             self._tg = anyio.create_task_group()
+            self._task = anyio.get_current_task().id
             await self._tg.__aenter__()
             self._tg.start_soon(_run_in_block, driver, self._tg.cancel_scope)
         return self
@@ -157,7 +161,7 @@ class Handler(Generic[R]):
         ):
             return swallowed
         if error is not None and not cancelled and isinstance(failure, Exception):
-            add_note(error, f"the run of {self._name} that this block was for failed too: {shown(failure)}")
+            add_note(error, f"the run of {self._name} that this block was for failed too: {told(failure)}")
             return False
         driver.observed = True
         raise failure
@@ -168,6 +172,13 @@ class Handler(Generic[R]):
         how: tuple[type[BaseException] | None, BaseException | None, TracebackType | None],
     ) -> bool:
         tg, self._tg = self._tg, None
+        if tg is not None and anyio.get_current_task().id != self._task:
+            driver.cancel("because its block was left in another task")
+            raise WorkflowError(
+                f"the block of a run of {self._name} was entered in one task and is left in another, as happens to an "
+                "async generator that is dropped; iterate over that one inside async with contextlib.aclosing(…), or "
+                "start the run in it with run.start()"
+            )
         if tg is not None:
             try:
                 swallowed = await tg.__aexit__(*how)
@@ -222,7 +233,8 @@ class Handler(Generic[R]):
         self._nested = True
         if self._driver is None and host.machine.ended is None:
             self._linked = True
-            host.adopt(self._begin(context, host, streamed=True))
+            where = f"{os.path.basename(self._code.co_filename)}:{self._line}"  # noqa: PTH119 - 50 times as fast
+            host.adopt(self._begin(context, host, streamed=True), where)
 
     def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
         driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
@@ -247,6 +259,7 @@ class Handler(Generic[R]):
         """
         self.start()
         driver = self._started("stream_events")
+        driver.followed = True
         hub = driver.keep_stream()
         if expose_internal:
             driver.trace_on()
@@ -363,11 +376,10 @@ class Handler(Generic[R]):
         if self._driver is None and "_serial" in self.__dict__ and not self._nested:
             warnings.warn_explicit(
                 f"the handler that {self._name}.run() made at {self._code.co_filename}:{self._line} was never "
-                f"used; write await {self._name}().run(…)",
+                f"used; write await {self._name}().run(…), or tg.start_soon({self._name}().execute, …)",
                 RuntimeWarning,
                 self._code.co_filename,
                 self._line,
-                source=self,
             )
 
 

@@ -129,7 +129,9 @@ def step(
         )
     workers = count(num_workers, "num_workers")
     subclasses = flag(accept_event_subclasses, "accept_event_subclasses")
-    around = _names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    around = _names_around(frame)
+    before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
 
     def decorate(function: F) -> F:
         plain = getattr(function, "__func__", function)
@@ -137,6 +139,11 @@ def step(
             raise DefinitionError(
                 f"@step decorates a function, not {shown(function)}; put it right above the def, with its "
                 "options by name: @step(num_workers=4)"
+            )
+        if mark_of(before.get(plain.__name__)) is not None:
+            raise DefinitionError(
+                f"{before['__qualname__']} defines the step {plain.__name__!r} twice, and the second would take "
+                "the place of the first; give one another name"
             )
         mark = Mark(
             num_workers=workers,

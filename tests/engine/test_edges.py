@@ -21,6 +21,7 @@ import pytest
 
 from stretto import (
     Context,
+    DefinitionError,
     Event,
     RunEndedError,
     StartEvent,
@@ -284,7 +285,7 @@ async def test_an_attribute_error_within_a_property_of_an_event_comes_out():
 
 
 def test_a_field_called_self_is_refused_where_it_is_declared():
-    with pytest.raises(TypeError, match="'self'"):
+    with pytest.raises(DefinitionError, match="'self'"):
 
         class _Odd(Event):
             self: int

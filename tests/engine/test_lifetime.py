@@ -798,6 +798,63 @@ anyio.run(main, backend={anyio_backend_name!r})
     assert done.stderr.count("task group") == 1, done.stderr
 
 
+def test_a_block_that_is_left_in_another_task_ends_its_run_and_says_why(anyio_backend_name: str):
+    """A generator that was dropped left its block in a task of the loop: on trio the program hung."""
+    import subprocess
+    import sys
+
+    program = f"""
+import anyio
+from stretto import StartEvent, StopEvent, Workflow, step
+
+class Nap(Workflow[str]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            print("ended")
+
+async def events():
+    async with Nap().run():
+        yield
+
+async def main():
+    async for _ in events():
+        await anyio.lowlevel.checkpoint()
+        break
+    await anyio.sleep(0.01)
+
+anyio.run(main, backend={anyio_backend_name!r})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert "ended" in done.stdout
+    assert "contextlib.aclosing" in done.stderr
+
+
+async def test_a_nested_run_that_nobody_awaited_is_told_where_its_parent_ends(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Parent(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            handler = Nap().run()
+            await anyio.sleep(1)
+            if ev.reads:
+                handler.stream_events()
+            return StopEvent(result="done")
+
+    for reads in (True, False):
+        assert await Parent().run(reads=reads) == "done"
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("a run of Nap made at test_lifetime.py:")
+    assert told.endswith(
+        "was cancelled, because Parent had its result and nobody awaited that run; write await in front of it"
+    )
+
+
 async def test_awaiting_two_runs_of_which_one_is_done_says_nothing(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG, "stretto")
     assert await Nap(name="a").run() == "a"

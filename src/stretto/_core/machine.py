@@ -139,9 +139,7 @@ class Machine(RunState):
         else:
             busy[index] -= 1
         if taker is None:
-            if self.silent is None:
-                self.silent = [0] * len(busy)
-            self.silent[index] += 1
+            self._returned_nothing(index)
             return self._check_stalled() if freed is None else (freed,)
         # What `direct` finds is an event.
         following = Delivery(taker, value, delivery.carry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -172,6 +170,8 @@ class Machine(RunState):
             return self._stopped(event)
         asked = isinstance(event, InputRequiredEvent)
         effects: list[Effect] = [Publish(event)] if asked else []
+        if asked and not takers:
+            self.asked = event
         if not takers and not asked:
             return self._not_taken(event, outside=outside)
         for taker in takers:
@@ -259,6 +259,8 @@ class Machine(RunState):
         events = returned_events(delivery.step, value)
         if isinstance(events, WorkflowError):
             return self._failed(delivery, events)
+        if not events:
+            self._returned_nothing(delivery.step.index)
         freed = self._release(delivery)
         if is_stop(value):
             return self._stopped(value)
@@ -267,6 +269,11 @@ class Machine(RunState):
             carry = delivery.carry.copy() if number else delivery.carry
             effects += self._sent(event, carry, None, at=at)
         return [*effects, *self._check_stalled()]
+
+    def _returned_nothing(self, index: int) -> None:
+        if self.silent is None:
+            self.silent = [0] * len(self.busy)
+        self.silent[index] += 1
 
     def _keep_late(self, value: object) -> None:
         if value is None:

@@ -45,7 +45,12 @@ def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
         if count and step.returns:
             declares = " | ".join(kind.__name__ for kind in step.returns)
             times = "" if count == 1 else f" {count} times"
-            why.append(f"{step.label} returned nothing{times} although it declares {declares}")
+            nothing = "nothing, or an empty list," if step.returns_list else "nothing"
+            why.append(f"{step.label} returned {nothing}{times} although it declares {declares}")
+    if state.asked is not None:
+        why.append(
+            f"{shown(state.asked)} went to the stream, and no step takes an answer: add one with ev: HumanResponseEvent"
+        )
     letters = list(state.dead_letters or ())
     why += [f"{shown(letter.event)} was not taken: {letter.reason}" for letter in letters[:_TOLD]]
     if len(letters) > _TOLD:

@@ -67,7 +67,8 @@ class RunState:
         active: Deliveries that are ready or at work, in the order in which they became ready.
         busy: For each step, how many of its workers are taken.
         waiting: For each step, the deliveries that wait for one of its workers.
-        silent: For each step, how often it returned nothing; None if no step ever did.
+        silent: For each step, how often it returned nothing or an empty list; None if no step ever did.
+        asked: The last question for the world outside that no step takes, as is usual.
         feeders: How many there are who may still send from outside: without any, and with nothing active, the
             run is stuck.
         mailbox: What came from outside and no step takes.
@@ -80,6 +81,7 @@ class RunState:
     errors: list[BaseException] | None = None
     verdict: BaseException | None = None
     silent: list[int] | None = None
+    asked: Event | None = None
     dead_letters: deque[DeadLetter] | None = None
     mailbox: deque[Event] | None = None
     late: list[object] | None = None
