@@ -23,8 +23,16 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from ._carry import carried
-from ._core.effects import Effects, EndRun, Publish
-from ._core.inputs import Begun, CancelAsked, DeadlinePassed, FeederClosed, FeederOpened, Interrupted
+from ._core.effects import Effects, EndRun, Kept, Publish, Resume
+from ._core.inputs import (
+    Begun,
+    CancelAsked,
+    Concluded,
+    DeadlinePassed,
+    FeederClosed,
+    FeederOpened,
+    Interrupted,
+)
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery, Ended
 from ._grace import Grace
@@ -253,6 +261,8 @@ class Driver:
     def _conclude(self) -> tuple[Any, BaseException | None]:
         """The outcome is settled: the stream gets its last event, and who waits is told."""
         machine = self.machine
+        if machine.mailbox is not None or machine.waiters is not None:
+            self.perform(machine.receive(Concluded()))
         error = machine.error()
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.hub is not None:
@@ -294,6 +304,15 @@ class Driver:
                     self.push(effect)
                 case Publish(event=event):
                     self.publish(event)
+                case Kept(event=event, reason=reason):
+                    logger().warning(
+                        "%s: %s is kept in case that a step waits for it: %s",
+                        self.machine.plan.name,
+                        shown(event),
+                        reason,
+                    )
+                case Resume(waiter=waiter):
+                    waiter.wake()
                 case DeadLetter(event=event, reason=reason):
                     logger().warning("%s: dead letter %s: %s", self.machine.plan.name, shown(event), reason)
 
@@ -308,7 +327,8 @@ class Driver:
         """The run is decided: what still works is cancelled; a spare that has not begun ends by itself."""
         self.queue.wake()
         active = self.machine.active
-        if self._children or self._hosted or (active and any(each.started is not None for each in active)):
+        at_work = active and any(each.started is not None for each in active)
+        if at_work or self._children or self._hosted or self.machine.waiters:
             if self.scope is not None:
                 self.scope.cancel()
             for task in self._hosted or ():

@@ -10,11 +10,15 @@ import attrs
 
 from .errors import DefinitionError, shown
 
-__all__ = ["Options", "count", "flag"]
+__all__ = ["Options", "count", "flag", "seconds"]
 
 
-def _seconds(value: object, name: str, *, none: str) -> float | None:
-    """A time in seconds, or None for no limit; infinity is no limit too."""
+def seconds(value: object, name: str, *, none: str) -> float | None:
+    """A time in seconds, or None for no limit; infinity is no limit too.
+
+    Raises:
+        DefinitionError: If it is neither.
+    """
     if value is None or value == math.inf:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
@@ -75,11 +79,11 @@ class Options:
             DefinitionError: For a value that makes no sense, saying what would.
         """
         return cls(
-            timeout=_seconds(timeout, "timeout", none="no limit"),
+            timeout=seconds(timeout, "timeout", none="no limit"),
             verbose=flag(verbose, "verbose"),
             disable_validation=flag(disable_validation, "disable_validation"),
             scoped_only=flag(scoped_only, "scoped_only"),
             stream_buffer=count(stream_buffer, "stream_buffer"),
             collect_limit=count(collect_limit, "collect_limit"),
-            grace=_seconds(grace, "grace", none="never") or math.inf,
+            grace=seconds(grace, "grace", none="never") or math.inf,
         )

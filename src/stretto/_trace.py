@@ -43,6 +43,11 @@ class Trace:
         if self._verbose and delivery is not None:
             self._sent.setdefault(delivery, []).append(event)
 
+    def waits(self, delivery: Delivery, kind: type[Event], at: float) -> None:
+        """A step waits in its middle."""
+        if self._verbose:
+            show_line(f"{self._begin(delivery, at)}  waits for {kind.__name__}")
+
     def ended(self, delivery: Delivery, value: object, at: float) -> None:
         """A step body returned."""
         self._publish(delivery, "ended", value)
@@ -67,11 +72,11 @@ class Trace:
         if not self._verbose:
             return
         started = at if delivery.started is None else delivery.started
-        line = (
-            f"{self._run_id()} {started - self._begun:9.3f}s  {delivery.step.name} #{delivery.attempt}  "
-            f"<- {type(delivery.event).__name__}  -> {out}  {(at - started) * 1e3:.1f} ms"
-        )
-        show_line(line)
+        taken = type(delivery.event).__name__
+        show_line(f"{self._begin(delivery, started)}  <- {taken}  -> {out}  {(at - started) * 1e3:.1f} ms")
+
+    def _begin(self, delivery: Delivery, at: float) -> str:
+        return f"{self._run_id()} {at - self._begun:9.3f}s  {delivery.step.name} #{delivery.attempt}"
 
 
 def _named(events: Iterable[object]) -> str:

@@ -108,7 +108,7 @@ class Blueprint:
         for spec in self.specs:
             for kind in spec.returns:
                 free = issubclass(kind, (StopEvent, InputRequiredEvent))
-                if not free and not any(self.takers(kind)):
+                if not free and not any(self.takers(kind)) and not self.plan.may_await(kind):
                     yield Finding(
                         f"{spec.label} returns {kind.__name__}, which no step of {self.name} takes; add a "
                         f"step with ev: {kind.__name__}, or leave it out of the annotation"
@@ -149,7 +149,10 @@ class Blueprint:
         good = {
             spec
             for spec in self.specs
-            if any(issubclass(kind, (StopEvent, InputRequiredEvent)) for kind in spec.returns)
+            if any(
+                issubclass(kind, (StopEvent, InputRequiredEvent)) or self.plan.may_await(kind)
+                for kind in spec.returns
+            )
         }
         for spec in self.specs:
             if spec.returns and spec not in good and not (self._spread({spec}) & good):
@@ -166,6 +169,7 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         accepts_subclasses=spec.accept_event_subclasses,
         returns=spec.returns,
         returns_list=spec.returns_list,
+        awaits=spec.awaits,
     )
 
 

@@ -8,17 +8,21 @@ definition.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
+import attrs
 
 from ._core.effects import Effects
+from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.machine import Machine
 from ._core.state import Delivery
+from ._core.waiting import Waiter
+from ._options import seconds
 from ._trace import Trace
-from .errors import DefinitionError, WorkflowError, near, shown
+from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
 from .events import Event, StopEvent
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class RunPort(Protocol):
     clock: Callable[[], float]
     trace: Trace | None
     gate: Callable[[str], Awaitable[None]] | None
+    inside: bool
 
     @property
     def run_id(self) -> str:
@@ -138,6 +143,87 @@ class Context:
             raise _not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
         self._run.publish(ev)
 
+    async def wait_for_event(  # noqa: PLR0917 - known in this order
+        self,
+        event_type: type[E],
+        waiter_event: Event | None = None,
+        waiter_id: str | None = None,
+        requirements: Mapping[str, object] | None = None,
+        where: Callable[[E], object] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - known under this name
+    ) -> E:
+        """Waits, here in the middle of the step, for an event of exactly this type, and gives it.
+
+        The step goes on where it stands; nothing of it is run again. Its worker is free meanwhile. The event may come
+        from a step, from outside by ``run.send_event``, or have come before: one that no step takes is kept until
+        somebody waits for it. It goes to the one who has waited longest of those whom it fits, to nobody else, and to
+        no step. A run with a step that waits is not stuck. A task that the step has started may wait too; then the step
+        keeps its worker.
+
+        >>> from stretto import HumanResponseEvent, InputRequiredEvent, StartEvent, Workflow, step
+        >>> class Order(Workflow[str]):
+        ...     @step
+        ...     async def buy(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+        ...         question = InputRequiredEvent(question="buy tea?")
+        ...         answer = await ctx.wait_for_event(HumanResponseEvent, waiter_event=question)
+        ...         return StopEvent(result=answer.text)
+
+        Args:
+            event_type: The class of the event.
+            waiter_event: Written to the stream as the wait begins, so that somebody may answer.
+            waiter_id: A name for this wait, in `Handler.waiting_for`.
+            requirements: Fields that the event must have, and their values.
+            where: What else must be true of the event. It is called as events are sent: let it only look.
+            timeout: Seconds to wait at most; None leaves it to the deadline of the run.
+
+        Raises:
+            WaitTimeoutError: It did not come in time. It is a `TimeoutError` too.
+            TypeError: If `event_type` is no class of events that can be waited for, or a requirement names no field.
+            RunEndedError: If the run is over.
+
+        What `where` raises comes out here too; the event then goes to somebody else.
+        """
+        run, machine = self._run, self._run.machine
+        limit = _check_wait(event_type, waiter_event, requirements, where, timeout)
+        if machine.ended is not None:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            raise RunEndedError(
+                f"{self._delivery.step.label} waits for {event_type.__name__}, but the run is over, "
+                f"{machine.ended.value}"
+            )
+        if waiter_event is not None:
+            self.write_event_to_stream(waiter_event)
+        woken = anyio.Event()
+        waiter = Waiter(
+            delivery=self._delivery,
+            kind=event_type,
+            waiter_id=waiter_id,
+            requirements=requirements,
+            where=where,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - it is asked of that type alone
+            wake=woken.set,
+        )
+        if run.trace is not None:
+            run.trace.waits(self._delivery, event_type, run.clock())
+        run.perform(machine.receive(WaitBegan(waiter=waiter, parks=run.inside)))
+        try:
+            with anyio.move_on_after(limit):
+                await woken.wait()
+            if not woken.is_set():
+                run.perform(machine.receive(WaitTimedOut(waiter=waiter)))
+                await woken.wait()
+        except BaseException:  # cancelled: what it may have been given is somebody else's
+            run.perform(machine.receive(WaitCancelled(waiter=waiter)))
+            raise
+        if waiter.error is not None:
+            raise waiter.error
+        if waiter.event is None:
+            raise WaitTimeoutError(
+                f"{self._delivery.step.label} waited {timeout:.6g} s for {event_type.__name__}, and none came that fits"
+            )
+        given: Any = waiter.event
+        event: E = given
+        return event
+
     async def sleep(self, seconds: float) -> None:
         """Sleeps; in tests time is virtual and this is where a schedule is chosen."""
         if self._run.gate is not None:
@@ -153,6 +239,45 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context of {self._delivery.step.label} in run {self.run_id}>"
+
+
+def _check_wait(
+    event_type: object, waiter_event: object, requirements: object, where: object, timeout: object
+) -> float | None:
+    """The time limit, if what is asked for makes sense."""
+    if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+        raise TypeError(
+            f"wait_for_event takes a class of events, as in wait_for_event(HumanResponseEvent), not {shown(event_type)}"
+        )
+    if issubclass(event_type, StopEvent):
+        raise TypeError(
+            f"wait_for_event cannot wait for {event_type.__name__}, which ends the run; wait for another event"
+        )
+    if waiter_event is not None and (
+        isinstance(waiter_event, StopEvent) or not isinstance(waiter_event, Event)
+    ):
+        raise TypeError(
+            f"waiter_event is an event for the stream and no StopEvent, such as InputRequiredEvent(…), not "
+            f"{shown(waiter_event)}"
+        )
+    if requirements is not None:
+        _check_requirements(event_type, requirements)
+    if where is not None and not callable(where):
+        raise TypeError(f"where is a function of the event, such as lambda ev: ev.n > 1, not {shown(where)}")
+    return seconds(timeout, "timeout", none="no limit")
+
+
+def _check_requirements(event_type: type[Event], requirements: object) -> None:
+    if not isinstance(requirements, Mapping):
+        raise TypeError(
+            f"requirements are fields and their values, as in {{'topic': 'tea'}}, not {shown(requirements)}"
+        )
+    names = [field.name for field in attrs.fields(event_type)] if attrs.has(event_type) else []
+    for name in requirements if names else ():
+        if name not in names:
+            raise TypeError(
+                f"{event_type.__name__} has no {name!r} to require, it has: {', '.join(names)}{near(str(name), names)}"
+            )
 
 
 def _not_for_the_stream(given: object) -> TypeError:
@@ -185,6 +310,16 @@ class ThreadContext(Context):
     def remaining(self) -> float | None:
         """As `Context.remaining`, from a thread."""
         return anyio.from_thread.run_sync(self._run.remaining)
+
+    async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+        """Not to be had in a thread: a plain ``def`` step cannot await.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError(
+            "ctx.wait_for_event needs an async step; write async def, or let a step of its own take the event"
+        )
 
     async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
@@ -223,6 +358,14 @@ class OutsideContext(Context):
         raise WorkflowError(
             "collect_events belongs to a step: call it on the Context that the step was given"
         )
+
+    async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+        """Not to be had outside: what the run says is in its stream.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError("wait_for_event belongs to a step; from outside read run.stream_events()")
 
     def __repr__(self) -> str:
         return f"<Context of run {self.run_id}, from outside>"

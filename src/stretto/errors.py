@@ -22,6 +22,7 @@ __all__ = [
     "SnapshotError",
     "StepTimeoutError",
     "UndeclaredEventError",
+    "WaitTimeoutError",
     "WorkflowCancelledError",
     "WorkflowError",
     "WorkflowStalledError",
@@ -130,6 +131,11 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
 @final
 class StepTimeoutError(WorkflowError, TimeoutError):
     """One step passed the time limit of its own."""
+
+
+@final
+class WaitTimeoutError(WorkflowError, TimeoutError):
+    """`Context.wait_for_event` was given a time limit, and no event came that fits."""
 
 
 @final

@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, Generic, cast, final
 
 import anyio
 
+from ._core.reporting import awaited
 from ._core.state import DeadLetter
+from ._core.waiting import Waiting
 from ._driver import Driver, ambient, surrounding
 from ._log import logger
 from ._loop import RootTask, call_soon, outlast
@@ -329,6 +331,12 @@ class Handler(Generic[R]):
     def failures(self) -> tuple[BaseException, ...]:
         """Everything that steps raised, the first failure first."""
         return () if self._driver is None else tuple(self._driver.machine.errors or ())
+
+    @property
+    def waiting_for(self) -> tuple[Waiting, ...]:
+        """What the run waits for: steps in `Context.wait_for_event`, then steps that take events from outside."""
+        driver = self._driver
+        return () if driver is None or driver.machine.ended else tuple(awaited(driver.machine))
 
     # -- helpers ---------------------------------------------------------------------------------------------
 

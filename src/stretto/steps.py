@@ -66,6 +66,7 @@ class StepSpec:
     """One step: the function, and what its signature declares.
 
     Attributes:
+        awaits: Names in its code, if it seems to wait for an event in its middle.
         in_lane: Whether it can neither send nor fan out, so that one worker is enough for it.
     """
 
@@ -83,6 +84,7 @@ class StepSpec:
     returns_list: bool
     num_workers: int
     accept_event_subclasses: bool
+    awaits: frozenset[str]
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -233,6 +235,7 @@ class _Reader:
         context_name, event_name, accepts = self._read_parameters(parameters)
         returns, returns_list = self._read_return()
         threaded = not inspect.iscoroutinefunction(self.function)
+        code: types.CodeType = self.plain.__code__
         shape = self._shape(parameters, self_name, context_name, threaded=threaded)
         return StepSpec(
             name=self.name,
@@ -249,6 +252,7 @@ class _Reader:
             returns_list=returns_list,
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
+            awaits=_names_beside_a_wait(code),
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -414,3 +418,14 @@ def _told(hint: object) -> str:
     if isinstance(hint, type) and typing.get_origin(hint) is None:
         return hint.__name__
     return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", str(hint))  # without the modules that the names are from
+
+
+def _names_beside_a_wait(code: types.CodeType) -> frozenset[str]:
+    """The names in a function that calls ``wait_for_event``, or has one inside that does; else none."""
+    names: set[str] = set()
+    codes = [code]
+    while codes:
+        each = codes.pop()
+        names.update(each.co_names, each.co_freevars, each.co_cellvars)
+        codes += [inner for inner in each.co_consts if isinstance(inner, types.CodeType)]
+    return frozenset(names) if "wait_for_event" in names else frozenset()

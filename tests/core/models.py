@@ -48,6 +48,19 @@ def takers(steps: Sequence[StepPlan], kind: type[Event]) -> list[StepPlan]:
     ]
 
 
+@attrs.define(eq=False)
+class Wait:
+    """A step that waits in its middle; a parked one has left its worker."""
+
+    step: StepPlan
+    event: Event
+    kind: type[Event]
+    parked: bool
+    given: Event | None = None
+    outside: bool = False
+    resumed: bool = False
+
+
 @attrs.define
 class Run:
     """One run: each step has a queue, and at most `limit` events ready or at work."""
@@ -56,13 +69,14 @@ class Run:
     limit: int
     feeders: int = 0
     ended: str | None = None
-    queued: dict[str, list[Event]] = attrs.Factory(
+    queued: dict[str, list[Event | Wait]] = attrs.Factory(
         lambda self: {step.name: [] for step in self.steps}, takes_self=True
     )
     active: dict[str, list[Event]] = attrs.Factory(
         lambda self: {step.name: [] for step in self.steps}, takes_self=True
     )
-    mailbox: list[Event] = attrs.Factory(list)
+    mailbox: list[tuple[Event, bool]] = attrs.Factory(list)
+    waits: list[Wait] = attrs.Factory(list)
 
     def send(self, event: Event, to: StepPlan | None = None, *, outside: bool = False) -> list[Seen]:
         if self.ended:
@@ -70,23 +84,29 @@ class Run:
         if isinstance(event, StopEvent):
             return self.end("STOPPED")
         seen: list[Seen] = [("publish", "", id(event))] if isinstance(event, InputRequiredEvent) else []
+        if to is None and (given := self.offer(event, outside)) is not None:
+            return [*seen, *given]
         to_steps = takers(self.steps, type(event)) if to is None else [to]
         for step in to_steps:
             self.queued[step.name].append(event)
             seen += self.admit(step)
         if to_steps or seen:
             return seen
-        if outside and len(self.mailbox) < self.limit:
-            self.mailbox.append(event)
-            return []
-        return [("dead", "", id(event))]
+        if len(self.mailbox) >= self.limit:
+            return [("dead", "", id(event))]
+        known = any(type(each) is type(event) for each, _ in self.mailbox)
+        self.mailbox.append((event, outside))
+        return [] if known else [("kept", "", id(event))]
 
     def admit(self, step: StepPlan) -> list[Seen]:
         queue, active = self.queued[step.name], self.active[step.name]
         if not queue or len(active) >= step.limit:
             return []
-        active.append(queue.pop(0))
-        return [("start", step.name, id(active[-1]))]
+        first = queue.pop(0)
+        if isinstance(first, Wait):
+            return self.goes_on(first)
+        active.append(first)
+        return [("start", step.name, id(first))]
 
     def leave(self, step: StepPlan, event: Event) -> None:
         active = self.active[step.name]
@@ -98,6 +118,67 @@ class Run:
         for each in events:
             seen += self.send(each)
         return seen + self.check()
+
+    def began_to_wait(self, wait: Wait) -> list[Seen]:
+        at = next((at for at, (each, _) in enumerate(self.mailbox) if type(each) is wait.kind), None)
+        if at is not None:
+            wait.given, wait.outside = self.mailbox.pop(at)
+            wait.resumed, wait.parked = True, False
+            return [("resume", wait.step.name, id(wait.event))]
+        self.waits.append(wait)
+        self.feeders += 1
+        if not wait.parked:
+            return []
+        self.leave(wait.step, wait.event)
+        return self.admit(wait.step)
+
+    def offer(self, event: Event, outside: bool) -> list[Seen] | None:
+        wait = next((each for each in self.waits if each.kind is type(event)), None)
+        if wait is None:
+            return None
+        wait.given, wait.outside = event, outside
+        return self.wait_is_over(wait)
+
+    def wait_is_over(self, wait: Wait) -> list[Seen]:
+        if wait not in self.waits:
+            return []
+        self.waits.remove(wait)
+        self.feeders -= 1
+        if not wait.parked:
+            return self.goes_on(wait)
+        self.queued[wait.step.name].append(wait)
+        return self.admit(wait.step)
+
+    def goes_on(self, wait: Wait) -> list[Seen]:
+        if wait.parked:
+            self.active[wait.step.name].append(wait.event)
+        wait.resumed, wait.parked = True, False
+        return [("resume", wait.step.name, id(wait.event))]
+
+    def wait_was_cancelled(self, wait: Wait) -> list[Seen]:
+        if wait in self.waits:
+            self.waits.remove(wait)
+            self.feeders -= 1
+        elif wait.parked:
+            self.queued[wait.step.name].remove(wait)
+        self.goes_on(wait)
+        given, wait.given = wait.given, None
+        if given is None:
+            return []
+        seen = self.offer(given, wait.outside)
+        if seen is None:
+            kinds = [type(each) for each, _ in self.mailbox] + [type(given)]
+            self.mailbox.insert(kinds.index(type(given)), (given, wait.outside))
+        return seen or []
+
+    def concluded(self) -> list[Seen]:
+        seen = [each for wait in tuple(self.waits) for each in self.wait_is_over(wait)]
+        kinds = dict.fromkeys(type(event) for event, _ in self.mailbox)
+        inside = [
+            each for kind in kinds for each, outside in self.mailbox if type(each) is kind and not outside
+        ]
+        self.mailbox = [mail for mail in self.mailbox if mail[1]]
+        return [*seen, *[("dead", "", id(each)) for each in inside]]
 
     def check(self) -> list[Seen]:
         if self.ended:

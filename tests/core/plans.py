@@ -53,6 +53,7 @@ def step(
     subclasses: bool = False,
     returns: tuple[type[Event], ...] = (),
     returns_list: bool = False,
+    awaits: frozenset[str] = frozenset(),
 ) -> StepPlan:
     return StepPlan(
         name=name,
@@ -63,6 +64,7 @@ def step(
         accepts_subclasses=subclasses,
         returns=returns,
         returns_list=returns_list,
+        awaits=awaits,
     )
 
 

@@ -7,10 +7,11 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
-from stretto._core.effects import END_RUN, EndRun, Publish
+from stretto._core.effects import END_RUN, EndRun, Kept, Publish
 from stretto._core.inputs import (
     Begun,
     CancelAsked,
+    Concluded,
     DeadlinePassed,
     EventSent,
     FeederClosed,
@@ -38,7 +39,7 @@ from stretto.events import (
     WorkflowTimedOutEvent,
 )
 from tests.core.counting import calls_during
-from tests.core.plans import A, B, C, Finish, Outer, Question, SubA, plan, step
+from tests.core.plans import A, B, C, Finish, Outer, Question, SubA, ids, plan, step
 
 CARRY = copy_context()
 
@@ -215,13 +216,25 @@ def test_a_chain_goes_on_in_one_context():
 # -- what nobody takes -----------------------------------------------------------------------------------------
 
 
-def test_what_no_step_takes_is_a_dead_letter():
+def test_what_no_step_takes_is_kept_and_told_once_and_is_a_dead_letter_in_the_end():
     run = machine(step())
-    event = B()
-    (letter,) = run.event_sent(event, CARRY, at=0.0)
-    assert letter == DeadLetter(event, "no step of Flow takes exactly B")
-    assert list(run.dead_letters or ()) == [letter]
-    assert list(run.leftovers()) == []
+    events = [B(), B()]
+    assert list(run.event_sent(events[0], CARRY, at=0.0)) == [
+        Kept(events[0], "no step of Flow takes exactly B")
+    ]
+    assert list(run.event_sent(events[1], CARRY, at=0.0)) == []
+    assert (run.dead_letters, ids([*run.leftovers()])) == (None, ids(events))
+    letters = [
+        DeadLetter(event, "no step of Flow takes exactly B, and nobody waited for it") for event in events
+    ]
+    assert run.receive(Concluded()) == letters
+    assert (list(run.dead_letters or ()), [*run.leftovers()]) == (letters, [])
+
+
+def test_what_a_step_seems_to_wait_for_is_kept_without_a_word():
+    run = machine(step(awaits=frozenset({"B"})))
+    assert [*run.event_sent(B(), CARRY, at=0.0)] == []
+    assert len([*run.event_sent(C(), CARRY, at=0.0)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -245,7 +258,8 @@ def test_what_is_sent_when_the_run_is_over_is_a_dead_letter_that_says_why(
 
 
 def test_the_last_thousand_dead_letters_are_kept():
-    run = machine(step())
+    run = machine(step(), limit=1)
+    run.event_sent(B(n=-1), CARRY, at=0.0)
     for number in range(DEAD_LETTERS_KEPT + 3):
         run.event_sent(B(n=number), CARRY, at=0.0)
     kept = [letter.event for letter in run.dead_letters or ()]
@@ -257,9 +271,13 @@ def test_the_last_thousand_dead_letters_are_kept():
 def test_what_comes_from_outside_and_no_step_takes_is_kept_up_to_the_limit():
     run = machine(step(), limit=2)
     events = [B(n=number) for number in range(3)]
-    assert [run.event_sent(event, CARRY, at=0.0, outside=True) for event in events[:2]] == [(), ()]
-    reason = "no step takes it, and 2 such events are kept already"
-    assert run.event_sent(events[2], CARRY, at=0.0, outside=True) == (DeadLetter(events[2], reason),)
+    told = Kept(events[0], "no step of Flow takes exactly B")
+    assert [run.event_sent(event, CARRY, at=0.0, outside=True) for event in events[:2]] == [[told], []]
+    reason = "no step of Flow takes exactly B, and 2 such events are kept already"
+    for outside in (True, False):
+        assert run.event_sent(events[2], CARRY, at=0.0, outside=outside) == [DeadLetter(events[2], reason)]
+    assert list(run.leftovers()) == events[:2]
+    assert run.receive(Concluded()) == []
     assert list(run.leftovers()) == events[:2]
 
 
@@ -766,7 +784,9 @@ def test_received_inputs_are_passed_on_whole():
     assert isinstance(delivery, Delivery)
     assert delivery.step.name == "b"
     assert delivery.carry is CARRY
-    assert run.receive(EventSent(event=B(), carry=CARRY, at=0.0, outside=True)) == ()
+    assert run.receive(EventSent(event=B(), carry=CARRY, at=0.0, outside=True)) == [
+        Kept(B(), "no step of Flow takes exactly B")
+    ]
     assert run.receive(StepReturned(delivery=delivery, value=StopEvent("tea"), at=1.0)) == END_RUN
     assert run.result == "tea"
 

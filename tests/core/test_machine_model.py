@@ -16,10 +16,11 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stretto._core.effects import Effects, EndRun, Publish
+from stretto._core.effects import Effects, EndRun, Kept, Publish, Resume
 from stretto._core.inputs import (
     Begun,
     CancelAsked,
+    Concluded,
     DeadlinePassed,
     EventSent,
     FeederClosed,
@@ -29,13 +30,17 @@ from stretto._core.inputs import (
     StepCancelled,
     StepRaised,
     StepReturned,
+    WaitBegan,
+    WaitCancelled,
+    WaitTimedOut,
 )
 from stretto._core.machine import Machine
 from stretto._core.plan import Plan, StepPlan
 from stretto._core.state import DeadLetter, Delivery
+from stretto._core.waiting import Waiter
 from stretto.errors import CollectError, RoutingError, UndeclaredEventError
 from stretto.events import Event, InputRequiredEvent, StopEvent
-from tests.core.models import Collected, Run, Seen, takers
+from tests.core.models import Collected, Run, Seen, Wait, takers
 from tests.core.plans import A, B, Finish, Outer, Question, SubA, ids, step
 
 TAKEN = [A, B, SubA, Outer, Question]
@@ -106,6 +111,10 @@ def seen(effects: Effects) -> Iterator[Seen]:
                 yield "publish", "", id(event)
             case DeadLetter(event=event):
                 yield "dead", "", id(event)
+            case Kept(event=event):
+                yield "kept", "", id(event)
+            case Resume(waiter=waiter):
+                yield "resume", waiter.step.name, id(waiter.delivery.event)
             case EndRun():
                 yield "end", "", 0
 
@@ -115,6 +124,23 @@ def begun(effects: list[Seen]) -> list[Seen]:
     if ("end", "", 0) in effects:
         return [*[effect for effect in effects if effect[0] not in {"start", "end"}], ("end", "", 0)]
     return effects
+
+
+class Waits:
+    """A wait of a step in each of the machines, and in the model."""
+
+    def __init__(self, number: int, wait: Wait, body: bool) -> None:
+        self.number, self.wait, self.body = number, wait, body
+        self._waiters: dict[int, Waiter] = {}
+
+    def began(self, deliveries: list[Delivery]) -> WaitBegan:
+        delivery = deliveries[self.number]
+        waiter = Waiter(delivery=delivery, kind=self.wait.kind, wake=lambda: None)
+        self._waiters[id(deliveries)] = waiter
+        return WaitBegan(waiter=waiter, parks=self.body)
+
+    def of(self, deliveries: list[Delivery]) -> Waiter:
+        return self._waiters[id(deliveries)]
 
 
 class MachineLife(RuleBasedStateMachine):
@@ -136,6 +162,8 @@ class MachineLife(RuleBasedStateMachine):
         self.journal: list[tuple[Callable[[list[Delivery]], Input], list[Seen]]] = []
         self.ready: list[int] = []
         self.working: list[int] = []
+        self.waits: list[Waits] = []
+        self.waited: set[int] = set()
         self.went_in: Counter[int] = Counter()
         self.came_out: Counter[int] = Counter()
         self.admitted: dict[str, list[int]] = {each.name: [] for each in plan.steps}
@@ -175,6 +203,9 @@ class MachineLife(RuleBasedStateMachine):
         to_steps = takers(self.plan.steps, type(event)) if to is None else [to]
         if self.model.ended:
             self.went_in[id(event)] += 1
+            return
+        if to is None and any(each.kind is type(event) for each in self.model.waits):
+            self.went_in[id(event)] += 1 + isinstance(event, InputRequiredEvent)
             return
         self.went_in[id(event)] += max(1, len(to_steps) + isinstance(event, InputRequiredEvent))
         for each in to_steps:
@@ -260,6 +291,58 @@ class MachineLife(RuleBasedStateMachine):
         got = [self.collect(fed, number, event, expected, name) for fed in self.fed]
         wanted = self.batch_of(number, of, event, expected, name)
         assert [None if each is None else ids(each) for each in got] == [wanted] * 2
+
+    @precondition(lambda self: self.can_work and not self.machine.ended)
+    @rule(data=st.data(), kind=st.sampled_from(TAKEN), body=st.booleans())
+    def a_step_waits(self, data: st.DataObject, kind: type[Event], body: bool) -> None:
+        """All of it, or a task that it has started."""
+        number, of, event = self.at_work(data)
+        wait = Wait(of, event, kind, parked=body)
+        self.waits.append(Waits(number, wait, body))
+        if body:
+            self.working.remove(number)
+            self.waited.add(number)
+        self.expect(self.model.began_to_wait(wait), self.waits[-1].began)
+
+    @precondition(lambda self: self.waits)
+    @rule(data=st.data())
+    def a_wait_times_out(self, data: st.DataObject) -> None:
+        waits = data.draw(st.sampled_from(self.waits))
+        self.expect(
+            self.model.wait_is_over(waits.wait), lambda deliveries: WaitTimedOut(waiter=waits.of(deliveries))
+        )
+
+    @precondition(lambda self: self.waits)
+    @rule(data=st.data())
+    def a_wait_is_cancelled(self, data: st.DataObject) -> None:
+        waits = data.draw(st.sampled_from(self.waits))
+        self.goes_on(waits)
+        self.expect(
+            self.model.wait_was_cancelled(waits.wait),
+            lambda deliveries: WaitCancelled(waiter=waits.of(deliveries)),
+        )
+
+    @precondition(lambda self: any(each.wait.resumed for each in self.waits))
+    @rule(data=st.data())
+    def a_step_goes_on_with_what_it_was_given(self, data: st.DataObject) -> None:
+        waits = data.draw(st.sampled_from([each for each in self.waits if each.wait.resumed]))
+        self.goes_on(waits)
+        given = [waits.of(fed.deliveries).event for fed in self.fed]
+        assert ids(given) == ids([waits.wait.given] * 2)
+        if waits.wait.given is not None:
+            self.came_out[id(waits.wait.given)] += 1
+
+    def goes_on(self, waits: Waits) -> None:
+        self.waits.remove(waits)
+        if waits.body:
+            self.working.append(waits.number)
+
+    @precondition(
+        lambda self: self.machine.ended and not self.working and not any(each.body for each in self.waits)
+    )
+    @rule()
+    def everything_has_ended(self) -> None:
+        self.expect(self.model.concluded(), lambda _: Concluded())
 
     @rule(seconds=st.integers(1, 3))
     def time_passes(self, seconds: int) -> None:
@@ -433,6 +516,8 @@ class MachineLife(RuleBasedStateMachine):
         """Ended with its step or at work, left over, published, dead, or shown by an error; each copy once."""
         found = Counter(self.came_out)
         found.update(id(self.fed[0].deliveries[number].event) for number in self.working)
+        found.update(id(self.fed[0].deliveries[each.number].event) for each in self.waits if each.body)
+        found.update(id(each.wait.given) for each in self.waits if each.wait.resumed and each.wait.given)
         found.update(ids(list(self.machine.leftovers())))
         found.subtract(each for buffer in self.buffers.values() for each in ids(buffer.kept))
         assert +found == self.went_in
@@ -441,16 +526,22 @@ class MachineLife(RuleBasedStateMachine):
     def no_step_is_overloaded_and_no_worker_idle(self) -> None:
         active = Counter(delivery.step.name for delivery in self.machine.active)
         for each, waiting in zip(self.plan.steps, self.machine.waiting, strict=True):
-            assert active[each.name] <= each.limit
+            assert active[each.name] <= max(each.limit, len(self.model.active[each.name]))
             if not self.machine.ended:
                 assert active[each.name] == self.machine.busy[each.index]
-                assert active[each.name] == each.limit or not waiting
-            assert ids([delivery.event for delivery in waiting or ()]) == ids(self.model.queued[each.name])
+                assert active[each.name] >= each.limit or not waiting
+            queued = self.model.queued[each.name]
+            assert ids([delivery.event for delivery in waiting or ()]) == ids(
+                [item.given if isinstance(item, Wait) else item for item in queued]
+            )
 
     @invariant()
     def what_is_active_is_a_set_in_the_order_in_which_it_became_ready(self) -> None:
         assert {*self.machine.active.values()} <= {None}
-        known = [each for each in self.fed[0].deliveries if each in self.machine.active]
+        waited = {self.fed[0].deliveries[number] for number in self.waited}  # these became ready twice
+        known = [
+            each for each in self.fed[0].deliveries if each in self.machine.active and each not in waited
+        ]
         assert [each for each in self.machine.active if each in known] == known
 
     @invariant()
@@ -470,7 +561,9 @@ class MachineLife(RuleBasedStateMachine):
             type(error) for error in self.failures
         ]
         assert ids(self.machine.late or ()) == ids(self.late)
-        assert ids(self.machine.mailbox or ()) == ids(self.model.mailbox)
+        kept = [(id(mail.event), mail.outside) for mail in self.machine.mailbox or ()]
+        assert sorted(kept) == sorted((id(event), outside) for event, outside in self.model.mailbox)
+        assert len(kept) == len(self.machine.mailbox or ())
 
     @precondition(lambda self: self.machine.ended)
     @invariant()

@@ -1,9 +1,14 @@
-"""The first three examples do what their docstrings say, on both backends, in virtual time."""
+"""The small examples do what their docstrings say, on both backends, in virtual time."""
 
 import anyio
 import pytest
 
-from examples import inventory_monitor as monitor, inventory_progress as progress, smallest
+from examples import (
+    human_approval as approval,
+    inventory_monitor as monitor,
+    inventory_progress as progress,
+    smallest,
+)
 from stretto import StopEvent
 
 pytestmark = pytest.mark.anyio
@@ -77,3 +82,31 @@ async def test_the_caller_prints_the_progress(capsys: pytest.CaptureFixture[str]
     ]
     assert lines[-1] == "on day 5 there are 10 crates of apples"
     assert len(lines) == 12
+
+
+async def test_who_is_asked_is_asked_about_all_at_once(capsys: pytest.CaptureFixture[str]):
+    start = anyio.current_time()
+    await approval.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "coffee for 8.70, yes or no? yes",
+        "saffron for 99.00, yes or no? yes",
+        "spent 111.10",
+    ]
+    assert anyio.current_time() - start == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("yes", "spent"), [({"coffee"}, 1210), (set[str](), 340), ({"coffee", "saffron"}, 11110)]
+)
+async def test_what_is_refused_is_not_bought(yes: set[str], spent: int):
+    """Both questions are open at once, and are answered in the other order."""
+    asked: list[approval.Question] = []
+    async with approval.Purchase().run(approval.Basket(items=tuple(approval.SHELVES))) as run:
+        async for ev in run.stream_events():
+            if isinstance(ev, approval.Question):
+                asked.append(ev)
+            if len(asked) == 2 and isinstance(ev, approval.Question):
+                assert {waiting.step for waiting in run.waiting_for} == {"buy"}
+                for each in reversed(asked):
+                    run.send_event(approval.Answer(item=each.item, yes=each.item in yes))
+        assert await run == spent

@@ -15,7 +15,7 @@ from typing import TypeGuard, final
 
 from ..errors import CollectError, shown
 from ..events import Event
-from .state import Delivery
+from .delivery import Delivery
 
 __all__ = ["Buffer", "Buffers"]
 

@@ -12,9 +12,21 @@ from typing import TypeAlias, final
 import attrs
 
 from ..events import Event
-from .state import DeadLetter, Delivery
+from .delivery import DeadLetter, Delivery
+from .waiting import Waiter
 
-__all__ = ["END_RUN", "NOTHING", "DeadLetter", "Delivery", "Effect", "Effects", "EndRun", "Publish"]
+__all__ = [
+    "END_RUN",
+    "NOTHING",
+    "DeadLetter",
+    "Delivery",
+    "Effect",
+    "Effects",
+    "EndRun",
+    "Kept",
+    "Publish",
+    "Resume",
+]
 
 
 @final
@@ -27,11 +39,28 @@ class Publish:
 
 @final
 @attrs.frozen
+class Kept:
+    """Say that no step takes this event; it is kept in case that somebody waits for it later."""
+
+    event: Event
+    reason: str
+
+
+@final
+@attrs.frozen(eq=False)
+class Resume:
+    """Let the step go on that waits in its middle."""
+
+    waiter: Waiter
+
+
+@final
+@attrs.frozen
 class EndRun:
     """The run is decided: cancel what still works, start nothing more."""
 
 
-Effect: TypeAlias = Delivery | Publish | DeadLetter | EndRun
+Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | EndRun
 Effects: TypeAlias = Sequence[Effect]
 
 NOTHING: Effects = ()

@@ -13,11 +13,13 @@ from typing import TypeAlias, final
 import attrs
 
 from ..events import Event
-from .state import Delivery
+from .delivery import Delivery
+from .waiting import Waiter
 
 __all__ = [
     "Begun",
     "CancelAsked",
+    "Concluded",
     "DeadlinePassed",
     "EventSent",
     "FeederClosed",
@@ -27,6 +29,9 @@ __all__ = [
     "StepCancelled",
     "StepRaised",
     "StepReturned",
+    "WaitBegan",
+    "WaitCancelled",
+    "WaitTimedOut",
 ]
 
 
@@ -119,6 +124,42 @@ class FeederClosed:
     at: float = -math.inf
 
 
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WaitBegan:
+    """A step waits for an event in its middle.
+
+    Attributes:
+        parks: Whether all of the step waits, so that its worker is free meanwhile; a task that it has started is not
+            all of it.
+    """
+
+    waiter: Waiter
+    parks: bool
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WaitTimedOut:
+    """The time limit of a wait is over; the step goes on as soon as a worker is free for it."""
+
+    waiter: Waiter
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WaitCancelled:
+    """The wait was cancelled: the step goes on at once, and what it was given is not its any more."""
+
+    waiter: Waiter
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Concluded:
+    """Everything of the run has ended, and nothing more will be sent or waited for."""
+
+
 Input: TypeAlias = (
     EventSent
     | StepReturned
@@ -130,4 +171,8 @@ Input: TypeAlias = (
     | Interrupted
     | FeederOpened
     | FeederClosed
+    | WaitBegan
+    | WaitTimedOut
+    | WaitCancelled
+    | Concluded
 )

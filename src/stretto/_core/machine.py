@@ -23,6 +23,7 @@ from typing import assert_never, final
 
 from ..errors import (
     RoutingError,
+    RunEndedError,
     WorkflowCancelledError,
     WorkflowError,
     add_note,
@@ -38,10 +39,11 @@ from ..events import (
     WorkflowTimedOutEvent,
 )
 from .collecting import Buffers
-from .effects import END_RUN, NOTHING, Effect, Effects, Publish
+from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume
 from .inputs import (
     Begun,
     CancelAsked,
+    Concluded,
     DeadlinePassed,
     EventSent,
     FeederClosed,
@@ -51,17 +53,22 @@ from .inputs import (
     StepCancelled,
     StepRaised,
     StepReturned,
+    WaitBegan,
+    WaitCancelled,
+    WaitTimedOut,
 )
 from .plan import StepPlan
 from .reporting import stalled, timed_out
 from .returning import is_stop, returned_events
-from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended, RunState
+from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
+from .waiting import Mail, Mailbox, Waiter, Waiters
+from .workers import Workers
 
 __all__ = ["Machine"]
 
 
 @final
-class Machine(RunState):
+class Machine(Workers):
     """Decides what happens in one run; `receive` is the one door."""
 
     _buffers: Buffers | None = None
@@ -98,6 +105,14 @@ class Machine(RunState):
                 if at >= self.deadline:
                     self._deadline_passed(at)
                 return self._check_stalled() if error is None else self._nested_failed(error)
+            case WaitBegan(waiter=waiter, parks=parks):
+                return self._wait_began(waiter, parks=parks)
+            case WaitTimedOut(waiter=waiter):
+                return self._wait_timed_out(waiter)
+            case WaitCancelled(waiter=waiter):
+                return self._wait_cancelled(waiter)
+            case Concluded():
+                return self._concluded()
             case _:
                 assert_never(given)
 
@@ -114,7 +129,7 @@ class Machine(RunState):
             TypeError: If it is no event.
         """
         taker = self.plan.single.get(type(event))
-        if taker is None or step is not None or self.ended is not None:
+        if taker is None or step is not None or self.detour:
             return self._sent(event, carry, step, at=at, outside=outside)
         delivery = Delivery(taker, event, carry)
         index = taker.index
@@ -129,12 +144,12 @@ class Machine(RunState):
         """`StepReturned`: the delivery that its worker is free for, and those of the event returned."""
         step = delivery.step
         taker = step.direct.get(type(value))
-        if (taker is None and value is not None) or self.ended is not None or at >= self.deadline:
+        if (taker is None and value is not None) or self.detour or at >= self.deadline:
             return self._returned(delivery, value, at)
         active, busy, index = self.active, self.busy, step.index
         del active[delivery]
         freed = None
-        if queue := self.waiting[index]:  # as _release
+        if (queue := self.waiting[index]) and busy[index] <= step.limit:  # as _release
             freed = self._next_in(queue)
         else:
             busy[index] -= 1
@@ -170,15 +185,22 @@ class Machine(RunState):
             return self._stopped(event)
         asked = isinstance(event, InputRequiredEvent)
         effects: list[Effect] = [Publish(event)] if asked else []
-        if asked and not takers:
+        if step is None and self.waiters and self._offer(Mail(event, outside), effects):
+            return effects
+        if takers:
+            effects += self._deliver(event, carry, takers)
+        elif asked:
             self.asked = event
-        if not takers and not asked:
-            return self._not_taken(event, outside=outside)
+        else:
+            effects += self._keep(Mail(event, outside))
+        return effects
+
+    def _deliver(self, event: Event, carry: Context, takers: Sequence[StepPlan]) -> Iterator[Delivery]:
+        """The deliveries to these steps that can start now; each has a Context of its own."""
         for taker in takers:
             delivery = Delivery(taker, event, carry if taker is takers[0] else carry.copy())
             if self._admit(delivery):
-                effects.append(delivery)
-        return effects
+                yield delivery
 
     def _named(self, event: Event, name: str) -> StepPlan:
         step = self.plan.step_named(name)
@@ -195,17 +217,20 @@ class Machine(RunState):
             )
         return step
 
-    def _not_taken(self, event: Event, *, outside: bool) -> Effects:
-        if not outside:
-            return self._dead(event, f"no step of {self.plan.name} takes exactly {type(event).__name__}")
+    def _keep(self, mail: Mail) -> Effects:
+        """What no step takes waits for somebody who does."""
         if self.mailbox is None:
-            self.mailbox = deque()
-        if len(self.mailbox) >= self.collect_limit:
-            return self._dead(
-                event, f"no step takes it, and {self.collect_limit} such events are kept already"
-            )
-        self.mailbox.append(event)
-        return NOTHING
+            self.mailbox = Mailbox(self.collect_limit)
+        first = type(mail.event) not in self.mailbox
+        if self.mailbox.put(mail):
+            tell = first and not self.plan.may_await(type(mail.event))
+            return (Kept(mail.event, self._no_taker(mail.event)),) if tell else NOTHING
+        return self._dead(
+            mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
+        )
+
+    def _no_taker(self, event: Event) -> str:
+        return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
 
     def _dead(self, event: object, reason: str) -> Effects:
         letter = DeadLetter(event, reason)
@@ -214,37 +239,72 @@ class Machine(RunState):
         self.dead_letters.append(letter)
         return (letter,)
 
-    # -- workers ---------------------------------------------------------------------------------------------
+    # -- waits in the middle of a step -------------------------------------------------------------------------
 
-    def _admit(self, delivery: Delivery) -> bool:
-        """Whether a worker is free for it now; if not, it waits in the queue of its step."""
-        index = delivery.step.index
-        if self.busy[index] < delivery.step.limit:
-            self.busy[index] += 1
-            self.active[delivery] = None
-            return True
-        self._queue(delivery)
-        return False
+    def _wait_began(self, waiter: Waiter, *, parks: bool) -> Effects:
+        mail = None if self.mailbox is None else self.mailbox.claim(waiter)
+        if mail is not None or waiter.error is not None:
+            waiter.mail = mail
+            return (Resume(waiter),)
+        if self.waiters is None:
+            self.waiters = Waiters()
+        self.waiters.add(waiter)
+        self.feeders += 1
+        self.detour = True
+        waiter.parked = parks
+        freed = self._release(waiter.delivery) if parks else None
+        return NOTHING if freed is None else (freed,)
 
-    def _queue(self, delivery: Delivery) -> None:
-        queue = self.waiting[delivery.step.index]
-        if queue is None:
-            queue = self.waiting[delivery.step.index] = deque()
-        queue.append(delivery)
+    def _offer(self, mail: Mail, effects: list[Effect]) -> bool:
+        """Whether somebody waits for it and is given it."""
+        if self.waiters is None:
+            return False
+        done = self.waiters.offer(mail)
+        for waiter in done:
+            self._waits_no_more()
+            effects += self._resume(waiter)
+        return bool(done) and done[-1].mail is mail
 
-    def _release(self, delivery: Delivery) -> Delivery | None:
-        """The delivery is over; its worker goes to the first that waits for the step."""
-        del self.active[delivery]
-        index = delivery.step.index
-        if queue := self.waiting[index]:
-            return self._next_in(queue)
-        self.busy[index] -= 1
-        return None
+    def _wait_timed_out(self, waiter: Waiter) -> Effects:
+        return self._resume(waiter) if self._withdraw(waiter) else NOTHING
 
-    def _next_in(self, queue: deque[Delivery]) -> Delivery:
-        freed = queue.popleft()
-        self.active[freed] = None
-        return freed
+    def _wait_cancelled(self, waiter: Waiter) -> Effects:
+        waited = self._withdraw(waiter)
+        if waiter.parked:
+            self._resume_unserved(waiter, queued=not waited)
+        mail, waiter.mail = waiter.mail, None
+        return NOTHING if mail is None else self._give_back(mail)
+
+    def _withdraw(self, waiter: Waiter) -> bool:
+        """Whether it was still waiting; now it is not."""
+        if self.waiters is None or not self.waiters.discard(waiter):
+            return False
+        self._waits_no_more()
+        return True
+
+    def _waits_no_more(self) -> None:
+        self.feeders -= 1
+        self.detour = bool(self.waiters) or self.ended is not None
+
+    def _give_back(self, mail: Mail) -> Effects:
+        effects: list[Effect] = []
+        if not self._offer(mail, effects):
+            if self.mailbox is None:
+                self.mailbox = Mailbox(self.collect_limit)
+            self.mailbox.put_back(mail)
+        return effects
+
+    def _concluded(self) -> Effects:
+        effects: list[Effect] = []
+        for waiter in tuple(self.waiters or ()):  # in a task that is none of the run's
+            waiter.error = RunEndedError(
+                f"the run of {self.plan.name} is over, and nothing more comes for a wait"
+            )
+            self._withdraw(waiter)
+            effects.append(Resume(waiter))
+        for event in self.mailbox.take_inside() if self.mailbox is not None else ():
+            effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
+        return effects
 
     # -- ends of a step --------------------------------------------------------------------------------------
 
@@ -256,7 +316,7 @@ class Machine(RunState):
             del self.active[delivery]
             self._keep_late(value)
             return END_RUN
-        events = returned_events(delivery.step, value)
+        events = () if value is None else returned_events(delivery.step, value)
         if isinstance(events, WorkflowError):
             return self._failed(delivery, events)
         if not events:
@@ -330,6 +390,7 @@ class Machine(RunState):
     def _end(self, how: Ended, verdict: WorkflowError | None = None) -> Effects:
         if self.ended is None:
             self.ended = how
+            self.detour = True
             self.verdict = verdict
         return END_RUN
 
@@ -376,8 +437,8 @@ class Machine(RunState):
     def leftovers(self) -> Iterator[object]:
         """What was taken in and not used: queued, then half collected, then kept for a wait, then late."""
         yield from (delivery.event for delivery in self.active if delivery.started is None)
-        yield from (delivery.event for queue in self.waiting if queue for delivery in queue)
+        yield from (each.event for queue in self.waiting if queue for each in queue if each.event is not None)
         if self._buffers is not None:
             yield from self._buffers.leftovers()
-        yield from self.mailbox or ()
+        yield from (mail.event for mail in self.mailbox or ())
         yield from self.late or ()

@@ -26,6 +26,7 @@ class StepPlan:
         label: The step as messages name it: ``Poll.ask (poll.py:20)``.
         index: Its place in the order of definition, base class first.
         limit: How many deliveries of it may be at work at once in a run.
+        awaits: Names in the code of a step that waits in its middle: among them the classes that it waits for.
         direct: For a returned type: the one step that takes it, where that is all there is to decide.
     """
 
@@ -37,6 +38,7 @@ class StepPlan:
     accepts_subclasses: bool
     returns: tuple[type[Event], ...]
     returns_list: bool = False
+    awaits: frozenset[str] = frozenset()
     direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
 
     def takes(self, kind: type) -> bool:
@@ -75,6 +77,10 @@ class Plan:
             takers = self.routes.find(kind)
             if len(takers) == 1 and not issubclass(kind, (StopEvent, InputRequiredEvent)):
                 into[kind] = takers[0]
+
+    def may_await(self, kind: type[Event]) -> bool:
+        """Whether a step seems to wait for such events in its middle. Only what is told depends on it."""
+        return any(kind.__name__ in step.awaits for step in self.steps)
 
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""

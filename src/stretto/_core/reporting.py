@@ -5,12 +5,16 @@ Read from the state when an error is made, never before: nothing here is on the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
 from ..events import is_external
 from .collecting import Buffers, told
+from .delivery import DeadLetter
 from .state import RunState
+from .waiting import Waiting
 
-__all__ = ["stalled", "timed_out"]
+__all__ = ["awaited", "stalled", "timed_out"]
 
 _TOLD = 5
 
@@ -29,11 +33,24 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     if queued:
         parts.append("queued: " + ", ".join(f"{count} for {labels[name]}" for name, count in queued.items()))
     parts += _collecting(state, buffers)
-    if state.feeders and not active:
+    if state.waiters:
+        parts.append(
+            "waiting: " + ", ".join(f"{each.step.label} for {each.kind.__name__}" for each in state.waiters)
+        )
+    elif state.feeders and not active:
         parts.append("it waited for events from outside: " + _awaited_from_outside(state))
+    parts += _not_taken(_unclaimed(state))
     timeout = round(state.deadline - state.begun, 9)  # without what the clock adds to a float
     message = f"{state.plan.name} timed out after {timeout:.6g} s; {'; '.join(parts)}"
     return WorkflowTimeoutError(message, timeout, active, queued)
+
+
+def awaited(state: RunState) -> Iterator[Waiting]:
+    """What the run waits for: its waiting steps, in the order of the types; then what may come from outside."""
+    for each in state.waiters or ():
+        yield Waiting(each.step.name, each.kind, each.waiter_id, each.requirements)
+    for step in state.plan.steps:
+        yield from (Waiting(step.name, kind) for kind in step.accepts if is_external(kind))
 
 
 def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
@@ -51,15 +68,27 @@ def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
         why.append(
             f"{shown(state.asked)} went to the stream, and no step takes an answer: add one with ev: HumanResponseEvent"
         )
-    letters = list(state.dead_letters or ())
-    why += [f"{shown(letter.event)} was not taken: {letter.reason}" for letter in letters[:_TOLD]]
-    if len(letters) > _TOLD:
-        why.append(f"{len(letters) - _TOLD} more events were not taken")
+    why += _not_taken([*(state.dead_letters or ()), *_unclaimed(state)])
     return WorkflowStalledError(
         f"{state.plan.name} is stuck, nothing is left to run: {'; '.join(why) or 'no step returned an event'}. "
         "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its "
         "class so: class Go(Event, external=True)"
     )
+
+
+def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:
+    for letter in letters[:_TOLD]:
+        yield f"{shown(letter.event)} was not taken: {letter.reason}"
+    if len(letters) > _TOLD:
+        yield f"{len(letters) - _TOLD} more events were not taken"
+
+
+def _unclaimed(state: RunState) -> list[DeadLetter]:
+    """What no step takes and nobody waits for."""
+    return [
+        DeadLetter(mail.event, f"no step of {state.plan.name} takes exactly {type(mail.event).__name__}")
+        for mail in state.mailbox or ()
+    ]
 
 
 def _active(state: RunState, at: float) -> dict[str, tuple[int, float]]:

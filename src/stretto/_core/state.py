@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from contextvars import Context
 from typing import final
 
-import attrs
-
 from ..events import Event
-from .plan import Plan, StepPlan
+from .delivery import DeadLetter, Delivery
+from .plan import Plan
+from .waiting import Mailbox, Waiter, Waiters
 
 __all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
 
@@ -31,35 +30,6 @@ class Ended(enum.Enum):
     CANCELLED = "it was cancelled"
 
 
-@final
-@attrs.define(eq=False, repr=False, weakref_slot=False)
-class Delivery:
-    """One event on its way through one step.
-
-    Attributes:
-        carry: The context variables that the step sees: those of the sender when it sent.
-        started: When the body began, in seconds of the loop's clock; None while it waits for its turn.
-        collected: What this delivery has put into which buffer, so that it never does so twice; by the identity of
-            the event, which is kept here lest another one gets it.
-    """
-
-    step: StepPlan
-    event: Event
-    carry: Context
-    started: float | None = None
-    attempt: int = 1
-    collected: dict[tuple[object, int], Event] | None = None
-
-
-@final
-@attrs.frozen
-class DeadLetter:
-    """An event that nobody took, and why."""
-
-    event: object
-    reason: str
-
-
 class RunState:
     """The data of a run; `Machine` adds the transitions.
 
@@ -71,7 +41,9 @@ class RunState:
         asked: The last question for the world outside that no step takes, as is usual.
         feeders: How many there are who may still send from outside: without any, and with nothing active, the
             run is stuck.
-        mailbox: What came from outside and no step takes.
+        waiters: The steps that wait in their middle.
+        mailbox: What no step takes and nobody waits for, yet.
+        detour: Whether an event may have to go another way than to its step: the run is over, or somebody waits.
         late: What steps returned after the run was decided.
     """
 
@@ -83,7 +55,9 @@ class RunState:
     silent: list[int] | None = None
     asked: Event | None = None
     dead_letters: deque[DeadLetter] | None = None
-    mailbox: deque[Event] | None = None
+    waiters: Waiters | None = None
+    mailbox: Mailbox | None = None
+    detour = False
     late: list[object] | None = None
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
@@ -94,7 +68,7 @@ class RunState:
         self.collect_limit = collect_limit
         self.active: dict[Delivery, None] = {}
         self.busy = [0] * count
-        self.waiting: list[deque[Delivery] | None] = [None] * count
+        self.waiting: list[deque[Delivery | Waiter] | None] = [None] * count
         self.ended: Ended | None = None
         if plan.fed:
             self.feeders = 1

@@ -1,0 +1,201 @@
+"""Steps that wait for an event in the middle, and the mailbox: a data structure that knows no inputs.
+
+An event that somebody waits for goes to the one who has waited longest of those whom it fits, and to nobody else. One
+that no step takes and nobody waits for is kept in the mailbox, in order, for whoever will; so it makes no difference
+whether the event or the wait comes first. Both are kept by type: what fits is looked for among those of the type alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import final
+
+import attrs
+
+from ..events import Event
+from .delivery import Delivery
+from .plan import StepPlan
+
+__all__ = ["Mail", "Mailbox", "Waiter", "Waiters", "Waiting"]
+
+
+@final
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Waiter:
+    """A step that waits in its middle.
+
+    Attributes:
+        requirements: What fields of the event must be.
+        where: What else must be true of it.
+        wake: Called by the driver when the step may go on; never by the core.
+        mail: What it was given.
+        error: What `where`, or a comparison, raised.
+        parked: Whether the step has left its worker.
+    """
+
+    delivery: Delivery
+    kind: type[Event]
+    waiter_id: str | None = None
+    requirements: Mapping[str, object] | None = None
+    where: Callable[[Event], object] | None = None
+    wake: Callable[[], object]
+    mail: Mail | None = None
+    error: Exception | None = None
+    parked: bool = False
+
+    @property
+    def step(self) -> StepPlan:
+        """The step that waits."""
+        return self.delivery.step
+
+    @property
+    def event(self) -> Event | None:
+        """The event that it was given."""
+        return None if self.mail is None else self.mail.event
+
+    def fits(self, event: Event) -> bool:
+        """Whether it waits for this event of its type.
+
+        If that cannot be told because `where` raises, the error is kept for the step, and the event is not its.
+        """
+        try:
+            for name, wanted in (self.requirements or {}).items():
+                if getattr(event, name, None) != wanted:
+                    return False
+            return self.where is None or bool(self.where(event))
+        except Exception as error:  # noqa: BLE001 - it belongs to the step that waits
+            self.error = error
+            return False
+
+
+@final
+@attrs.frozen(eq=False, repr=False)
+class Mail:
+    """An event that no step takes, and whether it came from outside the run."""
+
+    event: Event
+    outside: bool
+
+
+@final
+@attrs.frozen
+class Waiting:
+    """What a run waits for.
+
+    Attributes:
+        step: The name of the step.
+        kind: The class of the event.
+        waiter_id: The name that the wait was given.
+        requirements: Fields that the event must have, and their values.
+    """
+
+    step: str
+    kind: type[Event]
+    waiter_id: str | None = None
+    requirements: Mapping[str, object] | None = None
+
+
+@final
+class Waiters:
+    """Who waits in one run, by type, in the order in which they began."""
+
+    __slots__ = ("by_kind",)
+
+    def __init__(self) -> None:
+        self.by_kind: dict[type, dict[Waiter, None]] = {}
+
+    def add(self, waiter: Waiter) -> None:
+        """It waits from now on."""
+        self.by_kind.setdefault(waiter.kind, {})[waiter] = None
+
+    def discard(self, waiter: Waiter) -> bool:
+        """It waits no more; whether it did."""
+        of_kind = self.by_kind.get(waiter.kind, {})
+        if waiter not in of_kind:
+            return False
+        del of_kind[waiter]
+        if not of_kind:
+            del self.by_kind[waiter.kind]
+        return True
+
+    def offer(self, mail: Mail) -> list[Waiter]:
+        """Gives it to the first whom it fits.
+
+        Returns:
+            Who waits no more: those whose own test failed, and last the one who got it, if anybody did.
+        """
+        done: list[Waiter] = []
+        for waiter in self.by_kind.get(type(mail.event), ()):
+            if waiter.fits(mail.event):
+                waiter.mail = mail
+                done.append(waiter)
+                break
+            if waiter.error is not None:
+                done.append(waiter)
+        for waiter in done:
+            self.discard(waiter)
+        return done
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return (waiter for of_kind in self.by_kind.values() for waiter in of_kind)
+
+    def __bool__(self) -> bool:
+        return bool(self.by_kind)
+
+
+@final
+class Mailbox:
+    """What came and nobody waited for, by type, in the order of arrival."""
+
+    __slots__ = ("_by_kind", "_held", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._by_kind: dict[type, deque[Mail]] = {}
+        self._held = 0
+        self._limit = limit
+
+    def put(self, mail: Mail) -> bool:
+        """Keeps it, unless there is no room."""
+        if self._held >= self._limit:
+            return False
+        self._held += 1
+        self._by_kind.setdefault(type(mail.event), deque()).append(mail)
+        return True
+
+    def put_back(self, mail: Mail) -> None:
+        """One that was taken is the first again; there is always room for it."""
+        self._held += 1
+        self._by_kind.setdefault(type(mail.event), deque()).appendleft(mail)
+
+    def claim(self, waiter: Waiter) -> Mail | None:
+        """Takes the earliest that fits."""
+        kept = self._by_kind.get(waiter.kind, deque())
+        for at, mail in enumerate(kept):
+            if waiter.fits(mail.event):
+                del kept[at]
+                self._held -= 1
+                if not kept:
+                    del self._by_kind[waiter.kind]
+                return mail
+            if waiter.error is not None:
+                break
+        return None
+
+    def take_inside(self) -> list[Event]:
+        """Takes out what the run's own steps sent: nobody will wait for it any more."""
+        inside = [mail.event for mail in self if not mail.outside]
+        outside = [mail for mail in self if mail.outside]
+        self._by_kind, self._held = {}, 0
+        for mail in outside:
+            self.put(mail)
+        return inside
+
+    def __contains__(self, kind: type) -> bool:
+        return kind in self._by_kind
+
+    def __iter__(self) -> Iterator[Mail]:
+        return (mail for kept in self._by_kind.values() for mail in kept)
+
+    def __len__(self) -> int:
+        return self._held

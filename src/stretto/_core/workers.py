@@ -1,0 +1,77 @@
+"""Who works and who waits for a worker: the queues of the steps of one run."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .delivery import Delivery
+from .effects import NOTHING, Effects, Resume
+from .state import RunState
+from .waiting import Waiter
+
+__all__ = ["Workers"]
+
+
+class Workers(RunState):
+    """Each step has so many workers; what comes on top waits in the order in which it came.
+
+    Some of it is written out once more in the two methods of `Machine` that every hop goes through.
+    """
+
+    def _admit(self, delivery: Delivery) -> bool:
+        """Whether a worker is free for it now; if not, it waits in the queue of its step."""
+        index = delivery.step.index
+        if self.busy[index] < delivery.step.limit:
+            self.busy[index] += 1
+            self.active[delivery] = None
+            return True
+        self._queue(delivery)
+        return False
+
+    def _queue(self, delivery: Delivery | Waiter) -> None:
+        index = delivery.step.index
+        queue = self.waiting[index]
+        if queue is None:
+            queue = self.waiting[index] = deque()
+        queue.append(delivery)
+
+    def _release(self, delivery: Delivery) -> Delivery | Resume | None:
+        """The delivery leaves its worker, who goes to the first that waits for the step."""
+        del self.active[delivery]
+        index = delivery.step.index
+        if (queue := self.waiting[index]) and self.busy[index] <= delivery.step.limit:
+            return self._next_in(queue)
+        self.busy[index] -= 1
+        return None
+
+    def _next_in(self, queue: deque[Delivery | Waiter]) -> Delivery | Resume:
+        freed = queue.popleft()
+        if type(freed) is Delivery:
+            self.active[freed] = None
+            return freed
+        return self._resumed(freed)
+
+    def _resume(self, waiter: Waiter) -> Effects:
+        """A wait is over: the step goes on when a worker is free for it, if it had left its own."""
+        if not waiter.parked:
+            return (Resume(waiter),)
+        index = waiter.step.index
+        if self.busy[index] < waiter.step.limit:
+            self.busy[index] += 1
+            return (self._resumed(waiter),)
+        self._queue(waiter)
+        return NOTHING
+
+    def _resumed(self, waiter: Waiter) -> Resume:
+        self.active[waiter.delivery] = None
+        waiter.parked = False
+        return Resume(waiter)
+
+    def _resume_unserved(self, waiter: Waiter, *, queued: bool) -> None:
+        """A step goes on whether a worker is free or not; if not, one fewer of those that wait does later."""
+        index = waiter.step.index
+        queue = self.waiting[index]
+        if queued and queue is not None:
+            queue.remove(waiter)
+        self.busy[index] += 1
+        self._resumed(waiter)

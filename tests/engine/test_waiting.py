@@ -1,0 +1,537 @@
+"""`wait_for_event` suspends a step where it stands: nothing runs again, nothing is lost and nothing given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import pytest
+
+from stretto import (
+    Context,
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    RunEndedError,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowTimeoutError,
+    step,
+)
+from stretto.errors import WaitTimeoutError
+from stretto.events import StepStateChanged
+from tests.engine.ledger import Ledger
+
+pytestmark = pytest.mark.anyio
+
+variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+
+class Job(Event):
+    n: int = 0
+
+
+class Reply(Event):
+    n: int = 0
+
+
+class SubReply(Reply):
+    pass
+
+
+class Answer(HumanResponseEvent):
+    text: str
+    to: str = "anybody"
+
+
+class Asks(Workflow[str]):
+    """Asks once and waits for the answer; counts how often its body ran."""
+
+    bodies = 0
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+        self.bodies += 1
+        variable.set("mine")
+        answer = await ctx.wait_for_event(Answer, waiter_event=InputRequiredEvent(question="tea?"))
+        return StopEvent(result=f"{answer.text} {variable.get()}")
+
+
+async def test_a_step_goes_on_where_it_waits_and_its_body_runs_once():
+    workflow = Asks()
+    async with workflow.run() as run:
+        async for ev in run.stream_events():
+            if isinstance(ev, InputRequiredEvent):
+                assert ev.question == "tea?"
+                await anyio.sleep(5)
+                run.send_event(Answer(text="yes"))
+        assert await run == "yes mine"
+    assert workflow.bodies == 1
+    assert run.leftovers == run.dead_letters == ()
+
+
+async def test_an_answer_that_comes_before_the_wait_is_kept_for_it():
+    class Late(Workflow[list[str]]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[list[str]]:
+            await anyio.sleep(3)
+            return StopEvent(result=[(await ctx.wait_for_event(Answer)).text for _ in range(2)])
+
+    async with Late().run() as run:
+        for text in ("first", "second", "third"):
+            run.send_event(Answer(text=text))
+        assert await run == ["first", "second"]
+    assert run.leftovers == (Answer(text="third"),)
+
+
+@pytest.mark.parametrize("how", ["sent before", "sent after", "returned"])
+async def test_a_step_may_wait_for_what_another_step_sends(how: str):
+    """Sent or returned, before the wait or after: it is found."""
+
+    class Talks(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[int]:
+            ctx.send_event(Job(n=1))
+            await anyio.sleep(2 if how == "sent before" else 0)
+            return StopEvent(result=(await ctx.wait_for_event(Reply)).n)
+
+        @step
+        async def work(self, ctx: Context, ev: Job) -> Reply | None:
+            await anyio.sleep(1)
+            if how == "returned":
+                return Reply(n=ev.n)
+            ctx.send_event(Reply(n=ev.n))
+            return None
+
+    run = Talks().run()
+    assert await run == 1
+    assert run.leftovers == run.dead_letters == ()
+
+
+async def test_an_event_goes_to_the_one_that_has_waited_longest_and_to_nobody_else():
+    class Queue(Workflow[list[tuple[int, str]]]):
+        def __init__(self) -> None:
+            self.got: list[tuple[int, str]] = []
+            super().__init__()
+
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in range(3)]
+
+        @step
+        async def wait(self, ctx: Context, ev: Job) -> StopEvent[list[tuple[int, str]]] | None:
+            self.got.append((ev.n, (await ctx.wait_for_event(Answer)).text))
+            return StopEvent(result=self.got) if len(self.got) == 3 else None
+
+    async with Queue().run() as run:
+        for text in "abc":
+            await anyio.sleep(1)
+            run.send_event(Answer(text=text))
+        assert await run == [(0, "a"), (1, "b"), (2, "c")]
+    assert run.leftovers == run.dead_letters == ()
+
+
+async def test_an_event_that_somebody_waits_for_goes_to_no_step():
+    class Both(Workflow[list[str]]):
+        def __init__(self) -> None:
+            self.got: list[str] = []
+            super().__init__()
+
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> None:
+            self.got.append(f"wait {(await ctx.wait_for_event(Answer)).text}")
+
+        @step
+        async def take(self, ev: Answer) -> StopEvent[list[str]]:
+            return StopEvent(result=[*self.got, f"step {ev.text}"])
+
+    async with Both().run() as run:
+        await anyio.sleep(1)
+        run.send_event(Answer(text="one"))
+        await anyio.sleep(1)
+        run.send_event(Answer(text="two"))
+        assert await run == ["wait one", "step two"]
+
+
+async def test_requirements_and_a_predicate_choose_among_events():
+    class Picks(Workflow[str]):
+        @step
+        async def pick(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            got = await ctx.wait_for_event(
+                Answer, requirements={"to": "me"}, where=lambda ev: ev.text.startswith("y")
+            )
+            return StopEvent(result=got.text)
+
+    async with Picks().run() as run:
+        for answer in (Answer(text="yes"), Answer(text="no", to="me"), Answer(text="yep", to="me")):
+            run.send_event(answer)
+            await anyio.sleep(1)
+        assert await run == "yep"
+    assert run.leftovers == (Answer(text="yes"), Answer(text="no", to="me"))
+
+
+async def test_types_are_exact():
+    class Exact(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+            ctx.send_event(SubReply(n=1))
+            ctx.send_event(Reply(n=2))
+            return StopEvent(result=(await ctx.wait_for_event(Reply)).n)
+
+    run = Exact().run()
+    assert await run == 2
+    assert [letter.event for letter in run.dead_letters] == [SubReply(n=1)]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_what_a_predicate_raises_comes_out_where_it_waits_and_the_event_goes_to_another(before: bool):
+    class Picky(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=0), Job(n=1)]
+
+        @step
+        async def wait(self, ctx: Context, ev: Job) -> StopEvent[str] | None:
+            if before:
+                await anyio.sleep(1)
+            if ev.n:
+                return StopEvent(result=(await ctx.wait_for_event(Answer)).text)
+            with pytest.raises(ZeroDivisionError):
+                await ctx.wait_for_event(Answer, where=lambda ev: 1 / 0)
+            return None
+
+    async with Picky().run() as run:
+        if not before:
+            await anyio.sleep(1)
+        run.send_event(Answer(text="yes"))
+        assert await run == "yes"
+
+
+# -- workers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_step_that_waits_leaves_its_worker_to_the_next_and_comes_back_to_a_free_one():
+    """With one worker all hundred wait at once, and no two ever work at once."""
+
+    class Crowd(Workflow[int]):
+        def __init__(self) -> None:
+            self.at_work = self.most = 0
+            super().__init__(timeout=None)
+
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in range(100)]
+
+        @step(num_workers=1)
+        async def wait(self, ctx: Context, ev: Job) -> Reply:
+            await self.work()
+            await ctx.wait_for_event(Answer)
+            await self.work()
+            return Reply()
+
+        @step
+        async def count(self, ctx: Context, ev: Reply) -> StopEvent[int] | None:
+            return StopEvent(result=self.most) if ctx.collect_events(ev, [Reply] * 100) else None
+
+        async def work(self) -> None:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+            await anyio.sleep(0.1)
+            self.at_work -= 1
+
+    async with Crowd().run() as run:
+        await anyio.sleep(11)
+        assert len(run.waiting_for) == 100
+        for _ in range(100):
+            run.send_event(Answer(text=""))
+        assert await run == 1
+
+
+async def test_a_task_that_a_step_has_started_may_wait_and_the_step_keeps_its_worker():
+    class Helper(Workflow[list[str]]):
+        @step(num_workers=1)
+        async def begin(self, ctx: Context, ev: StartEvent | Job) -> StopEvent[list[str]] | Job:
+            assert not isinstance(ev, Job), "its worker was taken"
+            got: list[str] = []
+
+            async def one() -> None:
+                got.append((await ctx.wait_for_event(Answer)).text)
+
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(one)
+                tg.start_soon(one)
+                await anyio.sleep(1)
+                ctx.send_event(Job())
+                await anyio.sleep(1)
+            return StopEvent(result=got)
+
+    async with Helper().run() as run:
+        await anyio.sleep(3)
+        run.send_event(Answer(text="a"))
+        run.send_event(Answer(text="b"))
+        assert sorted(await run) == ["a", "b"]
+
+
+# -- ends of a wait ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_time_limit_ends_a_wait_and_its_event_is_for_another():
+    class Hasty(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            began = anyio.current_time()
+            with pytest.raises(WaitTimeoutError) as caught:
+                await ctx.wait_for_event(Answer, timeout=2)
+            assert isinstance(caught.value, TimeoutError)
+            assert anyio.current_time() - began == pytest.approx(2)
+            return StopEvent(result=(await ctx.wait_for_event(Answer, timeout=9)).text)
+
+    async with Hasty().run() as run:
+        await anyio.sleep(4)
+        run.send_event(Answer(text="late"))
+        assert await run == "late"
+
+
+async def test_a_wait_that_timed_out_goes_on_when_a_worker_is_free():
+    class Busy(Workflow[float]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=0), Job(n=1)]
+
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Job) -> StopEvent[float] | None:
+            began = anyio.current_time()
+            if ev.n:
+                await anyio.sleep(5)
+                return None
+            with suppress(TimeoutError):
+                await ctx.wait_for_event(Answer, timeout=2)
+            return StopEvent(result=anyio.current_time() - began)
+
+    assert await Busy().run() == pytest.approx(5)
+
+
+async def test_a_wait_that_is_cancelled_gives_its_place_back_and_goes_on_at_once():
+    class Moves(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            with anyio.move_on_after(1) as scope:
+                await ctx.wait_for_event(Answer)
+            assert scope.cancelled_caught
+            await anyio.sleep(1)
+            return StopEvent(result=(await ctx.wait_for_event(Answer)).text)
+
+    async with Moves().run() as run:
+        await anyio.sleep(1.5)
+        assert run.waiting_for == ()
+        run.send_event(Answer(text="kept"))
+        assert await run == "kept"
+    assert run.leftovers == ()
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+async def test_an_event_for_a_wait_that_is_cancelled_in_the_same_turn_goes_to_it_or_to_the_next(
+    cancelled_first: bool,
+):
+    class Races(Workflow[list[str]]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[list[str]]:
+            got: list[str] = []
+            scope = anyio.CancelScope()
+
+            async def first() -> None:
+                with scope:
+                    got.append(f"first {(await ctx.wait_for_event(Reply)).n}")
+
+            async def second() -> None:
+                got.append(f"second {(await ctx.wait_for_event(Reply)).n}")
+
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(first)
+                await anyio.sleep(1)
+                tg.start_soon(second)
+                await anyio.sleep(1)
+                if cancelled_first:
+                    scope.cancel()
+                ctx.send_event(Reply(n=7))
+                scope.cancel()
+                await anyio.sleep(1)
+                ctx.send_event(Reply(n=8))
+            return StopEvent(result=got)
+
+    run = Races().run()
+    assert await run in (["second 7"], ["first 7", "second 8"])
+    assert len(run.leftovers) + len(run.dead_letters) + len(await run) == 2
+
+
+async def test_a_stop_ends_what_waits_and_its_clean_up_runs_before_the_caller_goes_on():
+    ledger = Ledger()
+
+    class Stops(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in range(3)]
+
+        @step
+        async def wait(self, ctx: Context, ev: Job) -> StopEvent[str]:
+            if ev.n == 2:
+                await anyio.sleep(1)
+                return StopEvent(result="over")
+            async with ledger.signed(f"wait {ev.n}", cleanup=0.5):
+                await ctx.wait_for_event(Answer)
+            raise AssertionError("nobody answered")
+
+    run = Stops().run()
+    assert await run == "over"
+    assert sorted(ledger.left) == ["wait 0", "wait 1"]
+    assert run.waiting_for == ()
+
+
+async def test_a_step_that_is_alone_and_waits_is_cancelled_with_its_run():
+    ledger = Ledger()
+
+    class Alone(Workflow[str]):
+        @step
+        async def wait(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            async with ledger.signed("wait"):
+                await ctx.wait_for_event(Answer)
+            return StopEvent(result="")
+
+    async with Alone().run() as run:
+        await anyio.sleep(1)
+        await run.cancel()
+    assert ledger.left == ["wait"]
+
+
+async def test_a_context_that_outlives_its_step_is_told_that_the_run_is_over():
+    kept: list[Context] = []
+    told: list[str] = []
+
+    class Gives(Workflow[None]):
+        @step
+        async def give(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+            kept.append(ctx)
+            await anyio.sleep(2)
+            return StopEvent()
+
+    async def waits_from_elsewhere() -> None:
+        await anyio.sleep(1)
+        with pytest.raises(RunEndedError) as caught:
+            await kept[0].wait_for_event(Answer)
+        told.append(str(caught.value))
+
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(waits_from_elsewhere)
+        await Gives().run()
+    assert told == ["the run of Gives is over, and nothing more comes for a wait"]
+    with pytest.raises(RunEndedError):
+        await kept[0].wait_for_event(Answer)
+
+
+# -- what is seen -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_waits_is_not_stuck_and_its_deadline_names_what_it_waits_for():
+    class Patient(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            return StopEvent(result=(await ctx.wait_for_event(Answer)).text)
+
+    began = anyio.current_time()
+    with pytest.raises(WorkflowTimeoutError, match=r"waiting: Patient\.ask \(.*\) for Answer"):
+        await Patient(timeout=30).run()
+    assert anyio.current_time() - began == pytest.approx(30)
+
+
+async def test_waiting_for_names_the_steps_that_wait_and_what_may_come_from_outside():
+    class Waits(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            await ctx.wait_for_event(Reply, waiter_id="the reply", requirements={"n": 3})
+            return StopEvent(result="")
+
+        @step
+        async def take(self, ev: Answer) -> None: ...
+
+    run = Waits().run()
+    assert run.waiting_for == ()
+    async with run:
+        await anyio.sleep(1)
+        wait, take = run.waiting_for
+        assert (wait.step, wait.kind, wait.waiter_id, wait.requirements) == (
+            "ask",
+            Reply,
+            "the reply",
+            {"n": 3},
+        )
+        assert (take.step, take.kind, take.waiter_id) == ("take", Answer, None)
+        run.send_event(Reply(n=3))
+    assert run.waiting_for == ()
+
+
+async def test_a_wait_is_one_state_of_its_step_for_who_watches():
+    states: list[str] = []
+    async with Asks().run() as run:
+        async for ev in run.stream_events(expose_internal=True):
+            if isinstance(ev, StepStateChanged):
+                states.append(ev.state)
+            if isinstance(ev, InputRequiredEvent):
+                run.send_event(Answer(text="yes"))
+    assert states == ["running", "ended"]
+
+
+@pytest.mark.parametrize("count", [300])
+async def test_each_of_many_waits_gets_the_event_that_it_requires(count: int):
+    class Keyed(Workflow[list[int]]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in range(count)]
+
+        @step
+        async def wait(self, ctx: Context, ev: Job) -> Reply:
+            got = await ctx.wait_for_event(SubReply, requirements={"n": ev.n})
+            assert got.n == ev.n
+            return Reply(n=got.n)
+
+        @step
+        async def count(self, ctx: Context, ev: Reply) -> StopEvent[list[int]] | None:
+            batch = ctx.collect_events(ev, [Reply] * count)
+            return None if batch is None else StopEvent(result=[each.n for each in batch])
+
+    async with Keyed().run() as run:
+        await anyio.sleep(1)
+        for n in reversed(range(count)):
+            run.send_event(SubReply(n=n))
+        assert sorted(await run) == [*range(count)]
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda ctx: ctx.wait_for_event("Answer"), "takes a class of events"),
+        (lambda ctx: ctx.wait_for_event(Answer(text="")), "takes a class of events"),
+        (lambda ctx: ctx.wait_for_event(StopEvent), "which ends the run"),
+        (lambda ctx: ctx.wait_for_event(Answer, waiter_event="tea?"), "waiter_event is an event"),
+        (lambda ctx: ctx.wait_for_event(Answer, waiter_event=StopEvent()), "waiter_event is an event"),
+        (lambda ctx: ctx.wait_for_event(Answer, requirements=["to"]), "requirements are fields"),
+        (lambda ctx: ctx.wait_for_event(Answer, requirements={"two": 1}), "did you mean 'to'?"),
+        (lambda ctx: ctx.wait_for_event(Answer, where=True), "where is a function"),
+    ],
+)
+async def test_what_cannot_be_waited_for_is_refused_at_once(call: Callable[[Any], Any], says: str):
+    class Tries(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+            await call(ctx)
+            return StopEvent()
+
+    with pytest.raises(TypeError) as caught:
+        await Tries().run()
+    assert says in str(caught.value)
