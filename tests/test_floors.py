@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", "events", "_event_init"},
     {"_core"},
     {"context", "steps", "blueprint", "drawing", "_carry", "_log", "_loop", "_options", "_stream", "_trace"},
-    {"_driver", "_worker", "_grace", "_queue"},
+    {"_driver", "_worker", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},
 ]

@@ -72,34 +72,42 @@ SWITCH = _Switch()
 
 
 @types.coroutine
-def carried(carrier: Carrier, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+def carried(  # noqa: C901, PLR0912 - the one place that sees everything go by
+    carrier: Carrier, coroutine: Coroutine[Any, Any, T]
+) -> Generator[Any, Any, T]:
     """Awaits the coroutine, each resumption inside ``carrier.carry``."""
     host = carrier.host
     resume: Callable[[Any], Any] = coroutine.send
     value: Any = None
     while True:
-        host.inside = True
         try:
-            yielded = carrier.carry.run(resume, value)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        finally:
-            host.inside = False
-        if yielded is _SWITCH:
-            resume, value = coroutine.send, None
-            continue
-        carrier.suspended = True
-        if host.fresh:
-            host.start_fresh()
-        if carrier.lingers:
-            carrier.linger()
-        try:
-            value = yield yielded
-        except BaseException as error:  # noqa: ASYNC103, BLE001 - it goes on into the coroutine
-            carrier.hit(closing=isinstance(error, GeneratorExit))
+            host.inside = True
+            try:
+                yielded = carrier.carry.run(resume, value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            finally:
+                host.inside = False
+            if yielded is _SWITCH:
+                resume, value = coroutine.send, None
+                continue
+            carrier.suspended = True
+            if host.fresh:
+                host.start_fresh()
+            if carrier.lingers:
+                carrier.linger()
+            try:
+                value = yield yielded
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - it goes on into the coroutine
+                carrier.hit(closing=isinstance(error, GeneratorExit))
+                resume, value = coroutine.throw, error
+            else:
+                resume = coroutine.send
+                if value is not None and hasattr(value, "error"):
+                    carrier.hit(closing=False)
+        except BaseException as error:  # noqa: ASYNC103 - it comes out, or goes on into the coroutine
+            if getattr(coroutine, "cr_frame", None) is None:  # it has ended, and this is how
+                raise
+            # Ctrl-C between two resumptions: dropped here, the coroutine would leave its scopes open.
             resume, value = coroutine.throw, error
-        else:
-            resume = coroutine.send
-            if value is not None and hasattr(value, "error"):
-                carrier.hit(closing=False)

@@ -29,6 +29,7 @@ from ._core.inputs import (
     CancelAsked,
     Concluded,
     DeadlinePassed,
+    Ending,
     FeederClosed,
     FeederOpened,
     Interrupted,
@@ -37,14 +38,14 @@ from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery, Ended
 from ._grace import Grace
 from ._log import logger
-from ._loop import RootTask, loop_port, native_cancellations, outlast
+from ._loop import RootTask, loop_port, native_cancellations_before, outlast
 from ._options import Options
 from ._queue import ReadyQueue
 from ._stream import Hub
 from ._trace import Trace
 from ._worker import Worker
 from .blueprint import Blueprint
-from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown
+from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
 
 if (
@@ -169,7 +170,7 @@ class Driver:
         """
         self._working = True
         first, self._first = self._first, None
-        leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations())
+        leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations_before())
         try:
             if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
                 first = await self._in_lane(leader, first)
@@ -194,6 +195,9 @@ class Driver:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - the owner of the task decides who is told
+            if self.outcome is None:  # Ctrl-C, before it could be told to the machine
+                self.machine.receive(Interrupted(error=error))
+                self._conclude()
             return error
         return None
 
@@ -244,12 +248,12 @@ class Driver:
         except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
             error = again
         if isinstance(error, self.cancelled):
-            self.machine.receive(CancelAsked(why="by its caller"))
+            self.machine.receive(CancelAsked(why="by its caller", at=self.clock(), by_caller=True))
             if not self.machine.errors:
                 self._conclude()
                 raise error
             return
-        causes = leaves(error)
+        causes = leaves(without(error, self.cancelled))
         broken = next((leaf for leaf in causes if not isinstance(leaf, Exception)), None)
         if broken is None:
             broken = InternalError(
@@ -285,7 +289,7 @@ class Driver:
     def cancel(self, why: str) -> None:
         """Cancels the run; its steps may still clean up."""
         if self.outcome is None:
-            self.perform(self.machine.receive(CancelAsked(why=why)))
+            self.perform(self.machine.receive(CancelAsked(why=why, at=self.clock())))
 
     def abandon(self, why: str) -> None:
         """Cancels a run that was never executed."""
@@ -326,6 +330,8 @@ class Driver:
     def end(self) -> None:
         """The run is decided: what still works is cancelled; a spare that has not begun ends by itself."""
         self.queue.wake()
+        if self.machine.waiters is not None:
+            self.perform(self.machine.receive(Ending()))
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
         if at_work or self._children or self._hosted or self.machine.waiters:
@@ -335,6 +341,18 @@ class Driver:
                 task.cancel()
             self.watch()
 
+    def refuse_elsewhere(self, what: str) -> None:
+        """Raises unless this is the thread of the run's loop.
+
+        Raises:
+            WorkflowError: If it is another.
+        """
+        if self.thread != get_ident():
+            how = "run_sync(run.send_event, ev)" if what == "send_event" else "run(run.cancel)"
+            raise WorkflowError(
+                f"{what} for a run of {self.machine.plan.name} in another thread; write anyio.from_thread.{how}"
+            )
+
     def send_from_outside(self, event: Event, step: str | None) -> None:
         """Sends an event as one who is no step of the run.
 
@@ -342,11 +360,7 @@ class Driver:
             RunEndedError: If the run is over.
             WorkflowError: From another thread than that of its loop.
         """
-        if self.thread != get_ident():
-            raise WorkflowError(
-                f"send_event for a run of {self.machine.plan.name} in another thread; write "
-                "anyio.from_thread.run_sync(run.send_event, ev)"
-            )
+        self.refuse_elsewhere("send_event")
         ended = self.machine.ended
         if ended is not None:
             name = self.machine.plan.name
@@ -469,8 +483,8 @@ class Driver:
         scope = self.scope
         if scope is None or self.machine.ended is not None or self._left_by_cancellation:
             return
-        if scope.cancel_called:
-            self.perform(self.machine.receive(DeadlinePassed(at=self.clock())))
+        if scope.cancel_called and (now := self.clock()) >= self.machine.deadline:
+            self.perform(self.machine.receive(DeadlinePassed(at=now)))
 
     # -- nested runs -----------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ def make_init(cls: type) -> Callable[..., None]:
         return __init__
 
     # exec writes functions here as attrs and dataclasses do; the names in it are identifiers, never data.
-    scope: dict[str, Any] = {"_refuse": refuse, "_miss": miss, "_missing": _MISSING}
+    scope: dict[str, Any] = {"_refuse": refuse, "_miss": miss, "_missing": _MISSING, "_locals": locals}
     exec(compile(_plain(fields, scope), f"<__init__ of {cls.__qualname__}>", "exec"), scope)  # noqa: S102
     made: Callable[..., None] = scope["__init__"]
     made.__qualname__ = f"{cls.__name__}.__init__"  # as Python's own TypeErrors name it
@@ -130,5 +130,5 @@ def _plain(fields: dict[str, attrs.Attribute[Any]], scope: dict[str, Any]) -> st
     lines = [f"def __init__(self, *, {', '.join([*parameters, '**_unknown'])}):"]
     lines += ["    if _unknown: _refuse(_unknown)"]
     if required:
-        lines += [f"    if {' or '.join(required)}: _miss(locals())"]
+        lines += [f"    if {' or '.join(required)}: _miss(_locals())"]
     return "\n".join([*lines, "    _fields = self.__dict__", *body])

@@ -21,7 +21,16 @@ from .errors import WorkflowError
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LoopPort", "RootTask", "call_soon", "is_running", "loop_port", "native_cancellations", "outlast"]
+__all__ = [
+    "LoopPort",
+    "RootTask",
+    "call_soon",
+    "is_running",
+    "loop_port",
+    "native_cancellations",
+    "native_cancellations_before",
+    "outlast",
+]
 
 _kept: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks weakly
 
@@ -74,12 +83,28 @@ def is_running() -> bool:
 
 
 def native_cancellations() -> int:
-    """How often `asyncio.Task.cancel` was asked of the current task; always 0 on trio."""
+    """How often `asyncio.Task.cancel` was delivered to the current task, or is about to be; always 0 on trio."""
+    task = _asyncio_task()
+    return 0 if task is None else task.cancelling()
+
+
+def native_cancellations_before() -> int:
+    """The same, without one that was asked for and will be delivered to what is awaited next.
+
+    Nothing but a private attribute tells whether there is one; without it, that one counts as delivered.
+    """
+    task = _asyncio_task()
+    if task is None:
+        return 0
+    return task.cancelling() - bool(getattr(task, "_must_cancel", False))
+
+
+def _asyncio_task() -> asyncio.Task[Any] | None:
     loop = _asyncio_loop()
     if loop is None:
-        return 0
+        return None
     task: asyncio.Task[Any] | None = sys.modules["asyncio"].current_task(loop)
-    return 0 if task is None else task.cancelling()
+    return task
 
 
 def call_soon() -> Callable[[Callable[[], object]], object]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, final
 
 import anyio
 
-from .events import Event, StreamGap
+from .events import Event, StepStateChanged, StreamGap
 
 if TYPE_CHECKING:
     import anyio.lowlevel
@@ -36,15 +36,16 @@ class Subscription:
     Attributes:
         events: What it has not read: filled by the hub, emptied by the reader.
         missed: How many events were pushed out since the reader last looked.
+        lost: How many of them belong to the stream; the others are internal, and are not told to the next reader.
         waits: Whether it has read everything and waits.
     """
 
-    __slots__ = ("_send", "events", "internal", "missed", "receive", "waits")
+    __slots__ = ("_send", "events", "internal", "lost", "missed", "receive", "waits")
 
     def __init__(self, *, internal: bool) -> None:
         self.internal = internal
         self.events: deque[Event] = deque()
-        self.missed = 0
+        self.missed = self.lost = 0
         self.waits = False
         self._send: MemoryObjectSendStream[deque[Event]]
         self.receive: MemoryObjectReceiveStream[deque[Event]]
@@ -101,7 +102,7 @@ class Hub:
         events = reader.events
         events.append(event)
         if len(events) > self._size:
-            events.popleft()
+            reader.lost += type(events.popleft()) is not StepStateChanged
             reader.missed += 1
         if reader.waits:
             reader.wake()
@@ -123,7 +124,7 @@ class Hub:
         oldest = self.written - len(self._recent)
         first = max(oldest, begin)
         reader = Subscription(internal=internal)
-        reader.missed = first - begin
+        reader.missed = reader.lost = first - begin
         reader.events.extend(islice(self._recent, first - oldest, None))
         if self.closed:
             reader.end()
@@ -133,8 +134,9 @@ class Hub:
 
     def leave(self, reader: Subscription, *, done: bool) -> int:
         """A reader goes; if it had not seen the end, its place, which is returned, is kept for the next."""
-        place = self.written - len(reader.events) - reader.missed
-        if not done and not reader.internal:
+        unread = sum(type(event) is not StepStateChanged for event in reader.events)
+        place = self.written - unread - reader.lost
+        if not done:
             self.resume_at = place
         if reader in self._readers:
             self._readers.remove(reader)
@@ -163,7 +165,7 @@ class EventStream:
         self._on_cancel = on_cancel
         self._internal = internal
         self._place: int | None = None
-        self._done = False
+        self._done = self._yields = False
         self._open()
 
     def _open(self) -> None:
@@ -183,11 +185,11 @@ class EventStream:
 
     async def _next(self) -> Event:
         """The next event where there is more to do: a gap to be told, nothing to read, the loop's turn."""
-        if self._turns <= 0 or not (self._events or self._reader.missed):
+        while self._turns <= 0 or not (self._events or self._reader.missed):
             self._turns = _TURNS
             await self._wait()
         if self._reader.missed:
-            missed, self._reader.missed = self._reader.missed, 0
+            missed, self._reader.missed, self._reader.lost = self._reader.missed, 0, 0
             return StreamGap(missed=missed)
         return self._events.popleft()
 
@@ -197,11 +199,14 @@ class EventStream:
             raise StopAsyncIteration
         if self._place is not None:
             self._open()
+            if self._events or self._reader.missed:  # who polls with a time limit gets on
+                return
         reader = self._reader
-        if reader.waits:
+        if reader.waits or self._yields:
             raise anyio.BusyResourceError("reading from")
         try:
             if self._events:
+                self._yields = True
                 await anyio.lowlevel.checkpoint()
             else:
                 reader.waits = True
@@ -214,9 +219,11 @@ class EventStream:
         ):  # the reader was cancelled; it may go on here later, or leave its place to another
             self._place = self._hub.leave(reader, done=False)
             reader.events.clear()  # the one that goes on here later reads them
-            reader.waits, reader.missed = False, 0
+            reader.waits, reader.missed, reader.lost = False, 0, 0
             await self._on_cancel()  # noqa: ASYNC102 - it shields itself
             raise
+        finally:
+            self._yields = False
 
     def close(self, *, done: bool = False) -> None:
         """Stops reading; the run goes on, and the next reader begins here."""
@@ -224,6 +231,7 @@ class EventStream:
             self._done = True
             if self._place is None:
                 self._hub.leave(self._reader, done=done)
+            self._events.clear()
 
     def __del__(self) -> None:
         if hasattr(self, "_turns"):

@@ -22,13 +22,13 @@ from ._core.machine import Machine
 from ._core.state import Delivery
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
+from ._threads import in_thread
 from .context import Context, RunPort, ThreadContext
 from .errors import WorkflowError, without
 from .steps import Shape, StepSpec
 
 if TYPE_CHECKING:
     import anyio.lowlevel
-    import anyio.to_thread
 
 __all__ = ["Crew", "Worker"]
 
@@ -153,10 +153,10 @@ class Worker:
             self._delivery = None
             if run.fresh:
                 run.start_fresh()
-            if timed:
+            if timed or run.trace is not None:
                 now = run.clock()
             if run.trace is not None:
-                run.trace.ended(delivery, value, run.clock())
+                run.trace.ended(delivery, value, now)
             effects = machine.step_returned(delivery, value, now)
             delivery = None
             for effect in effects:
@@ -196,7 +196,7 @@ class Worker:
         ended = anyio.Event()
         run.attend(ended)
         try:
-            value, variables = await anyio.to_thread.run_sync(_call_and_look, partial(spec.call, **arguments))
+            value, variables = await in_thread(partial(_call_and_look, partial(spec.call, **arguments)))
         finally:
             ended.set()
         for variable, set_to in variables:

@@ -8,9 +8,10 @@ definition.
 from __future__ import annotations
 
 import math
+from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
 import anyio
 import attrs
@@ -46,6 +47,7 @@ class RunPort(Protocol):
     trace: Trace | None
     gate: Callable[[str], Awaitable[None]] | None
     inside: bool
+    thread: int
 
     @property
     def run_id(self) -> str:
@@ -63,6 +65,9 @@ class RunPort(Protocol):
 
     def remaining(self) -> float | None:
         """Seconds to the deadline."""
+
+    def refuse_elsewhere(self, what: str) -> None:
+        """Raises in another thread than that of the run's loop."""
 
     def send_from_outside(self, event: Event, step: str | None) -> None:
         """Sends as one who is no step of the run."""
@@ -103,6 +108,8 @@ class Context:
             TypeError: If `ev` is no event.
         """
         run = self._run
+        if run.thread != get_ident():
+            run.refuse_elsewhere("send_event")
         at = (
             run.clock() if issubclass(type(ev), StopEvent) else _ANY_TIME
         )  # nothing else asks when it was sent
@@ -242,12 +249,16 @@ class Context:
 
 
 def _check_wait(
-    event_type: object, waiter_event: object, requirements: object, where: object, timeout: object
+    event_type: object,
+    waiter_event: object,
+    requirements: object,
+    where: object,
+    timeout: object,
 ) -> float | None:
     """The time limit, if what is asked for makes sense."""
     if not (isinstance(event_type, type) and issubclass(event_type, Event)):
         raise TypeError(
-            f"wait_for_event takes a class of events, as in wait_for_event(HumanResponseEvent), not {shown(event_type)}"
+            f"wait_for_event takes a class of events, as in wait_for_event(HumanResponseEvent), not {shown(event_type)}"  # pyright: ignore[reportUnknownArgumentType]
         )
     if issubclass(event_type, StopEvent):
         raise TypeError(
@@ -258,25 +269,28 @@ def _check_wait(
     ):
         raise TypeError(
             f"waiter_event is an event for the stream and no StopEvent, such as InputRequiredEvent(…), not "
-            f"{shown(waiter_event)}"
+            f"{shown(waiter_event)}"  # pyright: ignore[reportUnknownArgumentType]
         )
-    if requirements is not None:
-        _check_requirements(event_type, requirements)
+    if not (requirements is None or _is_mapping(requirements)):
+        raise TypeError(
+            f"requirements are fields and their values, as in {{'topic': 'tea'}}, not {shown(requirements)}"
+        )
+    _check_required(event_type, [str(name) for name in requirements or ()])
     if where is not None and not callable(where):
         raise TypeError(f"where is a function of the event, such as lambda ev: ev.n > 1, not {shown(where)}")
     return seconds(timeout, "timeout", none="no limit")
 
 
-def _check_requirements(event_type: type[Event], requirements: object) -> None:
-    if not isinstance(requirements, Mapping):
-        raise TypeError(
-            f"requirements are fields and their values, as in {{'topic': 'tea'}}, not {shown(requirements)}"
-        )
-    names = [field.name for field in attrs.fields(event_type)] if attrs.has(event_type) else []
-    for name in requirements if names else ():
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, Mapping)
+
+
+def _check_required(event_type: type[Event], required: list[str]) -> None:
+    names = [field.name for field in attrs.fields(event_type)] if attrs.has(event_type) else required
+    for name in required:
         if name not in names:
             raise TypeError(
-                f"{event_type.__name__} has no {name!r} to require, it has: {', '.join(names)}{near(str(name), names)}"
+                f"{event_type.__name__} has no {name!r} to require, it has: {', '.join(names)}{near(name, names)}"
             )
 
 

@@ -115,6 +115,7 @@ class Handler(Generic[R]):
 
     async def _join(self) -> R:
         driver = self._started("await")
+        driver.refuse_elsewhere("await")
         driver.followed = True
         self._refuse_inside(driver, "awaits")
         if driver.outcome is None:
@@ -291,8 +292,9 @@ class Handler(Generic[R]):
             await anyio.lowlevel.checkpoint()
             return
         self._refuse_inside(self._driver, "cancels")
+        self._driver.refuse_elsewhere("cancel")
         self._driver.cancel("by its handler")
-        await self._driver.wait()
+        await outlast(self._driver.wait)
 
     # -- what can be seen ------------------------------------------------------------------------------------
 

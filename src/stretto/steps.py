@@ -404,6 +404,9 @@ def _members(hint: object) -> tuple[Any, ...]:
     """The members of a union without None, each as a class; a hint that is no union is its only member."""
     if hint is type(None) or hint is None:
         return ()
+    alias = getattr(typing, "TypeAliasType", None)  # since Python 3.12: type AB = A | B
+    if alias is not None and isinstance(hint, alias):
+        return _members(getattr(hint, "__value__"))  # noqa: B009 - which no checker for 3.11 knows
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(member for each in typing.get_args(hint) for member in _members(each))
     origin = typing.get_origin(hint)

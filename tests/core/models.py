@@ -140,11 +140,12 @@ class Run:
         return self.wait_is_over(wait)
 
     def wait_is_over(self, wait: Wait) -> list[Seen]:
-        if wait not in self.waits:
-            return []
+        return [*self.over(wait), *self.check()] if wait in self.waits else []
+
+    def over(self, wait: Wait) -> list[Seen]:
         self.waits.remove(wait)
         self.feeders -= 1
-        if not wait.parked:
+        if not wait.parked or self.ended:
             return self.goes_on(wait)
         self.queued[wait.step.name].append(wait)
         return self.admit(wait.step)
@@ -163,16 +164,20 @@ class Run:
             self.queued[wait.step.name].remove(wait)
         self.goes_on(wait)
         given, wait.given = wait.given, None
-        if given is None:
-            return []
-        seen = self.offer(given, wait.outside)
-        if seen is None:
+        seen = None if given is None else self.offer(given, wait.outside)
+        if given is not None and seen is None:
             kinds = [type(each) for each, _ in self.mailbox] + [type(given)]
             self.mailbox.insert(kinds.index(type(given)), (given, wait.outside))
-        return seen or []
+        return [*(seen or []), *self.check()]
+
+    def ending(self) -> list[Seen]:
+        waits = [each for queue in self.queued.values() for each in queue if isinstance(each, Wait)]
+        for wait in waits:
+            self.queued[wait.step.name].remove(wait)
+        return [each for wait in waits for each in self.goes_on(wait)]
 
     def concluded(self) -> list[Seen]:
-        seen = [each for wait in tuple(self.waits) for each in self.wait_is_over(wait)]
+        seen = [each for wait in tuple(self.waits) for each in self.over(wait)]
         kinds = dict.fromkeys(type(event) for event, _ in self.mailbox)
         inside = [
             each for kind in kinds for each, outside in self.mailbox if type(each) is kind and not outside

@@ -397,6 +397,13 @@ def test_what_a_step_may_not_return_fails_the_run(value: object):
     assert list(run.leftovers()) == []
 
 
+def test_the_events_beside_one_that_a_step_may_not_return_are_left_over():
+    run = machine(step(returns=(A,), returns_list=True))
+    values = [A(n=1), A(n=2), B()]
+    assert run.step_returned(at_work(run), values, 0.0) == END_RUN
+    assert ids([*run.leftovers()]) == ids(values)
+
+
 @pytest.mark.parametrize(
     ("value", "kept"),
     [(None, []), (A(), [A()]), (StopEvent(2), [StopEvent(2)]), ([A(), B()], [A(), B()]), ([], []), (5, [5])],

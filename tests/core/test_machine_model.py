@@ -22,6 +22,7 @@ from stretto._core.inputs import (
     CancelAsked,
     Concluded,
     DeadlinePassed,
+    Ending,
     EventSent,
     FeederClosed,
     FeederOpened,
@@ -164,6 +165,7 @@ class MachineLife(RuleBasedStateMachine):
         self.working: list[int] = []
         self.waits: list[Waits] = []
         self.waited: set[int] = set()
+        self.promised: Counter[type] = Counter()  # of the waits, by what is about to be sent
         self.went_in: Counter[int] = Counter()
         self.came_out: Counter[int] = Counter()
         self.admitted: dict[str, list[int]] = {each.name: [] for each in plan.steps}
@@ -180,6 +182,7 @@ class MachineLife(RuleBasedStateMachine):
 
     def expect(self, expected: list[Seen], make: Callable[[list[Delivery]], Input]) -> None:
         """Feeds the machines and compares what they want done with what the model says."""
+        self.promised.clear()
         was_over = self.machine.ended is not None
         known = len(self.fed[0].deliveries)
         directly, by_value = (fed.feed(make) for fed in self.fed)
@@ -204,7 +207,9 @@ class MachineLife(RuleBasedStateMachine):
         if self.model.ended:
             self.went_in[id(event)] += 1
             return
-        if to is None and any(each.kind is type(event) for each in self.model.waits):
+        waiting = sum(each.kind is type(event) for each in self.model.waits)
+        if to is None and self.promised[type(event)] < waiting:
+            self.promised[type(event)] += 1
             self.went_in[id(event)] += 1 + isinstance(event, InputRequiredEvent)
             return
         self.went_in[id(event)] += max(1, len(to_steps) + isinstance(event, InputRequiredEvent))
@@ -337,6 +342,11 @@ class MachineLife(RuleBasedStateMachine):
         if waits.body:
             self.working.append(waits.number)
 
+    @precondition(lambda self: self.machine.ended)
+    @rule()
+    def the_driver_ends_it(self) -> None:
+        self.expect(self.model.ending(), lambda _: Ending())
+
     @precondition(
         lambda self: self.machine.ended and not self.working and not any(each.body for each in self.waits)
     )
@@ -353,7 +363,7 @@ class MachineLife(RuleBasedStateMachine):
         self.model.feeders += 1
         self.expect([], lambda _: FeederOpened())
 
-    @precondition(lambda self: self.model.feeders > self.plan.fed)
+    @precondition(lambda self: self.model.feeders - len(self.model.waits) > self.plan.fed)
     @rule()
     def a_nested_run_ends(self) -> None:
         self.model.feeders -= 1
@@ -426,7 +436,7 @@ class MachineLife(RuleBasedStateMachine):
         self.failures.append(error)
         self.expect(self.model.end("FAILED"), lambda _: Interrupted(error=error))
 
-    @precondition(lambda self: self.is_old and self.model.feeders > self.plan.fed)
+    @precondition(lambda self: self.is_old and self.model.feeders - len(self.model.waits) > self.plan.fed)
     @rule()
     def a_nested_run_fails(self) -> None:
         self.model.feeders -= 1
@@ -473,6 +483,9 @@ class MachineLife(RuleBasedStateMachine):
             return self.model.end("")
         if (listed and not of.returns_list) or not all(isinstance(each, of.returns) for each in events):
             self.model.leave(of, event)
+            late = [each for each in events if listed and of.returns_list and isinstance(each, Event)]
+            self.late += late
+            self.went_in.update(ids(late))
             self.failures.append(UndeclaredEventError(""))
             return self.model.end("FAILED")
         for at, each in enumerate(events):

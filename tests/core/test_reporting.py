@@ -8,11 +8,12 @@ import pytest
 
 from stretto._core.collecting import Buffers
 from stretto._core.plan import StepPlan
-from stretto._core.reporting import stalled, timed_out
+from stretto._core.reporting import awaited, stalled, timed_out
 from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
+from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters, Waiting
 from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
 from stretto.events import HumanResponseEvent, StopEvent
-from tests.core.plans import A, B, Outer, delivery, plan, step
+from tests.core.plans import A, B, Outer, Question, delivery, plan, step
 
 STUCK = "Flow is stuck, nothing is left to run: "
 WAY_OUT = (
@@ -85,7 +86,7 @@ def test_a_timeout_names_what_is_ready_or_queued():
     works(run, 1, None)
     works(run, 1, None)
     works(run, 0, 1.0)
-    queues: list[deque[Delivery]] = [deque(), deque()]
+    queues: list[deque[Delivery | Waiter]] = [deque(), deque()]
     run.waiting = [*queues]
     for index, count in ((0, 3), (1, 1)):
         for _ in range(count):
@@ -193,3 +194,45 @@ def test_a_stuck_run_names_five_events_that_nobody_took_and_counts_the_others(co
     run.dead_letters = deque(DeadLetter(B(n=number), "no step takes it") for number in range(count))
     told = "; ".join(f"B(n={number}) was not taken: no step takes it" for number in range(min(count, 5)))
     assert str(stalled(run, None)) == f"{STUCK}{told}{more}. {WAY_OUT}"
+
+
+def test_what_a_run_waits_for_is_its_waits_and_then_what_may_come_from_outside():
+    run = state(step("a"), step("b", index=1, accepts=(A, Outer)))
+    assert [*awaited(run)] == [Waiting("b", Outer)]
+    run.waiters = Waiters()
+    for kind, name in ((A, "one"), (B, None)):
+        run.waiters.add(
+            Waiter(
+                delivery=delivery(run.plan.steps[0]),
+                kind=kind,
+                waiter_id=name,
+                requirements={"n": 1},
+                wake=int,
+            )
+        )
+    waits = [Waiting("a", A, "one", {"n": 1}), Waiting("a", B, None, {"n": 1})]
+    assert [*awaited(run)] == [*waits, Waiting("b", Outer)]
+    assert str(timed_out(run, None, 4.0)) == (
+        "Flow timed out after 3 s; no step was active; waiting: Flow.a (flow.py:10) for A, Flow.a (flow.py:10) for B"
+    )
+
+
+def test_a_timeout_names_what_no_step_took():
+    run = state(step("a"))
+    run.mailbox = Mailbox(100)
+    for _ in range(6):
+        run.mailbox.put(Mail(B(), outside=True))
+    assert str(timed_out(run, None, 4.0)) == (
+        "Flow timed out after 3 s; no step was active; "
+        + "B(n=0) was not taken: no step of Flow takes exactly B; " * 5
+        + "1 more events were not taken"
+    )
+
+
+def test_a_question_that_nobody_answers_is_told():
+    run = state(step("a"))
+    run.asked = Question(n=1)
+    assert str(stalled(run, None)) == (
+        f"{STUCK}Question(n=1) went to the stream, and no step takes an answer: add one with ev: "
+        f"HumanResponseEvent. {WAY_OUT}"
+    )

@@ -21,6 +21,7 @@ __all__ = [
     "CancelAsked",
     "Concluded",
     "DeadlinePassed",
+    "Ending",
     "EventSent",
     "FeederClosed",
     "FeederOpened",
@@ -90,9 +91,15 @@ class DeadlinePassed:
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class CancelAsked:
-    """Somebody cancels the run."""
+    """Somebody cancels the run; past the deadline it comes too late.
+
+    Attributes:
+        by_caller: Whether it was the one who would get the result: there is none then, even if it was there already.
+    """
 
     why: str
+    at: float = -math.inf
+    by_caller: bool = False
 
 
 @final
@@ -156,6 +163,12 @@ class WaitCancelled:
 
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class Ending:
+    """The run is decided, and no worker is given out any more."""
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Concluded:
     """Everything of the run has ended, and nothing more will be sent or waited for."""
 
@@ -174,5 +187,6 @@ Input: TypeAlias = (
     | WaitBegan
     | WaitTimedOut
     | WaitCancelled
+    | Ending
     | Concluded
 )

@@ -38,13 +38,14 @@ from ..events import (
     WorkflowFailedEvent,
     WorkflowTimedOutEvent,
 )
-from .collecting import Buffers
+from .collecting import Buffers, is_sequence
 from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume
 from .inputs import (
     Begun,
     CancelAsked,
     Concluded,
     DeadlinePassed,
+    Ending,
     EventSent,
     FeederClosed,
     FeederOpened,
@@ -65,6 +66,8 @@ from .waiting import Mail, Mailbox, Waiter, Waiters
 from .workers import Workers
 
 __all__ = ["Machine"]
+
+_NOTED = 10  # failures that are noted on the first; run.failures has them all
 
 
 @final
@@ -89,10 +92,8 @@ class Machine(Workers):
                 return NOTHING
             case DeadlinePassed(at=at):
                 return self._deadline_passed(at)
-            case CancelAsked(why=why):
-                return self._end(
-                    Ended.CANCELLED, WorkflowCancelledError(f"{self.plan.name} was cancelled {why}")
-                )
+            case CancelAsked(why=why, at=at, by_caller=by_caller):
+                return self._cancelled(why, at, by_caller=by_caller)
             case Begun():
                 return self._check_stalled()
             case Interrupted(error=error):
@@ -111,6 +112,8 @@ class Machine(Workers):
                 return self._wait_timed_out(waiter)
             case WaitCancelled(waiter=waiter):
                 return self._wait_cancelled(waiter)
+            case Ending():
+                return [self._resumed(waiter) for waiter in self._waiters_in_queues()]
             case Concluded():
                 return self._concluded()
             case _:
@@ -186,7 +189,7 @@ class Machine(Workers):
         asked = isinstance(event, InputRequiredEvent)
         effects: list[Effect] = [Publish(event)] if asked else []
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
-            return effects
+            return [*effects, *self._check_stalled()]
         if takers:
             effects += self._deliver(event, carry, takers)
         elif asked:
@@ -204,6 +207,8 @@ class Machine(Workers):
 
     def _named(self, event: Event, name: str) -> StepPlan:
         step = self.plan.step_named(name)
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RoutingError(f"step= is the name of a step, as in step='decide', not {shown(name)}")
         if step is None:
             names = [other.name for other in self.plan.steps]
             raise RoutingError(
@@ -266,14 +271,14 @@ class Machine(Workers):
         return bool(done) and done[-1].mail is mail
 
     def _wait_timed_out(self, waiter: Waiter) -> Effects:
-        return self._resume(waiter) if self._withdraw(waiter) else NOTHING
+        return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
 
     def _wait_cancelled(self, waiter: Waiter) -> Effects:
         waited = self._withdraw(waiter)
         if waiter.parked:
             self._resume_unserved(waiter, queued=not waited)
         mail, waiter.mail = waiter.mail, None
-        return NOTHING if mail is None else self._give_back(mail)
+        return [*(() if mail is None else self._give_back(mail)), *self._check_stalled()]
 
     def _withdraw(self, waiter: Waiter) -> bool:
         """Whether it was still waiting; now it is not."""
@@ -318,12 +323,17 @@ class Machine(Workers):
             return END_RUN
         events = () if value is None else returned_events(delivery.step, value)
         if isinstance(events, WorkflowError):
+            if delivery.step.returns_list and is_sequence(
+                value
+            ):  # the error has the wrong one, these are the others
+                self._keep_late([each for each in value if isinstance(each, Event)])
             return self._failed(delivery, events)
         if not events:
             self._returned_nothing(delivery.step.index)
         freed = self._release(delivery)
         if is_stop(value):
-            return self._stopped(value)
+            stopped = self._stopped(value)
+            return [freed, *stopped] if isinstance(freed, Resume) else stopped
         effects: list[Effect] = [] if freed is None else [freed]
         for number, event in enumerate(events):
             carry = delivery.carry.copy() if number else delivery.carry
@@ -354,9 +364,14 @@ class Machine(Workers):
         del self.active[delivery]
         add_note(
             error,
-            f"in {delivery.step.label}, which handled {shown(delivery.event)}, attempt {delivery.attempt}",
+            f"in {self._label(delivery.step)}, which handled {shown(delivery.event)}, attempt {delivery.attempt}",
         )
         return self._fail(error)
+
+    def _label(self, step: StepPlan) -> str:
+        """The step, and the workflow if that has inherited it."""
+        name = self.plan.name
+        return step.label if step.label.startswith(f"{name}.") else f"{step.label} of {name}"
 
     def _fail(self, error: BaseException) -> Effects:
         if self.errors is None:
@@ -379,6 +394,14 @@ class Machine(Workers):
         if self.ended is not None:
             return END_RUN
         return self._end(Ended.TIMED_OUT, timed_out(self, self._buffers, at))
+
+    def _cancelled(self, why: str, at: float, *, by_caller: bool) -> Effects:
+        if at >= self.deadline:
+            self._deadline_passed(at)
+        if by_caller and self.ended is Ended.STOPPED:
+            self._keep_late(self._stop)
+            self.ended, self.result = None, None
+        return self._end(Ended.CANCELLED, WorkflowCancelledError(f"{self.plan.name} was cancelled {why}"))
 
     def _check_stalled(self) -> Effects:
         if self.ended is not None:
@@ -417,9 +440,11 @@ class Machine(Workers):
         first = next((error for error in raised if not isinstance(error, Exception)), timeout or raised[0])
         if first is timeout:
             first.__cause__ = raised[0]
-        for other in raised:
-            if other is not first:
-                add_note(first, f"while the run was being ended, another step failed: {shown(other)}")
+        others = [other for other in raised if other is not first]
+        for other in others[:_NOTED]:
+            add_note(first, f"while the run was being ended, another step failed: {shown(other)}")
+        if len(others) > _NOTED:
+            add_note(first, f"and {len(others) - _NOTED} more, see run.failures")
         return first
 
     def terminal_event(self) -> StopEvent[object]:

@@ -66,7 +66,7 @@ class Plan:
         self.name = name
         self.steps = tuple(steps)
         self.routes: Routes[StepPlan] = Routes(self.steps)
-        self.fed = any(is_external(kind) for step in self.steps for kind in step.accepts)
+        self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
         self.single: dict[type, StepPlan] = {}
         for step in self.steps:
             self._keep_single(step.accepts, self.single)
@@ -85,3 +85,10 @@ class Plan:
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""
         return next((step for step in self.steps if step.name == name), None)
+
+
+def _is_fed(step: StepPlan, kind: type[Event]) -> bool:
+    """Whether such events may come from outside, or those of a subclass that the step takes too."""
+    if is_external(kind):
+        return True
+    return step.accepts_subclasses and any(_is_fed(step, each) for each in kind.__subclasses__())

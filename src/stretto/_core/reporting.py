@@ -119,7 +119,7 @@ def _collecting(state: RunState, buffers: Buffers | None) -> list[str]:
     for (index, buffer_id), buffer in buffers.by_key.items():
         missing = told(buffer)
         if missing:
-            name = "" if buffer_id is None else f" (buffer {buffer_id!r})"
+            name = "" if buffer_id is None else f" (buffer {shown(buffer_id)})"
             told_of.append(
                 f"collect_events in {state.plan.steps[index].label}{name} still waits for {missing}"
             )

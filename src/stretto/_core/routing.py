@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar, final
+from weakref import WeakKeyDictionary
 
 __all__ = ["Routes"]
 
@@ -32,7 +33,9 @@ class Routes(Generic[T]):
 
     def __init__(self, takers: Sequence[T]) -> None:
         self._takers = takers
-        self._found: dict[type, tuple[T, ...]] = {}
+        self._found: WeakKeyDictionary[type, tuple[T, ...]] = (
+            WeakKeyDictionary()
+        )  # a class may be made in a step
 
     def find(self, kind: type) -> tuple[T, ...]:
         """The steps that take this very type, in order of definition; O(1) but for the first time."""

@@ -159,9 +159,12 @@ class Mailbox:
         """Keeps it, unless there is no room."""
         if self._held >= self._limit:
             return False
+        self._append(mail)
+        return True
+
+    def _append(self, mail: Mail) -> None:
         self._held += 1
         self._by_kind.setdefault(type(mail.event), deque()).append(mail)
-        return True
 
     def put_back(self, mail: Mail) -> None:
         """One that was taken is the first again; there is always room for it."""
@@ -188,7 +191,7 @@ class Mailbox:
         outside = [mail for mail in self if mail.outside]
         self._by_kind, self._held = {}, 0
         for mail in outside:
-            self.put(mail)
+            self._append(mail)  # what was put back may be more than there is room for
         return inside
 
     def __contains__(self, kind: type) -> bool:

@@ -52,15 +52,26 @@ class Workers(RunState):
         return self._resumed(freed)
 
     def _resume(self, waiter: Waiter) -> Effects:
-        """A wait is over: the step goes on when a worker is free for it, if it had left its own."""
+        """A wait is over: the step goes on when a worker is free for it, if it had left its own and the run goes on."""
         if not waiter.parked:
             return (Resume(waiter),)
+        if self.ended is not None:
+            return (self._resumed(waiter),)
         index = waiter.step.index
         if self.busy[index] < waiter.step.limit:
             self.busy[index] += 1
             return (self._resumed(waiter),)
         self._queue(waiter)
         return NOTHING
+
+    def _waiters_in_queues(self) -> list[Waiter]:
+        """Takes out of the queues whoever has waited in the middle of a step and now waits for a worker."""
+        found: list[Waiter] = []
+        for queue in self.waiting:
+            for waiter in [each for each in queue or () if type(each) is Waiter]:
+                queue.remove(waiter)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+                found.append(waiter)
+        return found
 
     def _resumed(self, waiter: Waiter) -> Resume:
         self.active[waiter.delivery] = None

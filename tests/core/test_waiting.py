@@ -1,0 +1,166 @@
+"""Who gets an event that somebody waits for, and what the mailbox keeps: against models, without a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from stretto._core.inputs import Concluded, WaitBegan
+from stretto._core.machine import Machine
+from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
+from stretto.errors import RunEndedError
+from stretto.events import Event
+from tests.core.plans import A, B, SubA, delivery, ids, plan, step
+
+KINDS = [A, B, SubA]
+
+
+def waiter(
+    kind: type[Event] = A,
+    requirements: dict[str, object] | None = None,
+    where: Callable[[Any], object] | None = None,
+) -> Waiter:
+    return Waiter(
+        delivery=delivery(step()), kind=kind, requirements=requirements, where=where, wake=lambda: None
+    )
+
+
+events = st.builds(lambda kind, n: kind(n=n), st.sampled_from(KINDS), st.integers(0, 3))
+waits = st.builds(
+    lambda kind, n: waiter(kind, None if n is None else {"n": n}),
+    st.sampled_from(KINDS),
+    st.none() | st.integers(0, 3),
+)
+
+
+def fits(one: Waiter, event: Event) -> bool:
+    """The model: exact type, and each required field equal."""
+    required = one.requirements or {}
+    return type(event) is one.kind and all(getattr(event, name) == value for name, value in required.items())
+
+
+@given(st.lists(waits, max_size=8), st.lists(events, max_size=12))
+def test_each_event_goes_to_the_first_whom_it_fits_and_to_nobody_else(
+    waiting: list[Waiter], sent: list[Event]
+):
+    waiters, model = Waiters(), list(waiting)
+    for one in waiting:
+        waiters.add(one)
+    for event in sent:
+        wanted = next((one for one in model if fits(one, event)), None)
+        got = waiters.offer(Mail(event, outside=False))
+        assert got == ([] if wanted is None else [wanted])
+        if wanted is not None:
+            assert wanted.event is event
+            model.remove(wanted)
+        assert sorted(map(id, waiters)) == sorted(map(id, model))
+        assert bool(waiters) == bool(model)
+
+
+@given(st.lists(events, max_size=12), st.lists(waits, max_size=8), st.integers(0, 12))
+def test_a_wait_takes_the_earliest_that_fits_and_what_is_put_back_is_the_first_again(
+    sent: list[Event], waiting: list[Waiter], limit: int
+):
+    box = Mailbox(limit)
+    mails = [Mail(event, outside=bool(number % 2)) for number, event in enumerate(sent)]
+    model = mails[:limit]
+    assert [box.put(mail) for mail in mails] == [at < limit for at in range(len(mails))]
+    for number, one in enumerate(waiting):
+        wanted = next((mail for mail in model if fits(one, mail.event)), None)
+        assert box.claim(one) is wanted
+        if wanted is not None and number % 2:
+            box.put_back(wanted)
+            assert box.claim(waiter(one.kind)) is wanted
+        if wanted is not None:
+            model.remove(wanted)
+        assert len(box) == len(model)
+        assert {type(mail.event) for mail in box} == {kind for kind in KINDS if kind in box}
+    inside = [mail.event for mail in model if not mail.outside]
+    assert sorted(ids(box.take_inside())) == sorted(ids(inside))
+    assert all(mail.outside for mail in box)
+    assert len(box) == len([*box])
+
+
+@pytest.mark.parametrize(
+    ("requirements", "where"),
+    [
+        ({"m": 1}, None),
+        ({"n": 1}, None),
+        (None, lambda ev: ev.n == 1),
+        (None, lambda ev: None),
+        ({"n": 0}, lambda ev: 0),
+    ],
+)
+def test_what_does_not_fit_is_not_taken(
+    requirements: dict[str, object] | None, where: Callable[[Any], object] | None
+):
+    one = waiter(A, requirements, where)
+    assert not one.fits(A(n=0))
+    assert one.error is None
+
+
+@pytest.mark.parametrize("where", [lambda ev: ev.n == 0, lambda ev: "yes", None])
+def test_what_fits_is_taken(where: Callable[[Any], object] | None):
+    assert waiter(A, {"n": 0}, where).fits(A(n=0))
+
+
+class OddError(Exception):
+    pass
+
+
+class Odd:
+    def __eq__(self, other: object) -> bool:
+        raise OddError
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def fails(_: object) -> bool:
+    raise OddError
+
+
+@pytest.mark.parametrize(("requirements", "where"), [(None, fails), ({"n": Odd()}, None)])
+def test_a_test_that_fails_is_its_own_waiters_error_and_the_next_is_asked(
+    requirements: dict[str, object] | None, where: Callable[[Any], object] | None
+):
+    waiters, one, other = Waiters(), waiter(A, requirements, where), waiter(A)
+    waiters.add(one)
+    waiters.add(other)
+    event = A()
+    assert waiters.offer(Mail(event, outside=False)) == [one, other]
+    assert isinstance(one.error, OddError)
+    assert (one.event, other.event) == (None, event)
+    assert not waiters
+
+
+def test_a_test_that_fails_on_what_is_kept_leaves_it_there():
+    box = Mailbox(9)
+    box.put(Mail(A(), outside=False))
+    one = waiter(A, None, fails)
+    assert box.claim(one) is None
+    assert isinstance(one.error, OddError)
+    assert len(box) == 1
+
+
+def test_one_who_does_not_wait_cannot_be_taken_out():
+    waiters, one = Waiters(), waiter()
+    assert not waiters.discard(one)
+    waiters.add(one)
+    assert not waiters.discard(waiter())
+    assert waiters.discard(one)
+    assert not waiters.discard(one)
+
+
+def test_who_still_waits_when_all_has_ended_is_told_so():
+    run = Machine(plan(step()), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(), delivery(step()).carry, at=0.0)
+    waits = Waiter(delivery=one, kind=B, wake=lambda: None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    run.receive(WaitBegan(waiter=waits, parks=False))
+    (resumed,) = run.receive(Concluded())
+    assert resumed.waiter is waits  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(waits.error, RunEndedError)
+    assert str(waits.error) == "the run of Flow is over, and nothing more comes for a wait"
