@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from stretto._core.inputs import Concluded, WaitBegan
+from stretto._core.effects import Resume
+from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled
 from stretto._core.machine import Machine
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import RunEndedError
@@ -16,6 +18,7 @@ from stretto.events import Event
 from tests.core.plans import A, B, SubA, delivery, ids, plan, step
 
 KINDS = [A, B, SubA]
+CARRY = copy_context()
 
 
 def waiter(
@@ -164,3 +167,35 @@ def test_who_still_waits_when_all_has_ended_is_told_so():
     assert resumed.waiter is waits  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
     assert isinstance(waits.error, RunEndedError)
     assert str(waits.error) == "the run of Flow is over, and nothing more comes for a wait"
+
+
+def test_what_was_kept_and_given_is_kept_again_if_its_wait_is_cancelled():
+    run = Machine(plan(step()), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(), CARRY, at=0.0)
+    event = B()
+    run.event_sent(event, CARRY, at=0.0)
+    waits = Waiter(delivery=delivery(step()), kind=B, wake=lambda: None)
+    waits.delivery = one  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    one.started = 0.0
+    assert [type(effect) for effect in run.receive(WaitBegan(waiter=waits, parks=True))] == [Resume]
+    assert waits.event is event
+    run.receive(WaitCancelled(waiter=waits))
+    assert waits.event is None
+    assert ids([*run.leftovers()]) == [id(event)]
+
+
+def test_who_waits_for_a_worker_when_the_run_is_over_goes_on_without_one():
+    run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
+    waits = Waiter(delivery=delivery(step()), kind=B, wake=lambda: None)
+    waits.delivery = one  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    run.receive(WaitBegan(waiter=waits, parks=True))
+    run.event_sent(A(n=2), CARRY, at=0.0)  # takes the worker
+    run.event_sent(A(n=3), CARRY, at=0.0)  # stands in the queue
+    assert [*run.event_sent(B(), CARRY, at=0.0)] == []
+    run.receive(CancelAsked(why="by its handler"))
+    (resumed,) = run.receive(Ending())
+    assert isinstance(resumed, Resume)
+    assert resumed.waiter is waits
+    assert one in run.active
+    assert [*run.receive(Ending())] == []
