@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from stretto._core.delivery import Delivery
 from stretto._core.effects import Resume
 from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled
 from stretto._core.machine import Machine
@@ -175,7 +176,8 @@ def test_what_was_kept_and_given_is_kept_again_if_its_wait_is_cancelled():
     event = B()
     run.event_sent(event, CARRY, at=0.0)
     waits = Waiter(delivery=delivery(step()), kind=B, wake=lambda: None)
-    waits.delivery = one  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(one, Delivery)
+    waits.delivery = one
     one.started = 0.0
     assert [type(effect) for effect in run.receive(WaitBegan(waiter=waits, parks=True))] == [Resume]
     assert waits.event is event
