@@ -73,6 +73,31 @@ async def test_each_step_that_ends_is_a_line(caplog: pytest.LogCaptureFixture):
     assert {line["attempt"] for line in lines(caplog)} == {"1"}
 
 
+@pytest.mark.parametrize("limit", [None, 45.0])
+async def test_each_line_has_the_time_at_which_its_step_began(
+    limit: float | None, caplog: pytest.LogCaptureFixture
+):
+    """Without a time limit each step seemed to have begun with the first of its worker."""
+
+    class Two(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent) -> Answer:
+            await anyio.sleep(0.5)
+            return Answer()
+
+        @step
+        async def go_on(self, ev: Answer) -> StopEvent[None]:
+            await anyio.sleep(0.25)
+            return StopEvent()
+
+    caplog.set_level(logging.INFO, "stretto")
+    await Two(timeout=limit, verbose=True).run()
+    assert [(line["begun"], line["took"]) for line in lines(caplog)] == [
+        ("0.000", "500.0"),
+        ("0.500", "250.0"),
+    ]
+
+
 async def test_a_step_that_fails_or_is_cancelled_is_a_line_too(caplog: pytest.LogCaptureFixture):
     class Fails(Workflow):
         @step

@@ -85,7 +85,7 @@ class Run:
             return self.end("STOPPED")
         seen: list[Seen] = [("publish", "", id(event))] if isinstance(event, InputRequiredEvent) else []
         if to is None and (given := self.offer(event, outside)) is not None:
-            return [*seen, *given]
+            return [*seen, *given]  # who called looks whether the run is stuck, when all is sent
         to_steps = takers(self.steps, type(event)) if to is None else [to]
         for step in to_steps:
             self.queued[step.name].append(event)
@@ -137,7 +137,7 @@ class Run:
         if wait is None:
             return None
         wait.given, wait.outside = event, outside
-        return self.wait_is_over(wait)
+        return self.over(wait)
 
     def wait_is_over(self, wait: Wait) -> list[Seen]:
         return [*self.over(wait), *self.check()] if wait in self.waits else []

@@ -7,8 +7,10 @@ import gc
 import signal
 import threading
 import time
+import types
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
 from typing import Any
 
 import anyio
@@ -31,6 +33,7 @@ from stretto import (
     WorkflowTimeoutError,
     step,
 )
+from stretto._carry import carried
 from stretto.errors import RoutingError
 from stretto.events import StreamGap
 
@@ -220,6 +223,127 @@ async def test_the_result_of_a_run_whose_caller_was_cancelled_is_nobodys():
     assert run.leftovers == (StopEvent(result=5),)
 
 
+def test_an_interrupt_between_two_resumptions_is_raised_in_the_step():
+    """The coroutine was dropped where it stood: its scopes stayed open and its clean-up did not run."""
+    log: list[str] = []
+
+    async def works() -> None:
+        try:
+            await anyio_free_checkpoint()
+        except KeyboardInterrupt:
+            log.append("interrupted")
+            raise
+
+    class Interrupted:
+        carry = copy_context()
+        suspended = lingers = inside = False
+        fresh: list[Callable[[], None]] | None = None
+
+        @property
+        def host(self) -> Any:
+            return self
+
+        def start_fresh(self) -> None:
+            raise KeyboardInterrupt
+
+        def linger(self) -> None: ...
+
+        def hit(self, *, closing: bool) -> None: ...
+
+    carrier = Interrupted()
+    carrier.fresh = [lambda: None]
+    with pytest.raises(KeyboardInterrupt):
+        made: Any = carried(carrier, works())
+        made.send(None)
+    assert log == ["interrupted"]
+
+
+@types.coroutine
+def anyio_free_checkpoint() -> Generator[None, None, None]:
+    yield
+
+
+@pytest.mark.parametrize("form", ["awaited", "in a block"])
+async def test_an_interrupt_before_the_first_step_comes_out(form: str, monkeypatch: pytest.MonkeyPatch):
+    """In a block it was lost, and the body with it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stretto._driver.native_cancellations_before", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        if form == "awaited":
+            await Hops().run()
+        else:
+            async with Hops().run() as run:
+                await run
+
+
+async def test_a_scope_that_something_else_cancelled_is_not_the_deadline():
+    """A run was told to have timed out after 45 s when 0.05 s had passed."""
+
+    class Sleeps(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+            await anyio.sleep(5)
+            return StopEvent()
+
+    async with Sleeps().run() as run:
+        await anyio.sleep(1)
+        driver: Any = run._driver
+        driver.scope.cancel()
+        with pytest.raises(WorkflowCancelledError):
+            await run
+
+
+async def test_a_list_is_sent_whole_before_its_run_may_be_stuck():
+    """The first event went to a task that is none of the run's, and with the second still to come it was stuck."""
+    kept: list[Context] = []
+    got: list[int] = []
+
+    class Lists(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> list[Job]:
+            kept.append(ctx)
+            await anyio.sleep(2)
+            return [Job(n=1), Job(n=2)]
+
+        @step
+        async def take(self, ev: Job) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+    async def waits_elsewhere() -> None:
+        await anyio.sleep(1)
+        got.append((await kept[0].wait_for_event(Job)).n)
+
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(waits_elsewhere)
+        assert await Lists().run() == 2
+    assert got == [1]
+
+
+async def test_who_waits_for_the_end_of_a_cancelled_run_waits_also_if_it_is_cancelled():
+    """`await run.cancel()` came back while a clean-up was still at work."""
+    log: list[str] = []
+
+    class Cleans(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+            try:
+                await anyio.sleep(9)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(2)
+                log.append("clean")
+            return StopEvent()
+
+    async with Cleans().run() as run:
+        await anyio.sleep(1)
+        with anyio.move_on_after(1):
+            await run.cancel()
+        assert log == ["clean"]
+
+
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +369,16 @@ async def test_a_reader_of_internal_events_that_is_cancelled_goes_on_where_it_wa
         seen += [ev async for ev in stream]
     assert [ev.n for ev in seen if isinstance(ev, Other)] == [*range(1, 101)]
     assert not [ev for ev in seen if isinstance(ev, StreamGap)]
+
+
+async def test_the_place_of_a_reader_that_lost_internal_events_is_that_of_the_stream():
+    async with Hops(stream_buffer=8).run() as run:
+        stream = run.stream_events(expose_internal=True)
+        await run
+        stream.close()
+        seen = [ev async for ev in run.stream_events()]
+    assert seen[0] == StreamGap(missed=93)
+    assert [ev.n for ev in seen if isinstance(ev, Other)] == [*range(94, 101)]
 
 
 async def test_a_reader_that_polls_with_no_time_at_all_gets_on():

@@ -846,8 +846,23 @@ async def test_a_nested_run_that_nobody_awaited_is_told_where_its_parent_ends(
                 handler.stream_events()
             return StopEvent(result="done")
 
+    class Awaits(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> list[Job]:
+            return [Job(number=0), Job(number=1)]
+
+        @step
+        async def work(self, ctx: Context, ev: Job) -> StopEvent:
+            if ev.number:
+                await anyio.sleep(1)
+                return StopEvent(result="done")
+            handler = Nap(seconds=9).run()
+            await anyio.sleep(0.5)
+            return StopEvent(result=await handler)
+
     for reads in (True, False):
         assert await Parent().run(reads=reads) == "done"
+    assert await Awaits().run() == "done"
     (told,) = [record.getMessage() for record in caplog.records]
     assert told.startswith("a run of Nap made at test_lifetime.py:")
     assert told.endswith(

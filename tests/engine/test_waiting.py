@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -401,10 +402,96 @@ async def test_a_step_that_is_alone_and_waits_is_cancelled_with_its_run():
                 await ctx.wait_for_event(Answer)
             return StopEvent(result="")
 
+    began = anyio.current_time()
     async with Alone().run() as run:
         await anyio.sleep(1)
         await run.cancel()
+        assert anyio.current_time() - began == pytest.approx(1), "not at its deadline"
     assert ledger.left == ["wait"]
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_a_step_that_waits_for_a_worker_in_a_shield_goes_on_when_the_run_is_over(how: str):
+    """It stood in the queue of its step for ever, since no worker is given out any more."""
+    got: list[str] = []
+
+    class Shields(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=0), Job(n=1)]
+
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Job) -> StopEvent[str]:
+            if ev.n:
+                await anyio.sleep(2 if how == "stop" else 9)
+                return StopEvent(result="over")
+            with anyio.CancelScope(shield=True):
+                got.append((await ctx.wait_for_event(Answer)).text)
+            return StopEvent(result="too late")
+
+    began = anyio.current_time()
+    async with Shields().run() as run:
+        await anyio.sleep(1)
+        run.send_event(Answer(text="taken"))
+        await anyio.sleep(1)
+        if how == "cancel":
+            await run.cancel()
+    assert got == ["taken"]
+    assert anyio.current_time() - began == pytest.approx(2)
+
+
+async def test_who_was_cancelled_while_all_workers_were_taken_costs_the_next_its_turn():
+    """A step that goes on without a worker is one too many, until one of the others has ended."""
+    at_work: list[int] = []
+    most: list[int] = []
+
+    class Crowds(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in range(5)]
+
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Job) -> Reply:
+            if ev.n == 0:
+                with anyio.move_on_after(0.5):
+                    await ctx.wait_for_event(Answer)
+            at_work.append(ev.n)
+            most.append(len(at_work))
+            await anyio.sleep(1)
+            at_work.remove(ev.n)
+            return Reply()
+
+        @step
+        async def count(self, ctx: Context, ev: Reply) -> StopEvent[None] | None:
+            return StopEvent() if ctx.collect_events(ev, [Reply] * 5) else None
+
+    await Crowds().run()
+    assert most == [1, 2, 1, 1, 1]
+
+
+async def test_a_wait_is_a_line_of_the_verbose_log(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "stretto")
+    async with Asks(verbose=True).run() as run:
+        await anyio.sleep(2)
+        run.send_event(Answer(text="yes"))
+    lines = [record.getMessage().split(maxsplit=1)[1] for record in caplog.records]
+    assert lines[0] == "0.000s  ask #1  waits for Answer"
+    assert lines[1].startswith("0.000s  ask #1  <- StartEvent  -> StopEvent")
+
+
+async def test_what_a_step_waits_for_is_no_mistake_in_the_graph(caplog: pytest.LogCaptureFixture):
+    class Talks(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[int]:
+            ctx.send_event(Job(n=1))
+            return StopEvent(result=(await ctx.wait_for_event(Reply)).n)
+
+        @step
+        async def work(self, ev: Job) -> Reply:
+            return Reply(n=ev.n)
+
+    assert await Talks().run() == 1
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_a_context_that_outlives_its_step_is_told_that_the_run_is_over():

@@ -133,7 +133,9 @@ class Machine(Workers):
         """
         taker = self.plan.single.get(type(event))
         if taker is None or step is not None or self.detour:
-            return self._sent(event, carry, step, at=at, outside=outside)
+            effects = self._sent(event, carry, step, at=at, outside=outside)
+            over = self.waiters is None or self.ended is not None
+            return effects if over else [*effects, *self._check_stalled()]
         delivery = Delivery(taker, event, carry)
         index = taker.index
         if self.busy[index] < taker.limit:  # as _admit
@@ -189,7 +191,7 @@ class Machine(Workers):
         asked = isinstance(event, InputRequiredEvent)
         effects: list[Effect] = [Publish(event)] if asked else []
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
-            return [*effects, *self._check_stalled()]
+            return effects
         if takers:
             effects += self._deliver(event, carry, takers)
         elif asked:
@@ -224,10 +226,9 @@ class Machine(Workers):
 
     def _keep(self, mail: Mail) -> Effects:
         """What no step takes waits for somebody who does."""
-        if self.mailbox is None:
-            self.mailbox = Mailbox(self.collect_limit)
-        first = type(mail.event) not in self.mailbox
-        if self.mailbox.put(mail):
+        mailbox = self._mailbox()
+        first = type(mail.event) not in mailbox
+        if mailbox.put(mail):
             tell = first and not self.plan.may_await(type(mail.event))
             return (Kept(mail.event, self._no_taker(mail.event)),) if tell else NOTHING
         return self._dead(
@@ -294,10 +295,13 @@ class Machine(Workers):
     def _give_back(self, mail: Mail) -> Effects:
         effects: list[Effect] = []
         if not self._offer(mail, effects):
-            if self.mailbox is None:
-                self.mailbox = Mailbox(self.collect_limit)
-            self.mailbox.put_back(mail)
+            self._mailbox().put_back(mail)
         return effects
+
+    def _mailbox(self) -> Mailbox:
+        if self.mailbox is None:
+            self.mailbox = Mailbox(self.collect_limit)
+        return self.mailbox
 
     def _concluded(self) -> Effects:
         effects: list[Effect] = []
