@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import decimal
 import functools
+import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NoReturn, Optional, TypeVar, Union
 
 import anyio
 import attrs
 import pytest
+import typing_extensions
 
 from stretto import (
     Context,
@@ -487,6 +489,40 @@ async def test_a_step_is_left_out_by_none_and_given_back_by_a_subclass():
     assert await Again().run() == "again"
     with pytest.raises(DefinitionError, match="cannot start"):
         Without().run()
+
+
+async def test_a_step_may_be_added_between_two_runs_and_subclasses_have_it_too():
+    class Base(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> Job | StopEvent[str]:
+            return Job() if ev.further else StopEvent(result="begin")
+
+    class Derived(Base):
+        pass
+
+    assert await Base().run(further=False) == await Derived().run(further=False) == "begin"
+
+    @step(workflow=Base)
+    async def work(ev: Job) -> StopEvent[str]:
+        return StopEvent(result="work")
+
+    assert await Base().run(further=True) == await Derived().run(further=True) == "work"
+
+
+async def test_an_annotation_may_be_a_named_alias_of_a_union():
+    named: Any = getattr(typing, "TypeAliasType", None) or typing_extensions.TypeAliasType
+    both: Any = named("both", Job | Other)  # what `type both = Job | Other` makes since Python 3.12
+
+    class W(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> both:  # pyright: ignore[reportInvalidTypeForm]
+            return Other()
+
+        @step
+        async def end(self, ev: both) -> StopEvent[int]:  # pyright: ignore[reportInvalidTypeForm]
+            return StopEvent(result=3)
+
+    assert await W().run() == 3
 
 
 async def test_a_step_can_be_called_like_any_method_and_an_attribute_does_not_replace_it():

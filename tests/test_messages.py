@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import anyio
+import anyio.to_thread
 import attrs
 import pytest
 
@@ -29,6 +30,7 @@ from stretto import (
     Handler,
     HumanResponseEvent,
     InputRequiredEvent,
+    InternalError,
     RunEndedError,
     StartEvent,
     StopEvent,
@@ -241,6 +243,42 @@ def a_list_of_events_taken():
     class W(Workflow):
         @step
         async def begin(self, evs: list[Ask]) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) is a class method; a step is a method of the workflow, or a static method")
+def a_class_method():
+    class W(Workflow):
+        @step
+        @classmethod
+        async def begin(cls, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) takes two Contexts, 'ctx' and 'context'; one is enough")
+def two_contexts():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context, context: Context, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) takes any number of events as *evs: Ask; take one, without the stars")
+def any_number_of_events():
+    class W(Workflow):
+        @step
+        async def begin(self, *evs: Ask) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) takes any number of Contexts as **ctx: Context; take one, without the stars")
+def any_number_of_contexts():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, **ctx: Context) -> StopEvent: ...
+
+
+@at_definition("W.run hides what every workflow has under that name; give the step another one")
+def a_step_that_hides_a_method_of_every_workflow():
+    class W(Workflow):
+        @step
+        async def run(self, ev: StartEvent) -> StopEvent: ...  # type: ignore[override]
 
 
 @at_definition("W.begin (here) has a positional-only parameter 'ev'; leave out the slash")
@@ -527,6 +565,31 @@ def produced_and_never_consumed():
         @step
         async def begin(self, ev: StartEvent) -> Ask | StopEvent:
             return StopEvent()
+
+    return W
+
+
+@warned_at_first_run(
+    "W.answer (here) takes Still, which no step of W returns; name it in the return annotation of the step that "
+    "sends it, or, if it comes from outside, declare it so: class Still(Event, external=True)"
+)
+def a_subclass_that_comes_from_outside_no_more():
+    class Go(Event, external=True):
+        pass
+
+    class Still(Go, external=False):
+        pass
+
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            return StopEvent()
+
+        @step
+        async def go(self, ev: Go) -> StopEvent: ...
+
+        @step
+        async def answer(self, ev: Still) -> StopEvent: ...
 
     return W
 
@@ -868,7 +931,7 @@ async def test_an_event_that_no_step_takes_is_told_when_it_is_sent(caplog: pytes
     told_of = [text(record) for record in caplog.records]
     nobody = "no step of Sends takes exactly Answer"
     assert told_of[-2:] == [
-        f"Sends: Answer() is kept in case that a step waits for it: {nobody}",
+        f"Sends: Answer() from Sends.begin (here) is kept in case that a step waits for it: {nobody}",
         f"Sends: dead letter Answer(): {nobody}, and nobody waited for it",
     ]
     assert caplog.records[-1].levelname == "WARNING"
@@ -891,7 +954,7 @@ async def test_an_event_that_is_sent_too_late_says_why_the_run_is_over(caplog: p
 
     await W().run()
     assert [text(record) for record in caplog.records] == [
-        "W: dead letter Ask(number=2): the run was over, it had a result"
+        "W: dead letter Ask(number=2) from W.answer (here): the run was over, it had a result"
     ]
 
 
@@ -1250,6 +1313,70 @@ async def test_a_step_that_would_wait_for_itself_is_told_so(does: str, verb: str
     assert text(caught.value) == (
         f"a step of Calls {verb} the run it belongs to, and would wait for itself; return a StopEvent to end the run"
     )
+
+
+async def test_a_block_that_is_entered_twice_is_told():
+    async with Naps().run() as run:
+        with pytest.raises(WorkflowError) as caught:
+            await run.__aenter__()
+    assert text(caught.value) == "this run of Naps has been entered by a block already; make another run"
+
+
+async def test_a_clean_up_that_starts_a_run_is_told():
+    async def starts(ctx: Context, ev: Event) -> None:
+        try:
+            await anyio.sleep(9)
+        finally:
+            Naps().run().start()
+
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Calls(starts, timeout=1).run()
+    assert text(caught.value.__cause__) == (
+        "a step that is being ended starts a run of Naps, and nothing would wait for it; await it there instead"
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [("send_event", "run_sync(run.send_event, ev)"), ("cancel", "run(run.cancel)")],
+)
+async def test_a_run_that_is_used_in_another_thread_says_what_to_write(what: str, instead: str):
+    def elsewhere(run: Handler[Any]) -> None:
+        if what == "send_event":
+            run.send_event(Ask())
+        else:
+            run.cancel().send(None)
+
+    async with Naps().run() as run:
+        with pytest.raises(WorkflowError) as caught:
+            await anyio.to_thread.run_sync(elsewhere, run)
+    assert text(caught.value) == (
+        f"{what} for a run of Naps in another thread; write anyio.from_thread.{instead}"
+    )
+
+
+async def test_a_fault_of_stretto_is_told_as_one():
+    """A filter of the user's that raises comes out in the middle of the engine, as no step's doing."""
+
+    def broken(record: logging.LogRecord) -> bool:
+        if "is kept" in record.getMessage():
+            raise ValueError("filter")
+        return True
+
+    class Astray(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Answer | StopEvent:
+            return Answer()
+
+    logger = logging.getLogger("stretto")
+    logger.addFilter(broken)
+    try:
+        with pytest.raises(InternalError) as caught:
+            await Astray(disable_validation=True).run()
+    finally:
+        logger.removeFilter(broken)
+    assert text(caught.value) == "stretto failed while it ran Astray; please report this"
+    assert repr(caught.value.__cause__) == "ValueError('filter')"
 
 
 async def test_collecting_from_outside_is_refused():

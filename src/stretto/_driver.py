@@ -265,8 +265,9 @@ class Driver:
     def _conclude(self) -> tuple[Any, BaseException | None]:
         """The outcome is settled: the stream gets its last event, and who waits is told."""
         machine = self.machine
-        if machine.mailbox is not None or machine.waiters is not None:
-            self.perform(machine.receive(Concluded()))
+        last = (
+            machine.receive(Concluded()) if machine.mailbox is not None or machine.waiters is not None else ()
+        )
         error = machine.error()
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.hub is not None:
@@ -277,6 +278,7 @@ class Driver:
             self._finished.set()
         self._tg = self.scope = None
         self._working = False
+        self.perform(last)
         return self.outcome
 
     async def wait(self) -> None:
@@ -298,8 +300,8 @@ class Driver:
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def perform(self, effects: Effects) -> None:
-        """Does what the machine asks for; never awaits."""
+    def perform(self, effects: Effects, sender: str | None = None) -> None:
+        """Does what the machine asks for; never awaits. If a step has sent or returned what it is about, says so."""
         for effect in effects:
             match effect:
                 case EndRun():
@@ -310,15 +312,22 @@ class Driver:
                     self.publish(event)
                 case Kept(event=event, reason=reason):
                     logger().warning(
-                        "%s: %s is kept in case that a step waits for it: %s",
+                        "%s: %s%s is kept in case that a step waits for it: %s",
                         self.machine.plan.name,
                         shown(event),
+                        _from(sender),
                         reason,
                     )
                 case Resume(waiter=waiter):
                     waiter.wake()
                 case DeadLetter(event=event, reason=reason):
-                    logger().warning("%s: dead letter %s: %s", self.machine.plan.name, shown(event), reason)
+                    logger().warning(
+                        "%s: dead letter %s%s: %s",
+                        self.machine.plan.name,
+                        shown(event),
+                        _from(sender),
+                        reason,
+                    )
 
     def push(self, delivery: Delivery) -> None:
         """A delivery is ready: it starts when its turn comes."""
@@ -550,6 +559,10 @@ class Driver:
                 _, error = child.outcome or (None, None)
                 if error is not None and not child.was_cancelled:
                     self.machine.receive(FeederClosed(error=error))
+
+
+def _from(sender: str | None) -> str:
+    return "" if sender is None else f" from {sender}"
 
 
 async def _wait_for_all(tasks: Sequence[RootTask]) -> None:

@@ -71,7 +71,7 @@ class Options:
         scoped_only: bool,
         stream_buffer: int,
         collect_limit: int,
-        grace: float,
+        grace: float | None,
     ) -> Options:
         """Checked options.
 

@@ -164,7 +164,7 @@ class Worker:
                     if type(effect) is EndRun:
                         run.end()
                     else:
-                        run.perform((effect,))
+                        run.perform((effect,), spec.label)
                 elif queue.ready:  # first come, first started
                     queue.ready.append(effect)
                 elif delivery is None:

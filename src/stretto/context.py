@@ -60,7 +60,7 @@ class RunPort(Protocol):
     def push(self, delivery: Delivery) -> None:
         """Starts a delivery when its turn comes."""
 
-    def perform(self, effects: Effects) -> None:
+    def perform(self, effects: Effects, sender: str | None = None) -> None:
         """Does what the machine asks for."""
 
     def remaining(self) -> float | None:
@@ -105,7 +105,7 @@ class Context:
 
         Raises:
             RoutingError: If there is no step of that name, or it does not take the event.
-            TypeError: If `ev` is no event.
+            TypeError: If `ev` is no event, or a StopEvent with a coroutine in it that nobody awaited.
         """
         run = self._run
         if run.thread != get_ident():
@@ -120,7 +120,7 @@ class Context:
             if type(effect) is Delivery:
                 run.push(effect)
             else:
-                run.perform((effect,))
+                run.perform((effect,), self._delivery.step.label)
 
     def collect_events(
         self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None

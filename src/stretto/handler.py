@@ -286,13 +286,14 @@ class Handler(Generic[R]):
         Raises:
             WorkflowError: If a step of this very run calls it: it would wait for itself.
         """
-        self._cancelled = True
         if self._driver is None:
+            self._cancelled = True
             self._begin(copy_context(), None, streamed=False).abandon("before it started")
             await anyio.lowlevel.checkpoint()
             return
         self._refuse_inside(self._driver, "cancels")
         self._driver.refuse_elsewhere("cancel")
+        self._cancelled = True
         self._driver.cancel("by its handler")
         await outlast(self._driver.wait)
 

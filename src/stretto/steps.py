@@ -263,7 +263,7 @@ class _Reader:
             or (parameters[0].name != "self" and parameters[0].name in self.hints)
             or parameters[0].name in {"ev", "event", "ctx"}
         ):
-            takes = ", ".join(["self", *(str(each).replace("'", "") for each in parameters)])
+            takes = ", ".join(["self", *map(_written, parameters)])
             raise self._error(f"has no self; write async def {self.name}({takes}), or add @staticmethod")
         return parameters.pop(0).name
 
@@ -312,7 +312,7 @@ class _Reader:
         if given.kind is given.POSITIONAL_ONLY:
             raise self._error(f"has a positional-only parameter {given.name!r}; leave out the slash")
         if given.kind in {given.VAR_POSITIONAL, given.VAR_KEYWORD}:
-            raise self._error(f"takes any number of {what} as {given}; take one, without the stars")
+            raise self._error(f"takes any number of {what} as {_written(given)}; take one, without the stars")
         if before:
             raise self._error(f"takes two {what}, {before!r} and {given.name!r}; {instead}")
 
@@ -404,9 +404,8 @@ def _members(hint: object) -> tuple[Any, ...]:
     """The members of a union without None, each as a class; a hint that is no union is its only member."""
     if hint is type(None) or hint is None:
         return ()
-    alias = getattr(typing, "TypeAliasType", None)  # since Python 3.12: type AB = A | B
-    if alias is not None and isinstance(hint, alias):
-        return _members(getattr(hint, "__value__"))  # noqa: B009 - which no checker for 3.11 knows
+    if (named := getattr(hint, "__value__", None)) is not None:  # since Python 3.12: type AB = A | B
+        return _members(named)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(member for each in typing.get_args(hint) for member in _members(each))
     origin = typing.get_origin(hint)
@@ -421,6 +420,10 @@ def _told(hint: object) -> str:
     if isinstance(hint, type) and typing.get_origin(hint) is None:
         return hint.__name__
     return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", str(hint))  # without the modules that the names are from
+
+
+def _written(parameter: inspect.Parameter) -> str:
+    return str(parameter).replace("'", "")  # an annotation that is text
 
 
 def _names_beside_a_wait(code: types.CodeType) -> frozenset[str]:

@@ -54,7 +54,7 @@ class Workflow(Generic[R]):
         scoped_only: Refuses to start a run that is neither awaited nor entered, see `Handler`.
         stream_buffer: How many events a stream keeps for readers that are late.
         collect_limit: How many events one buffer of ``collect_events`` holds.
-        grace: Seconds after a cancellation until steps that have not ended are named by the logger.
+        grace: Seconds after a cancellation until steps that have not ended are named by the logger; None: never.
 
     Raises:
         DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
@@ -74,7 +74,7 @@ class Workflow(Generic[R]):
         scoped_only: bool = False,
         stream_buffer: int = 16_384,
         collect_limit: int = 100_000,
-        grace: float = 5.0,
+        grace: float | None = 5.0,
     ) -> None:
         self._options = Options.of(
             timeout=timeout,

@@ -281,6 +281,28 @@ def test_what_comes_from_outside_and_no_step_takes_is_kept_up_to_the_limit():
     assert list(run.leftovers()) == events[:2]
 
 
+def test_what_is_kept_is_told_with_what_may_have_been_meant():
+    run = machine(step())
+    (told,) = run.event_sent(SubA(), CARRY, at=0.0)
+    assert isinstance(told, Kept)
+    assert told.reason == (
+        "no step of Flow takes exactly SubA; Flow.work (flow.py:10) would with @step(accept_event_subclasses=True)"
+    )
+
+
+def test_a_stop_with_a_coroutine_in_it_is_refused_and_nothing_has_happened():
+    async def opinion() -> None: ...
+
+    run = machine(step())
+    with pytest.raises(TypeError) as caught:
+        run.event_sent(StopEvent(result=opinion()), CARRY, at=0.0)
+    assert str(caught.value) == (
+        "send_event was given a StopEvent whose field 'result' holds the coroutine opinion(), which nobody awaited; "
+        "write result=await opinion(…)"
+    )
+    assert run.ended is None
+
+
 def test_what_comes_from_outside_and_a_step_takes_is_delivered():
     run = machine(step())
     (delivery,) = sent(run, A(), outside=True)

@@ -76,3 +76,15 @@ def test_a_step_is_found_by_its_name():
     assert made.step_named("c") is None
     assert made.name == "Flow"
     assert [each.name for each in made.steps] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [
+        (SubA, "; Flow.work (flow.py:10) would with @step(accept_event_subclasses=True)"),
+        (type("Outter", (Event,), {}), "; did you mean 'Outer'?"),
+        (Question, ""),
+    ],
+)
+def test_of_what_no_step_takes_a_plan_guesses_what_was_meant(kind: type[Event], meant: str):
+    assert plan(step(), step("other", index=1, accepts=(Outer,))).meant(kind) == meant

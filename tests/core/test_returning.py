@@ -132,6 +132,19 @@ def test_coroutines_in_a_list_do_not_warn_as_well():
             coroutine.send(None)
 
 
+def test_a_coroutine_in_a_stop_within_a_list_is_told_too():
+    coroutine = opinion()
+    value = StopEvent(result=coroutine)
+    error = refused(step(returns=(StopEvent,), returns_list=True), [StopEvent(), value])
+    assert error.value is value
+    assert str(error) == (
+        f"{WHERE}a list with a StopEvent whose field 'result' holds the coroutine opinion(), which nobody awaited; "
+        "write result=await opinion(…)"
+    )
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+        coroutine.send(None)
+
+
 def test_an_event_that_is_no_stop_may_hold_a_coroutine():
     coroutine = opinion()
     event = A()

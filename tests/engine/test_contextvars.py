@@ -160,6 +160,35 @@ async def test_an_event_from_outside_carries_what_its_sender_set():
         assert await run == "outside"
 
 
+async def test_a_run_made_in_a_step_that_was_woken_from_outside_belongs_to_the_run():
+    """It is the sender's context that such a step has, and the sender is in no run."""
+
+    class Child(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent[None]:
+            try:
+                await anyio.sleep(9)
+            finally:
+                ended.append("child")
+            return StopEvent()
+
+    class Waits(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent) -> None: ...
+
+        @step
+        async def answer(self, ev: Answer) -> StopEvent[None]:
+            Child().run().start()
+            await anyio.sleep(1)
+            return StopEvent()
+
+    ended: list[str] = []
+    async with Waits().run() as run:
+        run.send_event(Answer())
+        await run
+        assert ended == ["child"]
+
+
 async def test_a_nested_run_sees_what_its_step_set():
     class Child(Workflow[str]):
         @step

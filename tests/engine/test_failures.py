@@ -371,6 +371,35 @@ def test_control_c_stays_first_whatever_follows(kind: type[BaseException], anyio
     assert caught == [first]
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("shape", [Narrow, Wide])
+def test_control_c_in_a_step_comes_out_of_the_block_of_its_run(
+    kind: type[BaseException], shape: type[Narrow], anyio_backend_name: str
+):
+    """The body is cancelled, other than by an error: who presses Control-C does not want to wait for it."""
+    error = kind("in the step")
+    caught: list[BaseException] = []
+    ended: list[float] = []
+
+    async def main() -> None:
+        try:
+            began = anyio.current_time()
+            async with shape(error).run():
+                try:
+                    await anyio.sleep(30)
+                finally:
+                    ended.append(anyio.current_time() - began)
+        except BaseException as out:  # noqa: BLE001
+            caught.append(out)
+
+    try:
+        virtual.run(main, backend=anyio_backend_name)
+    except BaseException as escaped:
+        raise AssertionError("it went past the caller and out of the loop") from escaped
+    assert caught == [error]
+    assert ended == [pytest.approx(1 if shape is Narrow else 3)]
+
+
 async def test_a_sibling_that_raises_in_its_clean_up_after_the_stop_event_fails_the_run():
     error = SecondError("clumsy")
     run = Clumsy(None, error).run()

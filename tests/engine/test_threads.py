@@ -176,9 +176,9 @@ def fresh_events() -> None:
 class Sits(Workflow[str]):
     """One thread that takes its time, and a step that ends the run meanwhile."""
 
-    def __init__(self, end: str) -> None:
+    def __init__(self, end: str, grace: float = 5.0) -> None:
         self.end = end
-        super().__init__(timeout=10)
+        super().__init__(timeout=10, grace=grace)
 
     @step
     async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent:
@@ -322,3 +322,13 @@ async def test_a_step_in_a_thread_may_run_another_workflow_in_a_loop_of_its_own(
         return StopEvent(result=Inner().run_sync(backend=anyio_backend_name))
 
     assert await Outer().run() == "inner"
+
+
+async def test_a_step_in_a_thread_that_goes_on_after_the_grace_is_named(caplog: pytest.LogCaptureFixture):
+    wf = Sits("sleep", grace=0.01)
+    async with wf.run() as run:
+        while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+            await anyio.sleep(0.001)
+        await run.cancel()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("Sits: 0.01 s after the run was cancelled these steps have not ended: Sits.sit (")

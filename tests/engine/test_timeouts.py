@@ -39,7 +39,7 @@ class Narrow(Workflow[str]):
     """One step without a Context: it runs in the caller's own task."""
 
     def __init__(
-        self, work: Callable[[], Awaitable[None]], timeout: float | None = 5.0, grace: float = 5.0
+        self, work: Callable[[], Awaitable[None]], timeout: float | None = 5.0, grace: float | None = 5.0
     ) -> None:
         self.work = work
         super().__init__(timeout=timeout, grace=grace)
@@ -54,7 +54,7 @@ class Wide(Workflow[str]):
     """The same beside two siblings: it runs in a task of the run."""
 
     def __init__(
-        self, work: Callable[[], Awaitable[None]], timeout: float | None = 5.0, grace: float = 5.0
+        self, work: Callable[[], Awaitable[None]], timeout: float | None = 5.0, grace: float | None = 5.0
     ) -> None:
         self.work = work
         super().__init__(timeout=timeout, grace=grace)
@@ -173,6 +173,21 @@ async def test_a_step_that_refuses_to_end_is_named_after_the_grace_and_waited_fo
     assert told, "a step that does not end is not named"
     name = "Narrow.begin" if shape is Narrow else "Wide.do"
     assert name in told[0].getMessage()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_without_a_grace_a_step_that_refuses_to_end_is_waited_for_in_silence(
+    shape: type[Narrow], caplog: pytest.LogCaptureFixture
+):
+    async def lingers() -> None:
+        async with Ledger().signed("step", cleanup=3000):
+            await anyio.sleep(1000)
+
+    began = anyio.current_time()
+    with pytest.raises(WorkflowTimeoutError):
+        await shape(lingers, grace=None).run()
+    assert anyio.current_time() - began == pytest.approx(3005)
+    assert [record for record in caplog.records if record.name == "stretto"] == []
 
 
 @pytest.mark.usefixtures("real_time")

@@ -60,7 +60,7 @@ from .inputs import (
 )
 from .plan import StepPlan
 from .reporting import stalled, timed_out
-from .returning import is_stop, returned_events
+from .returning import is_stop, returned_events, unawaited
 from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from .waiting import Mail, Mailbox, Waiter, Waiters
 from .workers import Workers
@@ -129,7 +129,7 @@ class Machine(Workers):
         Raises:
             RoutingError: If no step is called `step`, or it does not take the event; nothing has happened
                 then.
-            TypeError: If it is no event.
+            TypeError: If it is no event, or a StopEvent with a coroutine in it that nobody awaited.
         """
         taker = self.plan.single.get(type(event))
         if taker is None or step is not None or self.detour:
@@ -181,6 +181,8 @@ class Machine(Workers):
             raise TypeError(
                 f"send_event takes an event, not {shown(event)}; write class Name(Event) with its fields"
             )
+        if is_stop(event) and (forgotten := unawaited(event)) is not None:
+            raise TypeError(f"send_event was given a {forgotten}")
         takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
         if is_stop(event) and at >= self.deadline:
             self._deadline_passed(at)
@@ -230,7 +232,9 @@ class Machine(Workers):
         first = type(mail.event) not in mailbox
         if mailbox.put(mail):
             tell = first and not self.plan.may_await(type(mail.event))
-            return (Kept(mail.event, self._no_taker(mail.event)),) if tell else NOTHING
+            if not tell:
+                return NOTHING
+            return (Kept(mail.event, self._no_taker(mail.event) + self.plan.meant(type(mail.event))),)
         return self._dead(
             mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
         )

@@ -11,6 +11,7 @@ from typing import final
 
 import attrs
 
+from ..errors import near
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
 from .routing import Routes
 
@@ -81,6 +82,13 @@ class Plan:
     def may_await(self, kind: type[Event]) -> bool:
         """Whether a step seems to wait for such events in its middle. Only what is told depends on it."""
         return any(kind.__name__ in step.awaits for step in self.steps)
+
+    def meant(self, kind: type[Event]) -> str:
+        """For a message about events that no step takes: what to write, if that can be guessed; begins with a ``;``."""
+        for step in self.steps:
+            if issubclass(kind, step.accepts):
+                return f"; {step.label} would with @step(accept_event_subclasses=True)"
+        return near(kind.__name__, [each.__name__ for step in self.steps for each in step.accepts])
 
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""

@@ -11,7 +11,7 @@ from ..events import Event, StopEvent
 from .collecting import is_sequence
 from .plan import StepPlan
 
-__all__ = ["is_stop", "returned_events"]
+__all__ = ["is_stop", "returned_events", "unawaited"]
 
 
 def is_stop(value: object) -> TypeGuard[StopEvent[object]]:
@@ -28,21 +28,29 @@ def returned_events(step: StepPlan, value: object) -> Sequence[Event] | Workflow
     return _undeclared(step, value)
 
 
-def _stop(step: StepPlan, stop: StopEvent[object]) -> Sequence[Event] | WorkflowError:
+def unawaited(stop: StopEvent[object]) -> str | None:
+    """What to say of a coroutine in it that nobody awaited, if there is one."""
     for name, field in stop.__dict__.items():
         if isinstance(field, CoroutineType):
             field.close()  # it never ran, and would warn about that as well
-            return UndeclaredEventError(
-                f"{step.label} returned {type(stop).__name__} whose field {name!r} holds the coroutine "
-                f"{field.__name__}(), which nobody awaited; write {name}=await {field.__name__}(…)",
-                stop,
+            return (
+                f"{type(stop).__name__} whose field {name!r} holds the coroutine {field.__name__}(), which nobody "
+                f"awaited; write {name}=await {field.__name__}(…)"
             )
-    return (stop,)
+    return None
+
+
+def _stop(step: StepPlan, stop: StopEvent[object]) -> Sequence[Event] | WorkflowError:
+    forgotten = unawaited(stop)
+    return (stop,) if forgotten is None else UndeclaredEventError(f"{step.label} returned {forgotten}", stop)
 
 
 def _listed(step: StepPlan, values: list[object]) -> Sequence[Event] | WorkflowError:
     wrong = [each for each in values if not step.declares(each)]
     if not wrong:
+        for stop in filter(is_stop, values):
+            if (forgotten := unawaited(stop)) is not None:
+                return UndeclaredEventError(f"{step.label} returned a list with a {forgotten}", stop)
         return values  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - all are declared
     for each in wrong:
         if _is_coroutine(each):
