@@ -119,7 +119,7 @@ class Driver:
         self.thread = get_ident()
         self.gate = gate
         self.queue = ReadyQueue()
-        self.clock, self.checkpoint, self.cancelled = loop_port()
+        self.clock, self.checkpoint, self.cancelled, self._new_scope = loop_port()
         self._options = options
         begun = self.clock()
         self.timed = options.timeout is not None
@@ -203,12 +203,7 @@ class Driver:
 
     async def _in_lane(self, leader: Worker, delivery: Delivery) -> Delivery | None:
         """Runs steps that can neither send nor fan out; gives the first delivery that does not fit."""
-        # Cheaper than CancelScope(), which anyio initialises twice, and than a deadline that is set inside.
-        scope = anyio.move_on_after(None)  # noqa: ASYNC122
-        if self.timed:
-            scope.deadline = self.machine.deadline
-        with scope:
-            self.scope = scope
+        with self._new_scope(deadline=self.machine.deadline) as self.scope:
             leader.in_lane = True
             await self.checkpoint()
             self._workers += 1

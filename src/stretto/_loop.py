@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import anyio
@@ -56,10 +56,11 @@ class LoopPort(NamedTuple):
     clock: Callable[[], float]
     checkpoint: Callable[[], Awaitable[object]]
     cancelled: type[BaseException]
+    scope: type[anyio.CancelScope]
 
 
 def loop_port() -> LoopPort:
-    """The clock of the running loop, in seconds, its checkpoint, and the class of its cancellations.
+    """The clock of the running loop, in seconds, its checkpoint, and the classes of its cancellations and scopes.
 
     Raises:
         WorkflowError: If no event loop runs in this thread.
@@ -67,13 +68,19 @@ def loop_port() -> LoopPort:
     loop = _own_asyncio_loop()
     if loop is not None:
         asyncio = sys.modules["asyncio"]
-        return LoopPort(loop.time, partial(asyncio.sleep, 0), asyncio.CancelledError)
+        return LoopPort(loop.time, partial(asyncio.sleep, 0), asyncio.CancelledError, _scope_of("asyncio"))
     trio = sys.modules.get("trio")
     if trio is None or not trio.lowlevel.in_trio_run():
         raise WorkflowError(
             "no event loop runs here; write await wf.run(…) in an async function, or wf.run_sync(…) in a script"
         )
-    return LoopPort(trio.current_time, trio.lowlevel.checkpoint, trio.Cancelled)
+    return LoopPort(trio.current_time, trio.lowlevel.checkpoint, trio.Cancelled, _scope_of("trio"))
+
+
+@cache
+def _scope_of(backend: str) -> type[anyio.CancelScope]:  # noqa: ARG001 - it is the one that runs
+    """What ``anyio.CancelScope()`` makes there, after it has made one that it throws away."""
+    return type(anyio.CancelScope())
 
 
 def is_running() -> bool:
