@@ -15,6 +15,7 @@ import stretto
 import stretto.drawing
 import stretto.errors
 import stretto.events
+import stretto.retry
 
 PACKAGE = Path(stretto.__file__).parent
 NAMES = stretto.__all__
@@ -75,6 +76,9 @@ def public_attributes(name: str) -> list[tuple[str, object]]:
 PUBLIC = [(name, getattr(stretto, name)) for name in NAMES] + [
     each for name in CLASSES for each in public_attributes(name)
 ]
+
+
+PUBLIC += [(f"retry.{name}", getattr(stretto.retry, name)) for name in stretto.retry.__all__]
 
 
 @pytest.mark.parametrize(("name", "public"), PUBLIC, ids=[name for name, _ in PUBLIC])
@@ -141,7 +145,7 @@ def test_both_timeouts_are_caught_by_the_builtin_one():
 def test_the_names_that_users_of_other_engines_know_are_there():
     assert {
         "Workflow", "step", "Context", "Handler", "Event", "StartEvent", "StopEvent", "InputRequiredEvent",
-        "HumanResponseEvent",
+        "HumanResponseEvent", "RetryPolicy", "catch_error",
     } <= set(NAMES)  # fmt: skip
     for name in ("send_event", "collect_events", "write_event_to_stream"):
         assert callable(getattr(stretto.Context, name))

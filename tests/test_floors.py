@@ -20,9 +20,9 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "_event_init"},
+    {"errors", "events", "retry", "_event_init", "_options"},
     {"_core"},
-    {"context", "steps", "blueprint", "drawing", "_carry", "_log", "_loop", "_options", "_stream", "_trace"},
+    {"context", "steps", "blueprint", "recovery", "drawing", "_carry", "_log", "_loop", "_stream", "_trace"},
     {"_driver", "_worker", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},
@@ -31,7 +31,7 @@ DEPENDENCIES = {"anyio", "attrs"}
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 # What takes long to import and what a program that does all right never needs.
 LAZY = {("_log", "logging"), ("errors", "difflib")}
-WITHOUT_A_LOOP = {"errors", "events", "_event_init", "_core"}
+WITHOUT_A_LOOP = {"errors", "events", "retry", "_event_init", "_options", "_core"}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",
     "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "subprocess",

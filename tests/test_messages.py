@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import math
 import re
 import time
 import traceback
@@ -31,8 +32,10 @@ from stretto import (
     HumanResponseEvent,
     InputRequiredEvent,
     InternalError,
+    RetryPolicy,
     RunEndedError,
     StartEvent,
+    StepTimeoutError,
     StopEvent,
     UndeclaredEventError,
     Workflow,
@@ -40,9 +43,12 @@ from stretto import (
     WorkflowError,
     WorkflowStalledError,
     WorkflowTimeoutError,
+    catch_error,
     step,
 )
 from stretto.errors import CollectError, RoutingError, shown
+from stretto.events import StepFailedEvent
+from stretto.retry import fixed
 
 pytestmark = pytest.mark.anyio
 
@@ -448,6 +454,140 @@ def something_else_added():
     App.add_step("begin")  # pyright: ignore[reportArgumentType]
 
 
+# -- retries, limits and handlers ----------------------------------------------------------------------------------
+
+
+@at_definition(
+    "retry_policy is a RetryPolicy, not <class 'stretto.RetryPolicy'>; write retry_policy=RetryPolicy(attempts=3)"
+)
+def a_policy_that_was_not_called():
+    step(retry_policy=RetryPolicy)  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("timeout is a time in seconds above 0, or None for no limit, not nan")
+def a_limit_that_is_no_number():
+    step(timeout=math.nan)
+
+
+@at_definition("emit is 'now' or 'on_success', not 'on_succes'; did you mean 'on_success'?")
+def a_misspelt_emit():
+    step(emit="on_succes")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("emit is 'now' or 'on_success', not []")
+def an_emit_that_is_no_text():
+    step(emit=[])  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("for_steps is a list of names of steps, or None for all, not 'begin'; write for_steps=['ask']")
+def steps_that_are_one_text():
+    catch_error(for_steps="begin")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("for_steps is a list of names of steps, or None for all, not []; write for_steps=['ask']")
+def no_steps():
+    catch_error(for_steps=[])
+
+
+@at_definition("max_recoveries is a whole number of at least 1, not 0")
+def no_recoveries():
+    catch_error(max_recoveries=0)
+
+
+@at_definition("max_recoveries is a whole number of at least 1, not True")
+def recoveries_that_are_true():
+    catch_error(max_recoveries=True)
+
+
+@at_definition(
+    "@catch_error decorates a function, not 3; put it right above the def, with its options by name: "
+    "@catch_error(for_steps=['ask'])"
+)
+def a_handler_that_is_no_function():
+    catch_error(3)  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "W.rescue (here) is a handler of failures and takes Ask | StepFailedEvent; write ev: StepFailedEvent"
+)
+def a_handler_that_takes_more():
+    class W(Workflow):
+        @catch_error
+        async def rescue(self, ev: Ask | StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.rescue (here) takes StepFailedEvent, which goes to handlers alone; write @catch_error in place of @step"
+)
+def a_step_that_takes_failures():
+    class W(Workflow):
+        @step
+        async def rescue(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.rescue (here) is for a step 'bgin', which W does not have; its steps: begin, end; did you mean 'begin'?"
+)
+def a_handler_of_a_misspelt_step():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask: ...
+
+        @step
+        async def end(self, ev: Ask) -> StopEvent: ...
+
+        @catch_error(for_steps=["begin", "bgin"])
+        async def rescue(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.second (here) is for 'first', which is a handler itself; the errors of a handler fail the run"
+)
+def a_handler_of_a_handler():
+    class W(Workflow):
+        @catch_error
+        async def first(self, ev: StepFailedEvent) -> StopEvent: ...
+
+        @catch_error(for_steps=["first"])
+        async def second(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.first (here) and W.second (here) are both for all steps; name the steps of one of them: "
+    "@catch_error(for_steps=[…])"
+)
+def two_handlers_of_all_steps():
+    class W(Workflow):
+        @catch_error
+        async def first(self, ev: StepFailedEvent) -> StopEvent: ...
+
+        @catch_error
+        async def second(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition("W.first (here) and W.second (here) are both for 'begin'; leave it out of one of them")
+def two_handlers_of_one_step():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+        @catch_error(for_steps=["begin"])
+        async def first(self, ev: StepFailedEvent) -> StopEvent: ...
+
+        @catch_error(for_steps=["begin"])
+        async def second(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
+@at_definition("W.rescue (here) names 'begin' twice; once is enough")
+def a_step_named_twice():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+        @catch_error(for_steps=["begin", "begin"])
+        async def rescue(self, ev: StepFailedEvent) -> StopEvent: ...
+
+
 @pytest.mark.parametrize("case", DEFINITIONS, ids=names(DEFINITIONS))
 def test_a_wrong_signature_is_told_where_the_class_is_defined(case: Case):
     with pytest.raises(case.error) as caught:
@@ -526,7 +666,7 @@ def no_stop():
     "steps: none (is @step missing above its methods?); annotate the last step with -> StopEvent, also if it only "
     "sends it"
 )
-def no_steps():
+def a_handler_of_no_step():
     class W(Workflow):
         async def begin(self, ev: StartEvent) -> StopEvent: ...
 
@@ -1221,6 +1361,121 @@ async def test_a_nested_run_that_fails_unheard_says_whose_it_was():
     assert [text(note) for note in caught.value.__notes__] == [
         "in Calls.begin (here), which handled StartEvent(), attempt 1",
         "in a run nested in Outer that nobody awaited",
+    ]
+
+
+# -- attempts ------------------------------------------------------------------------------------------------------
+
+
+NOT_BEFORE_THE_DEADLINE = (
+    "not tried again after attempt 1, 0 s after the first one began: the next attempt, 1 s later, would begin at or "
+    "after the deadline of the run"
+)
+
+
+class Tried(Workflow[None]):
+    """Fails in each of two attempts."""
+
+    retry_policy = RetryPolicy(attempts=2, wait=fixed(1))
+
+    @step(retry_policy=retry_policy, timeout=2)
+    async def begin(self, ev: StartEvent) -> StopEvent[None]:
+        if ev.how == "late":
+            await anyio.sleep(5)
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("how", "limit", "says"),
+    [
+        (
+            "wrong",
+            9,
+            [
+                "no",
+                "not tried again after attempt 2, 1 s after the first one began: its retry policy gave up",
+            ],
+        ),
+        (
+            "wrong",
+            1,
+            [
+                "no",
+                NOT_BEFORE_THE_DEADLINE,
+            ],
+        ),
+        (
+            "late",
+            9,
+            [
+                "W.begin (here) passed its time limit of 2 s in attempt 2",
+                "not tried again after attempt 2, 5 s after the first one began: its retry policy gave up",
+            ],
+        ),
+    ],
+)
+async def test_a_step_that_is_given_up_says_how_often_it_was_tried(how: str, limit: float, says: list[str]):
+    with pytest.raises((ValueError, StepTimeoutError)) as caught:
+        await Tried(timeout=limit).run(how=how)
+    number = 2 if limit == 9 else 1
+    where = f"in Tried.begin (here), which handled StartEvent(how={how!r}), attempt {number}"
+    told_of = [text(caught.value), *map(text, caught.value.__notes__)]
+    assert told_of == [*(each.replace("W.begin", "Tried.begin") for each in says), where]
+
+
+async def test_a_policy_that_breaks_says_whose_it_is():
+    class W(Workflow[None]):
+        @step(retry_policy=RetryPolicy(on=lambda error: error.no_such))
+        async def begin(self, ev: StartEvent) -> StopEvent[None]:
+            raise ValueError("no")
+
+    with pytest.raises(AttributeError) as caught:
+        await W().run()
+    assert [text(note) for note in caught.value.__notes__] == [
+        "raised by the retry policy of W.begin (here), which was asked about ValueError('no')",
+        "in W.begin (here), which handled StartEvent(), attempt 1",
+    ]
+
+
+async def test_a_recovery_that_is_not_to_be_had_or_fails_is_told():
+    class W(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent | Ask) -> StopEvent[None]:
+            raise ValueError("no")
+
+        @catch_error
+        async def rescue(self, ev: StepFailedEvent) -> Ask:
+            if ev.event.fails:  # pyright: ignore[reportAttributeAccessIssue]
+                raise LookupError("nor this")
+            return Ask(number=1)
+
+    with pytest.raises(ValueError) as caught:
+        await W().run(fails=False)
+    assert [text(note) for note in caught.value.__notes__] == [
+        "not recovered: W.rescue (here) did so 1 x on the way to this event already",
+        "in W.begin (here), which handled Ask(number=1), attempt 1",
+    ]
+    with pytest.raises(LookupError) as failed:
+        await W().run(fails=True)
+    assert text(failed.value.__notes__[-1]) == "while it recovered step 'begin' from ValueError('no')"
+
+
+async def test_what_was_held_back_and_not_sent_says_why(caplog: pytest.LogCaptureFixture):
+    class W(Workflow[None]):
+        @step(emit="on_success")
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent[None]:
+            ctx.send_event(Ask(number=1))
+            await anyio.sleep(5)
+            return StopEvent()
+
+        @step
+        async def end(self, ev: Ask) -> StopEvent[None]:
+            return StopEvent()
+
+    with anyio.move_on_after(1):
+        await W().run()
+    assert [text(record) for record in caplog.records] == [
+        "W: dead letter Ask(number=1): W.begin (here) held it back and was cancelled"
     ]
 
 

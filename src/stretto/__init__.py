@@ -9,10 +9,10 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _driver                 one run on anyio: its tasks, clock and outcome; performs what the core decides
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
-#   steps, context          what a step declares, and what it may do
-#   _carry _loop _stream _trace _log _options    what these are made of
+#   steps, recovery, context    what a step and a handler of failures declare, and what they may do
+#   _carry _loop _stream _trace _log    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
-#   events, errors          values
+#   events, errors, retry, _options    values
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ from .events import (
     StopEvent as StopEvent,
 )
 from .handler import Handler as Handler
+from .recovery import catch_error as catch_error
+from .retry import RetryPolicy as RetryPolicy
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
@@ -50,6 +52,7 @@ __all__ = [
     "InputRequiredEvent",
     "InternalError",
     "QueueFullError",
+    "RetryPolicy",
     "RunEndedError",
     "SnapshotError",
     "StartEvent",
@@ -61,6 +64,7 @@ __all__ = [
     "WorkflowError",
     "WorkflowStalledError",
     "WorkflowTimeoutError",
+    "catch_error",
     "step",
 ]
 

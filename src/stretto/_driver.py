@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from ._carry import carried
-from ._core.effects import Effects, EndRun, Kept, Publish, Resume
+from ._core.effects import Effects, EndRun, Kept, Publish, Resume, Retry
 from ._core.inputs import (
     Begun,
     CancelAsked,
@@ -33,6 +33,7 @@ from ._core.inputs import (
     FeederClosed,
     FeederOpened,
     Interrupted,
+    RetryDue,
 )
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery, Ended
@@ -122,7 +123,7 @@ class Driver:
         self.clock, self.checkpoint, self.cancelled, self._new_scope = loop_port()
         self._options = options
         begun = self.clock()
-        self.timed = options.timeout is not None
+        self.timed = options.timeout is not None or blueprint.timed
         deadline = math.inf if options.timeout is None else begun + options.timeout
         self.machine = Machine(blueprint.plan, begun, deadline, options.collect_limit)
         if streamed:
@@ -315,6 +316,8 @@ class Driver:
                     )
                 case Resume(waiter=waiter):
                     waiter.wake()
+                case Retry(at=at):
+                    self._spawn(partial(self._try_again, at))
                 case DeadLetter(event=event, reason=reason):
                     logger().warning(
                         "%s: dead letter %s%s: %s",
@@ -338,7 +341,7 @@ class Driver:
             self.perform(self.machine.receive(Ending()))
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
-        if at_work or self._children or self._hosted or self.machine.waiters:
+        if at_work or self._children or self._hosted or self.machine.waiters or self.machine.retrying:
             if self.scope is not None:
                 self.scope.cancel()
             for task in self._hosted or ():
@@ -434,6 +437,13 @@ class Driver:
         """Starts one more worker."""
         self.queue.spare = True
         self._spawn(self._follow)
+
+    async def _try_again(self, at: float) -> None:
+        """Waits until a step is to be tried again; at the end of the run the wait is cancelled."""
+        await anyio.sleep_until(at)
+        self.perform(
+            self.machine.receive(RetryDue(at=max(at, self.clock())))
+        )  # a timer may be early by a hair
 
     async def _follow(self) -> None:
         """One more worker. It begins nothing in a run that is over or being cancelled."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import final
+from typing import TypeGuard, final
 
 import attrs
 
 from .errors import DefinitionError, shown
 
-__all__ = ["Options", "count", "flag", "seconds"]
+__all__ = ["Options", "count", "duration", "flag", "seconds"]
 
 
 def seconds(value: object, name: str, *, none: str) -> float | None:
@@ -21,9 +21,24 @@ def seconds(value: object, name: str, *, none: str) -> float | None:
     """
     if value is None or value == math.inf:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+    if not _is_duration(value):
         raise DefinitionError(f"{name} is a time in seconds above 0, or None for {none}, not {shown(value)}")
     return float(value)
+
+
+def duration(value: object, name: str, *, hint: str = "") -> float:
+    """A number above 0, such as a time in seconds.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    if not _is_duration(value):
+        raise DefinitionError(f"{name} is a number above 0, not {shown(value)}{hint}")
+    return float(value)
+
+
+def _is_duration(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def count(value: object, name: str) -> int:

@@ -8,6 +8,7 @@ through, so it is written as one, and looks up what it needs beforehand.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Awaitable, Callable
 from contextvars import Context as VarContext, ContextVar, copy_context
 from functools import partial
@@ -16,14 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import anyio
 
 from ._carry import SWITCH, Host
-from ._core.effects import EndRun
+from ._core.effects import Effects, EndRun
 from ._core.inputs import StepCancelled, StepRaised
 from ._core.machine import Machine
+from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
 from ._threads import in_thread
-from .context import Context, RunPort, ThreadContext
+from .context import Context, HoldingContext, HoldingThreadContext, RunPort, ThreadContext
 from .errors import WorkflowError, without
 from .steps import Shape, StepSpec
 
@@ -35,6 +37,13 @@ __all__ = ["Crew", "Worker"]
 _TURNS = 32  # hops between two checkpoints: one each would cost a hop six times what it costs
 _EVENT = Shape.EVENT
 _CONTEXT_EVENT = Shape.CONTEXT_EVENT
+# By whether the step is in a thread, and whether it holds back what it sends.
+_CONTEXTS = {
+    (False, False): Context,
+    (False, True): HoldingContext,
+    (True, False): ThreadContext,
+    (True, True): HoldingThreadContext,
+}
 
 
 class Crew(Host, RunPort, Protocol):
@@ -147,17 +156,18 @@ class Worker:
                 if self.was_hit:
                     await self._after_hit(value)
             except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
-                self._step_failed(delivery, error)
-                delivery = self._delivery = None
-                continue  # noqa: ASYNC104 - a cancellation was raised again
+                effects = self._step_failed(delivery, error)
+                if machine.ended is None:
+                    turns = 1  # what fails at once may be tried again at once: let the loop turn in between
+            else:
+                if run.fresh:
+                    run.start_fresh()
+                if timed or run.trace is not None:
+                    now = run.clock()
+                if run.trace is not None:
+                    run.trace.ended(delivery, value, now)
+                effects = machine.step_returned(delivery, value, now)
             self._delivery = None
-            if run.fresh:
-                run.start_fresh()
-            if timed or run.trace is not None:
-                now = run.clock()
-            if run.trace is not None:
-                run.trace.ended(delivery, value, now)
-            effects = machine.step_returned(delivery, value, now)
             delivery = None
             for effect in effects:
                 if type(effect) is not Delivery:
@@ -181,15 +191,36 @@ class Worker:
     async def _wait(self) -> Delivery | None:
         """The leader waits where nothing is ready, and is as good as a spare there; other workers end."""
         machine = self.host.machine
-        if self._native is None or self.in_lane or not (machine.active or machine.feeders):
+        if (
+            self._native is None
+            or self.in_lane
+            or not (machine.active or machine.feeders or machine.retrying)
+        ):
             return None
         return await self.host.queue.wait()
 
     async def _call(self, spec: StepSpec, delivery: Delivery) -> object:
-        """Calls a step of any other shape: no self, parameters in another order, or a plain function."""
+        """Calls a step of any other shape: no self, parameters in another order, a plain function, with a limit."""
+        if spec.timeout is None:
+            return await self._call_now(spec, delivery)
         run = self.host
-        make = ThreadContext if spec.threaded else Context
-        context = make(run, delivery) if spec.context_name is not None else None
+        delivery.started = run.clock()
+        value = None
+        with anyio.CancelScope(deadline=delivery.started + spec.timeout):
+            value = await self._call_now(spec, delivery)
+        at = run.clock()
+        late = overdue(delivery, at)
+        if late is not None and run.machine.ended is None and at < run.machine.deadline:
+            if self.was_hit:
+                await self._after_hit(value)  # a cancellation of the caller comes first
+            raise late
+        return value
+
+    async def _call_now(self, spec: StepSpec, delivery: Delivery) -> object:
+        run = self.host
+        context = None
+        if spec.context_name is not None:
+            context = _CONTEXTS[spec.threaded, spec.holds](run, delivery)
         arguments = spec.arguments(run.workflow, context, delivery.event)
         if not spec.threaded:
             return await spec.call(**arguments)
@@ -235,7 +266,7 @@ class Worker:
             self._unwanted = value
             raise
 
-    def _step_failed(self, delivery: Delivery, error: BaseException) -> None:
+    def _step_failed(self, delivery: Delivery, error: BaseException) -> Effects:
         """A step raised: tells the machine, and raises again what was a cancellation."""
         if self._closing:
             raise error
@@ -255,8 +286,16 @@ class Worker:
                 "nothing was cancelled; let only the loop raise it, and end a step by return or by an error of yours"
             )
             error.__cause__ = stray
+        draw = self._draw(delivery)
         self.was_hit = self.lingers = self._natively_hit = False
-        run.perform(run.machine.receive(StepRaised(delivery=delivery, error=error, at=at)))
+        return run.machine.receive(StepRaised(delivery=delivery, error=error, at=at, draw=draw))
+
+    def _draw(self, delivery: Delivery) -> float | None:
+        """A random number for what follows a failure; None if the run or its caller is being cancelled."""
+        if delivery.step.plain or (self.was_hit and not self._is_stray()):
+            return None
+        # As random.random() has it, without the import, and without a state that a fork would copy.
+        return (int.from_bytes(os.urandom(7), "big") >> 3) * 2.0**-53
 
     def _is_stray(self) -> bool:
         """Whether a cancellation came out of a step although neither the run nor its caller is cancelled."""

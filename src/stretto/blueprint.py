@@ -41,12 +41,14 @@ class Blueprint:
         start: The class that ``run(**fields)`` makes; None if there are several and StartEvent is none of
             them.
         told: Whether the findings have been logged.
+        timed: Whether times matter to it beside those of the run.
     """
 
     def __init__(self, name: str, specs: Sequence[StepSpec]) -> None:
         self.name = name
         self.specs = tuple(specs)
         self.plan = Plan(name, [_plan(spec, index) for index, spec in enumerate(self.specs)])
+        self.timed = any(not step.plain for step in self.plan.steps)
         self.starts: tuple[type[StartEvent], ...] = tuple(
             dict.fromkeys(
                 kind for spec in self.specs for kind in spec.accepts if issubclass(kind, StartEvent)
@@ -114,8 +116,10 @@ class Blueprint:
                         f"step with ev: {kind.__name__}, or leave it out of the annotation"
                     )
             for kind in spec.accepts:
-                if not _comes_from_outside(kind) and not self._makers(
-                    kind, subclasses=spec.accept_event_subclasses
+                if not (
+                    spec.recovers is not None
+                    or _comes_from_outside(kind)
+                    or self._makers(kind, subclasses=spec.accept_event_subclasses)
                 ):
                     yield Finding(
                         f"{spec.label} takes {kind.__name__}, which no step of {self.name} returns; name it in the "
@@ -132,7 +136,11 @@ class Blueprint:
 
     def _reached(self) -> set[StepSpec]:
         return self._spread(
-            {spec for spec in self.specs if any(_comes_from_outside(kind) for kind in spec.accepts)}
+            {
+                spec
+                for spec in self.specs
+                if spec.recovers is not None or any(_comes_from_outside(kind) for kind in spec.accepts)
+            }
         )
 
     def _spread(self, begin: set[StepSpec]) -> set[StepSpec]:
@@ -170,6 +178,10 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         returns=spec.returns,
         returns_list=spec.returns_list,
         awaits=spec.awaits,
+        retry=spec.retry,
+        timeout=spec.timeout,
+        holds=spec.holds,
+        recovers=spec.recovers,
     )
 
 

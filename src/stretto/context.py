@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 import anyio
 import attrs
 
+from ._core.attempts import Held
 from ._core.effects import Effects
 from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.machine import Machine
@@ -25,11 +26,19 @@ from ._options import seconds
 from ._trace import Trace
 from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
 from .events import Event, StopEvent
+from .retry import Attempt
 
 if TYPE_CHECKING:
     import anyio.from_thread  # anyio loads it with its backend, and only then can a step be in a thread
 
-__all__ = ["Context", "OutsideContext", "RunPort", "ThreadContext"]
+__all__ = [
+    "Context",
+    "HoldingContext",
+    "HoldingThreadContext",
+    "OutsideContext",
+    "RunPort",
+    "ThreadContext",
+]
 
 E = TypeVar("E", bound=Event)
 
@@ -97,11 +106,21 @@ class Context:
         """Seconds until the deadline of the run, below zero when it has passed; None without a time limit."""
         return self._run.remaining()
 
+    @property
+    def attempt(self) -> Attempt:
+        """Which attempt of its step this is: its number, the time since the first began, the last error."""
+        delivery = self._delivery
+        past = delivery.past
+        if past is None or past.began is None or delivery.started is None:
+            return Attempt()
+        return Attempt(number=delivery.attempt, elapsed=delivery.started - past.began, error=past.error)
+
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """Sends an event to the steps that take it, or to one of them by name. Never waits.
 
         The steps start as soon as a worker is free, while this one goes on. An event that no step takes is
-        kept in ``run.dead_letters`` and logged; so is one that is sent after the run was decided.
+        kept in ``run.dead_letters`` and logged; so is one that is sent after the run was decided. What an attempt
+        sent before it failed stays sent, unless the step says ``@step(emit="on_success")``.
 
         Raises:
             RoutingError: If there is no step of that name, or it does not take the event.
@@ -113,7 +132,7 @@ class Context:
         at = (
             run.clock() if issubclass(type(ev), StopEvent) else _ANY_TIME
         )  # nothing else asks when it was sent
-        effects = run.machine.event_sent(ev, copy_context(), step, at=at)
+        effects = run.machine.event_sent(ev, copy_context(), step, at=at, cause=self._delivery)
         if run.trace is not None:
             run.trace.sent(self._delivery, ev)
         for effect in effects:
@@ -130,7 +149,8 @@ class Context:
         A batch holds, in the order of `expected`, the earliest events of exactly these types; what is left
         over stays for the next batch. ``[Opinion] * 3`` expects three of one type. Buffers are the step's
         own, one for each `buffer_id`. The call is atomic and never re-runs a step; called twice with one
-        event it adds it once.
+        event it adds it once, also in another attempt, and a batch that a failed attempt was given is kept for
+        the same call of the next.
 
         Raises:
             CollectError: If the type of `ev` is not expected, `expected` is no list of event classes, or the
@@ -146,8 +166,7 @@ class Context:
         Raises:
             TypeError: If `ev` is no event, or a StopEvent: the stream ends with the one that a step returns.
         """
-        if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
+        _check_for_the_stream(ev)
         self._run.publish(ev)
 
     async def wait_for_event(  # noqa: PLR0917 - known in this order
@@ -199,7 +218,7 @@ class Context:
                 f"{machine.ended.value}"
             )
         if waiter_event is not None:
-            self.write_event_to_stream(waiter_event)
+            run.publish(waiter_event)  # also where what is sent is held back, or nobody would answer
         woken = anyio.Event()
         waiter = Waiter(
             delivery=self._delivery,
@@ -294,11 +313,33 @@ def _check_required(event_type: type[Event], required: list[str]) -> None:
             )
 
 
-def _not_for_the_stream(given: object) -> TypeError:
-    return TypeError(
-        f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends "
-        "with the StopEvent that a step returns"
-    )
+def _check_for_the_stream(given: object) -> None:
+    if isinstance(given, StopEvent) or not isinstance(given, Event):
+        raise TypeError(
+            f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends "  # pyright: ignore[reportUnknownArgumentType]
+            "with the StopEvent that a step returns"
+        )
+
+
+class HoldingContext(Context):
+    """The context of a step with ``emit="on_success"``: what it sends waits until the attempt has succeeded."""
+
+    __slots__ = ()
+
+    def send_event(self, ev: Event, step: str | None = None) -> None:
+        """As `Context.send_event`, once the step returns; if it raises, never."""
+        self._hold(Held(ev, copy_context(), step))
+        if self._run.trace is not None:
+            self._run.trace.sent(self._delivery, ev)
+
+    def write_event_to_stream(self, ev: Event) -> None:
+        """As `Context.write_event_to_stream`, once the step returns; if it raises, never."""
+        _check_for_the_stream(ev)
+        self._hold(Held(ev, None, None))
+
+    def _hold(self, held: Held) -> None:
+        run = self._run
+        run.perform(run.machine.hold(self._delivery, held, run.clock()))
 
 
 class ThreadContext(Context):
@@ -346,6 +387,12 @@ class ThreadContext(Context):
         )
 
 
+class HoldingThreadContext(ThreadContext, HoldingContext):
+    """Both: each call goes to the loop's thread, and what is sent waits."""
+
+    __slots__ = ()
+
+
 class OutsideContext(Context):
     """What ``handler.ctx`` is: the run as somebody outside sees it."""
 
@@ -353,6 +400,15 @@ class OutsideContext(Context):
 
     def __init__(self, run: RunPort) -> None:
         self._run = run
+
+    @property
+    def attempt(self) -> Attempt:
+        """Not to be had outside: it belongs to a step.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError("attempt belongs to a step: read it from the Context that the step was given")
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As ``handler.send_event``."""

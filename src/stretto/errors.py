@@ -91,6 +91,12 @@ def add_note(error: BaseException, note: str) -> None:
             error.add_note(note)
 
 
+def add_context(error: BaseException, original: BaseException) -> None:
+    """Makes it look as if `error` was raised while `original` was handled, unless it has a context already."""
+    if error.__context__ is None and error is not original:
+        error.__context__ = original
+
+
 @final
 class DefinitionError(WorkflowError):
     """A workflow is declared wrongly: a signature, an option, or a graph that cannot start or stop.
@@ -109,7 +115,7 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
     Attributes:
         timeout: The time limit in seconds.
         active: For each step that was at work, how many of it and since how many seconds the longest.
-        queued: For each step, how many events waited for one of its workers.
+        queued: For each step, how many events waited for one of its workers, or to be tried again.
     """
 
     def __init__(
@@ -130,7 +136,24 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
 
 @final
 class StepTimeoutError(WorkflowError, TimeoutError):
-    """One step passed the time limit of its own."""
+    """One attempt of a step passed the limit of ``@step(timeout=…)``.
+
+    If the step raised an error of its own past the limit, that is the ``__cause__``.
+
+    Attributes:
+        step: The name of the step.
+        timeout: The time limit in seconds.
+        attempt: Which attempt it was, from 1.
+    """
+
+    def __init__(self, message: str, step: str = "", timeout: float = 0.0, attempt: int = 1) -> None:
+        super().__init__(message)
+        self.step = step
+        self.timeout = timeout
+        self.attempt = attempt
+
+    def __reduce__(self) -> tuple[type[StepTimeoutError], tuple[object, ...]]:
+        return type(self), (*self.args, self.step, self.timeout, self.attempt)
 
 
 @final

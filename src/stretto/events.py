@@ -29,6 +29,7 @@ __all__ = [
     "HumanResponseEvent",
     "InputRequiredEvent",
     "StartEvent",
+    "StepFailedEvent",
     "StepStateChanged",
     "StopEvent",
     "StreamGap",
@@ -208,6 +209,24 @@ class StreamGap(Event):
     """
 
     missed: int
+
+
+class StepFailedEvent(Event):
+    """What a ``@catch_error`` handler takes: a step has failed, and its retries are exhausted.
+
+    Attributes:
+        step: The name of the step.
+        event: What it handled.
+        exception: What its last attempt raised.
+        attempts: How many attempts there were.
+        elapsed: Seconds from the begin of the first attempt to the failure of the last.
+    """
+
+    step: str
+    event: Event
+    exception: Exception
+    attempts: int
+    elapsed: float
 
 
 class StepStateChanged(Event):

@@ -16,18 +16,31 @@ import sys
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, final, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, final, overload
 
 import attrs
 
-from ._options import count, flag
+from ._core.recovering import Recovery
+from ._options import count, flag, seconds
 from .context import Context
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
+from .retry import Policy
 
-__all__ = ["Mark", "Shape", "StepSpec", "mark_of", "read_step", "step"]
+__all__ = [
+    "Mark",
+    "Shape",
+    "StepSpec",
+    "leave_mark",
+    "mark_of",
+    "names_around",
+    "names_for",
+    "read_step",
+    "step",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Emit: TypeAlias = Literal["now", "on_success"]
 _MARK = "__stretto_step__"
 _JOIN = "take one, ev: A | B, and join them with ctx.collect_events(ev, [A, B])"
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
@@ -52,10 +65,14 @@ class Shape(enum.Enum):
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Mark:
-    """What ``@step`` leaves on a function."""
+    """What ``@step`` leaves on a function, and with `recovers` what ``@catch_error`` does."""
 
     num_workers: int
-    accept_event_subclasses: bool
+    accept_event_subclasses: bool = False
+    retry: Policy | None = None
+    timeout: float | None = None
+    holds: bool = False
+    recovers: Recovery | None = None
     names: dict[str, Any]
     bound: bool
 
@@ -67,7 +84,9 @@ class StepSpec:
 
     Attributes:
         awaits: Names in its code, if it seems to wait for an event in its middle.
-        in_lane: Whether it can neither send nor fan out, so that one worker is enough for it.
+        in_lane: Whether it can neither send, fan out nor be tried again, so that one worker is enough for it.
+        holds: Whether what it sends waits until it has succeeded.
+        recovers: For a handler of failures: what it recovers, and how often.
     """
 
     name: str
@@ -85,6 +104,10 @@ class StepSpec:
     num_workers: int
     accept_event_subclasses: bool
     awaits: frozenset[str]
+    retry: Policy | None
+    timeout: float | None
+    holds: bool
+    recovers: Recovery | None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -100,7 +123,13 @@ class StepSpec:
 def step(function: F, /) -> F: ...
 @overload
 def step(
-    *, num_workers: int = 4, accept_event_subclasses: bool = False, workflow: StepHolder | None = None
+    *,
+    num_workers: int = 4,
+    accept_event_subclasses: bool = False,
+    retry_policy: Policy | None = None,
+    timeout: float | None = None,
+    emit: Emit = "now",
+    workflow: StepHolder | None = None,
 ) -> Callable[[F], F]: ...
 def step(
     function: Any = None,
@@ -108,6 +137,9 @@ def step(
     *,
     num_workers: int = 4,
     accept_event_subclasses: bool = False,
+    retry_policy: Policy | None = None,
+    timeout: float | None = None,
+    emit: Emit = "now",
     workflow: StepHolder | None = None,
 ) -> Any:
     """Makes a method a step of its workflow, bare or with options.
@@ -120,6 +152,13 @@ def step(
         num_workers: How many events one run may work on in this step at once.
         accept_event_subclasses: Whether subclasses of the annotated events are taken too; else types are
             exact.
+        retry_policy: When an attempt that raised is followed by another, see `stretto.retry`; None for never.
+            Between two attempts the event holds no worker.
+        timeout: Seconds that one attempt may take, waits for events included; past them it has failed with a
+            `StepTimeoutError`, whatever it returns. A step in a thread is waited for, and has failed then. None for
+            no limit.
+        emit: ``"on_success"`` holds back what an attempt sends and writes to the stream until it has returned;
+            if it raises, that is discarded.
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
 
     Raises:
@@ -131,8 +170,11 @@ def step(
         )
     workers = count(num_workers, "num_workers")
     subclasses = flag(accept_event_subclasses, "accept_event_subclasses")
+    policy = _policy(retry_policy)
+    limit = seconds(timeout, "timeout", none="no limit")
+    holds = _holds(emit)
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    around = _names_around(frame)
+    around = names_around(frame)
     before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
 
     def decorate(function: F) -> F:
@@ -150,15 +192,38 @@ def step(
         mark = Mark(
             num_workers=workers,
             accept_event_subclasses=subclasses,
-            names={name: around[name] for name in _words(plain) if name in around},
+            retry=policy,
+            timeout=limit,
+            holds=holds,
+            names=names_for(plain, around),
             bound=workflow is None,
         )
-        setattr(plain, _MARK, mark)
+        leave_mark(plain, mark)
         if workflow is not None:
             workflow.add_step(plain)
         return function
 
     return decorate if function is None else decorate(function)
+
+
+def _policy(value: object) -> Policy | None:
+    if value is not None and not isinstance(value, Policy):
+        raise DefinitionError(
+            f"retry_policy is a RetryPolicy, not {shown(value)}; write retry_policy=RetryPolicy(attempts=3)"
+        )
+    return value
+
+
+def _holds(emit: object) -> bool:
+    if emit not in ("now", "on_success"):
+        hint = near(emit, ["now", "on_success"]) if isinstance(emit, str) else ""
+        raise DefinitionError(f"emit is 'now' or 'on_success', not {shown(emit)}{hint}")
+    return emit == "on_success"
+
+
+def leave_mark(function: Callable[..., Any], mark: Mark) -> None:
+    """Makes a function a step."""
+    setattr(function, _MARK, mark)
 
 
 def mark_of(value: object) -> Mark | None:
@@ -167,12 +232,13 @@ def mark_of(value: object) -> Mark | None:
     return mark if isinstance(mark, Mark) else None
 
 
-def _words(function: Callable[..., Any]) -> set[str]:
-    """The names in the annotations; only these are kept of what stands around, which may be large."""
-    return {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
+def names_for(function: Callable[..., Any], around: dict[str, Any]) -> dict[str, Any]:
+    """Those that its annotations name; only these are kept of what stands around, which may be large."""
+    words = {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
+    return {word: around[word] for word in words if word in around}
 
 
-def _names_around(frame: types.FrameType) -> dict[str, Any]:
+def names_around(frame: types.FrameType) -> dict[str, Any]:
     """The local names of the functions that the step is defined in, for annotations that are text."""
     frames: list[types.FrameType] = []
     at: types.FrameType | None = frame
@@ -243,7 +309,7 @@ class _Reader:
             call=self.function,
             shape=shape,
             threaded=threaded,
-            in_lane=shape is Shape.EVENT and not returns_list,
+            in_lane=shape is Shape.EVENT and not returns_list and self.mark.retry is None,
             self_name=self_name,
             context_name=context_name,
             event_name=event_name,
@@ -253,6 +319,10 @@ class _Reader:
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
             awaits=_names_beside_a_wait(code),
+            retry=self.mark.retry,
+            timeout=self.mark.timeout,
+            holds=self.mark.holds,
+            recovers=self.mark.recovers,
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -276,7 +346,8 @@ class _Reader:
         threaded: bool,
     ) -> Shape:
         plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
-        if threaded or self_name is None or not plain:
+        guarded = self.mark.timeout is not None or self.mark.holds
+        if threaded or guarded or self_name is None or not plain:
             return Shape.OTHER
         match [each.name for each in parameters]:
             case [_] if context_name is None:

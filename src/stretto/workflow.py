@@ -18,6 +18,7 @@ from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
 from .handler import Handler
+from .recovery import check_handlers
 from .steps import StepSpec, mark_of, read_step
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Workflow(Generic[R]):
         for base in cls.__mro__:
             if base is cls or not issubclass(base, Workflow):
                 cls._read_steps[base] = _read_class(base, {cls.__name__: cls})
-        _steps_of(cls)
+        check_handlers(cls.__name__, _steps_of(cls))
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -184,6 +185,7 @@ class Workflow(Generic[R]):
                 f"{cls.__name__} has a step {known.label} already; give the function that is added another name"
             )
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
+        check_handlers(cls.__name__, {**_steps_of(cls), name: spec})
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
 

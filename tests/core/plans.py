@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from contextvars import copy_context
 
 from stretto._core.plan import Plan, StepPlan
+from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery
 from stretto.events import Event, InputRequiredEvent, StopEvent
+from stretto.retry import Policy
 
 
 class Numbered(Event):
@@ -54,6 +56,10 @@ def step(
     returns: tuple[type[Event], ...] = (),
     returns_list: bool = False,
     awaits: frozenset[str] = frozenset(),
+    retry: Policy | None = None,
+    timeout: float | None = None,
+    holds: bool = False,
+    recovers: Recovery | None = None,
 ) -> StepPlan:
     return StepPlan(
         name=name,
@@ -65,6 +71,10 @@ def step(
         returns=returns,
         returns_list=returns_list,
         awaits=awaits,
+        retry=retry,
+        timeout=timeout,
+        holds=holds,
+        recovers=recovers,
     )
 
 

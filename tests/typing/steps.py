@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Context, Event, RetryPolicy, StartEvent, StopEvent, Workflow, catch_error, step
+from stretto.events import StepFailedEvent
+from stretto.retry import Attempt, after_attempts, after_seconds, fixed, jittered, retry_if
 
 
 class Ask(Event):
@@ -25,6 +27,29 @@ class Steps(Workflow[int]):
     async def with_options(self, ctx: Context, ev: Ask) -> list[Answer] | Answer:
         return [Answer(text="a")] * ev.number
 
+    @step(
+        retry_policy=RetryPolicy(on=(OSError, ValueError)) | RetryPolicy(on=KeyError),
+        timeout=3,
+        emit="on_success",
+    )
+    async def tried(self, ctx: Context, ev: Ask) -> Answer:
+        assert_type(ctx.attempt, Attempt)
+        assert_type(ctx.attempt.error, Exception | None)
+        return Answer(text=str(ctx.attempt.number))
+
+    @step(retry_policy=RetryPolicy(on=lambda error: error.errno == 2, wait=fixed(1) + jittered()))
+    async def asks(self, ev: Ask) -> Answer:
+        return Answer(text="a")
+
+    @catch_error
+    async def rescue(self, ev: StepFailedEvent) -> Answer:
+        assert_type(ev.exception, Exception)
+        return Answer(text=ev.step)
+
+    @catch_error(for_steps=["asks"], max_recoveries=2)
+    def rescue_in_a_thread(self, ctx: Context, ev: StepFailedEvent) -> Answer:
+        return Answer(text=ev.step)
+
     @step
     def in_a_thread(self, ev: Answer) -> StopEvent[int]:
         return StopEvent(result=len(ev.text))
@@ -36,6 +61,14 @@ async def unbound(ev: StartEvent) -> StopEvent[int]:
 
 
 async def a_step_keeps_the_type_of_its_method(steps: Steps, ctx: Context) -> None:
+    assert_type(await steps.tried(ctx, Ask(number=1)), Answer)
+    assert_type(
+        await steps.rescue(
+            StepFailedEvent(step="a", event=Ask(number=1), exception=KeyError(), attempts=1, elapsed=0.0)
+        ),
+        Answer,
+    )
+    RetryPolicy(stop=after_attempts(3) | after_seconds(9), on=retry_if(OSError) & retry_if(ValueError))
     assert_type(await steps.bare(StartEvent()), Ask | None)
     assert_type(await steps.with_options(ctx, Ask(number=1)), list[Answer] | Answer)
     assert_type(steps.in_a_thread(Answer(text="a")), StopEvent[int])

@@ -118,7 +118,10 @@ class Buffers:
             )
         if delivery.collected is None:
             delivery.collected = {}
-        mark = (key, id(event))
+        mark, past = (key, id(event)), delivery.past
+        again = None if past is None else past.take_again(mark, expected)
+        if again is not None:
+            return again
         if mark not in delivery.collected:
             if buffer.held >= self.limit:
                 raise self._full(delivery, buffer)
@@ -130,7 +133,7 @@ class Buffers:
         batch = buffer.take()
         if not buffer.held:
             del self.by_key[key]
-        return batch
+        return batch if past is None else past.take(mark, batch)
 
     def leftovers(self) -> Iterator[Event]:
         """Arrivals that no batch has taken."""

@@ -8,6 +8,7 @@ from typing import final
 import attrs
 
 from ..events import Event
+from .attempts import Past
 from .plan import StepPlan
 
 __all__ = ["DeadLetter", "Delivery"]
@@ -23,6 +24,7 @@ class Delivery:
         started: When the body began, in seconds of the loop's clock; None while it waits for its turn.
         collected: What this delivery has put into which buffer, so that it never does so twice; by the identity of
             the event, which is kept here lest another one gets it.
+        past: What earlier attempts and recoveries left; None for a plain step.
     """
 
     step: StepPlan
@@ -31,6 +33,7 @@ class Delivery:
     started: float | None = None
     attempt: int = 1
     collected: dict[tuple[object, int], Event] | None = None
+    past: Past | None = None
 
 
 @final

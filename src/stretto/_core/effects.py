@@ -26,6 +26,7 @@ __all__ = [
     "Kept",
     "Publish",
     "Resume",
+    "Retry",
 ]
 
 
@@ -56,11 +57,19 @@ class Resume:
 
 @final
 @attrs.frozen
+class Retry:
+    """Give the machine a `RetryDue` at this time, unless the run ends before."""
+
+    at: float
+
+
+@final
+@attrs.frozen
 class EndRun:
     """The run is decided: cancel what still works, start nothing more."""
 
 
-Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | EndRun
+Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | Retry | EndRun
 Effects: TypeAlias = Sequence[Effect]
 
 NOTHING: Effects = ()

@@ -27,6 +27,7 @@ __all__ = [
     "FeederOpened",
     "Input",
     "Interrupted",
+    "RetryDue",
     "StepCancelled",
     "StepRaised",
     "StepReturned",
@@ -41,7 +42,7 @@ __all__ = [
 class EventSent:
     """A step, or somebody outside, sends an event: to all steps that take it, or to the one named.
 
-    The time matters to a StopEvent alone, which comes too late past the deadline.
+    The time matters to a StopEvent alone, which comes too late past the deadline. `cause` is the step that sends it.
     """
 
     event: Event
@@ -49,6 +50,7 @@ class EventSent:
     at: float
     step: str | None = None
     outside: bool = False
+    cause: Delivery | None = None
 
 
 @final
@@ -64,10 +66,24 @@ class StepReturned:
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class StepRaised:
-    """The body of a step failed."""
+    """The body of a step failed, or has passed its time limit, see `retrying.overdue`.
+
+    Attributes:
+        draw: A random number from 0 up to, but not, 1, for the wait before another attempt; None if there is to be
+            none, and no recovery, because the run or its caller is being cancelled.
+    """
 
     delivery: Delivery
     error: BaseException
+    at: float
+    draw: float | None = None
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RetryDue:
+    """The time has come that a `Retry` named, or has passed."""
+
     at: float
 
 
@@ -177,6 +193,7 @@ Input: TypeAlias = (
     EventSent
     | StepReturned
     | StepRaised
+    | RetryDue
     | StepCancelled
     | DeadlinePassed
     | CancelAsked

@@ -5,10 +5,11 @@ no loop and starts nothing, so the same inputs always give the same effects, who
 
 How it works. An event is *sent*, by a step, by the return of a step or from outside; routing finds the steps
 that take it, and each gets a `Delivery`. A delivery is *ready* if a worker of the step is free, and handed
-out as an effect, or it *waits* in the step's queue until one is. When a step ends, its worker goes to the
-first that waits, so a freed delivery becomes ready before the event that the step returned. The first of
-these things ends the run: a StopEvent, a failure, the deadline, a cancellation, or that nothing is active and
-nobody outside may send. From then on nothing is
+out as an effect, or it *waits* in the step's queue until one is. One that failed and is to be tried again gives
+its worker back, waits for its time, and becomes ready at the tail like a new one. When a step ends, its worker
+goes to the first that waits, so a freed delivery becomes ready before the event that the step returned. The
+first of these things ends the run: a StopEvent, a failure, the deadline, a cancellation, or that nothing is
+active or about to be and nobody outside may send. From then on nothing is
 started: what steps return is kept as a leftover, what they send is a dead letter, what they raise is kept.
 
 Cost: each input is O(1), apart from a batch that `collect_events` takes and from the reports of errors.
@@ -17,7 +18,7 @@ Cost: each input is O(1), apart from a batch that `collect_events` takes and fro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import assert_never, final
 
@@ -33,13 +34,16 @@ from ..errors import (
 from ..events import (
     Event,
     InputRequiredEvent,
+    StepFailedEvent,
     StopEvent,
     WorkflowCancelledEvent,
     WorkflowFailedEvent,
     WorkflowTimedOutEvent,
 )
+from .alarms import Alarms
+from .attempts import NOTHING_SPENT, Held, Past
 from .collecting import Buffers, is_sequence
-from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume
+from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume, Retry
 from .inputs import (
     Begun,
     CancelAsked,
@@ -51,6 +55,7 @@ from .inputs import (
     FeederOpened,
     Input,
     Interrupted,
+    RetryDue,
     StepCancelled,
     StepRaised,
     StepReturned,
@@ -59,7 +64,9 @@ from .inputs import (
     WaitTimedOut,
 )
 from .plan import StepPlan
+from .recovering import note_recovered, spend
 from .reporting import stalled, timed_out
+from .retrying import failure_of, next_attempt
 from .returning import is_stop, returned_events, unawaited
 from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from .waiting import Mail, Mailbox, Waiter, Waiters
@@ -80,16 +87,18 @@ class Machine(Workers):
     def receive(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
         """Takes what has happened and gives what is to be done, in order."""
         match given:
-            case EventSent(event=event, carry=carry, step=step, at=at, outside=outside):
-                return self.event_sent(event, carry, step, at=at, outside=outside)
+            case EventSent(event=event, carry=carry, step=step, at=at, outside=outside, cause=cause):
+                return self.event_sent(event, carry, step, at=at, outside=outside, cause=cause)
             case StepReturned(delivery=delivery, value=value, at=at):
                 return self.step_returned(delivery, value, at)
-            case StepRaised(delivery=delivery, error=error, at=at):
-                return self._step_raised(delivery, error, at)
+            case StepRaised(delivery=delivery, error=error, at=at, draw=draw):
+                return self._step_raised(delivery, error, at, draw)
+            case RetryDue(at=at):
+                return self._retry_due(at)
             case StepCancelled(delivery=delivery, value=value):
                 del self.active[delivery]
                 self._keep_late(value)
-                return NOTHING
+                return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
             case DeadlinePassed(at=at):
                 return self._deadline_passed(at)
             case CancelAsked(why=why, at=at, by_caller=by_caller):
@@ -122,7 +131,14 @@ class Machine(Workers):
     # -- the two inputs of every hop, with the common case first ---------------------------------------------
 
     def event_sent(
-        self, event: Event, carry: Context, step: str | None = None, *, at: float, outside: bool = False
+        self,
+        event: Event,
+        carry: Context,
+        step: str | None = None,
+        *,
+        at: float,
+        outside: bool = False,
+        cause: Delivery | None = None,
     ) -> Effects:
         """`EventSent`: the deliveries that can start now.
 
@@ -133,7 +149,7 @@ class Machine(Workers):
         """
         taker = self.plan.single.get(type(event))
         if taker is None or step is not None or self.detour:
-            effects = self._sent(event, carry, step, at=at, outside=outside)
+            effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause)
             over = self.waiters is None or self.ended is not None
             return effects if over else [*effects, *self._check_stalled()]
         delivery = Delivery(taker, event, carry)
@@ -149,7 +165,7 @@ class Machine(Workers):
         """`StepReturned`: the delivery that its worker is free for, and those of the event returned."""
         step = delivery.step
         taker = step.direct.get(type(value))
-        if (taker is None and value is not None) or self.detour or at >= self.deadline:
+        if (taker is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
             return self._returned(delivery, value, at)
         active, busy, index = self.active, self.busy, step.index
         del active[delivery]
@@ -174,15 +190,17 @@ class Machine(Workers):
     # -- events ----------------------------------------------------------------------------------------------
 
     def _sent(
-        self, event: object, carry: Context, step: str | None, *, at: float, outside: bool = False
+        self,
+        event: object,
+        carry: Context,
+        step: str | None,
+        *,
+        at: float,
+        outside: bool = False,
+        cause: Delivery | None = None,
     ) -> Effects:
         """Any other event sent: to a named step, to several, to none, a stop, or too late."""
-        if not isinstance(event, Event):
-            raise TypeError(
-                f"send_event takes an event, not {shown(event)}; write class Name(Event) with its fields"
-            )
-        if is_stop(event) and (forgotten := unawaited(event)) is not None:
-            raise TypeError(f"send_event was given a {forgotten}")
+        event = self._checked(event)
         takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
         if is_stop(event) and at >= self.deadline:
             self._deadline_passed(at)
@@ -195,19 +213,33 @@ class Machine(Workers):
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
             return effects
         if takers:
-            effects += self._deliver(event, carry, takers)
+            effects += self._deliver(event, carry, takers, cause)
         elif asked:
             self.asked = event
         else:
             effects += self._keep(Mail(event, outside))
         return effects
 
-    def _deliver(self, event: Event, carry: Context, takers: Sequence[StepPlan]) -> Iterator[Delivery]:
+    def _deliver(
+        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None
+    ) -> Iterator[Delivery]:
         """The deliveries to these steps that can start now; each has a Context of its own."""
         for taker in takers:
             delivery = Delivery(taker, event, carry if taker is takers[0] else carry.copy())
+            if not taker.plain:
+                delivery.past = Past(carry.copy(), _spent_by(cause))
             if self._admit(delivery):
                 yield delivery
+
+    @staticmethod
+    def _checked(event: object) -> Event:
+        if not isinstance(event, Event):
+            raise TypeError(
+                f"send_event takes an event, not {shown(event)}; write class Name(Event) with its fields"
+            )
+        if is_stop(event) and (forgotten := unawaited(event)) is not None:
+            raise TypeError(f"send_event was given a {forgotten}")
+        return event
 
     def _named(self, event: Event, name: str) -> StepPlan:
         step = self.plan.step_named(name)
@@ -325,11 +357,14 @@ class Machine(Workers):
         """Any other return: too late, a stop, a list, for several steps, or what no step may return."""
         if at >= self.deadline:
             self._deadline_passed(at)
+        past = delivery.past
         if self.ended is not None:
             del self.active[delivery]
             self._keep_late(value)
-            return END_RUN
-        events = () if value is None else returned_events(delivery.step, value)
+            return END_RUN if past is None else [*self._settled(delivery, past), *END_RUN]
+        events: Sequence[Event] | WorkflowError = (
+            () if value is None else returned_events(delivery.step, value)
+        )
         if isinstance(events, WorkflowError):
             if delivery.step.returns_list and is_sequence(
                 value
@@ -339,13 +374,15 @@ class Machine(Workers):
         if not events:
             self._returned_nothing(delivery.step.index)
         freed = self._release(delivery)
-        if is_stop(value):
-            stopped = self._stopped(value)
+        effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
+        if is_stop(value) and self.ended is None:
+            stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
-        effects: list[Effect] = [] if freed is None else [freed]
+        if freed is not None:
+            effects.insert(0, freed)
         for number, event in enumerate(events):
             carry = delivery.carry.copy() if number else delivery.carry
-            effects += self._sent(event, carry, None, at=at)
+            effects += self._sent(event, carry, None, at=at, cause=delivery)
         return [*effects, *self._check_stalled()]
 
     def _returned_nothing(self, index: int) -> None:
@@ -363,18 +400,21 @@ class Machine(Workers):
         else:
             self.late.append(value)
 
-    def _step_raised(self, delivery: Delivery, error: BaseException, at: float) -> Effects:
-        if at >= self.deadline:
-            self._deadline_passed(at)
-        return self._failed(delivery, error)
-
     def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
         del self.active[delivery]
+        self._note_where(delivery, error)
+        if delivery.past is None:
+            return self._fail(error)
+        delivery.past.undo()
+        if delivery.step.recovers is not None:
+            note_recovered(error, delivery.event)
+        return [*self._leave_over(delivery.past), *self._fail(error)]
+
+    def _note_where(self, delivery: Delivery, error: BaseException) -> None:
         add_note(
             error,
             f"in {self._label(delivery.step)}, which handled {shown(delivery.event)}, attempt {delivery.attempt}",
         )
-        return self._fail(error)
 
     def _label(self, step: StepPlan) -> str:
         """The step, and the workflow if that has inherited it."""
@@ -390,6 +430,134 @@ class Machine(Workers):
     def _nested_failed(self, error: BaseException) -> Effects:
         add_note(error, f"in a run nested in {self.plan.name} that nobody awaited")
         return self._fail(error)
+
+    # -- attempts ------------------------------------------------------------------------------------------------
+
+    def _step_raised(
+        self, delivery: Delivery, error: BaseException, at: float, draw: float | None
+    ) -> Effects:
+        """Another attempt, or a recovery, or the end of the run."""
+        if at >= self.deadline:
+            self._deadline_passed(at)
+        past = delivery.past
+        if past is None or self.ended is not None:
+            return self._failed(delivery, error)
+        error = failure_of(delivery, error, at)
+        if draw is None or not isinstance(error, Exception):
+            return self._failed(delivery, error)
+        past.failed(at if delivery.started is None else delivery.started, error)
+        try:
+            due = next_attempt(delivery, error, at, draw, self.deadline)
+        except BaseException as broken:  # noqa: ASYNC103, BLE001 - told as what ends the run
+            return self._failed(delivery, broken)  # noqa: ASYNC104
+        if due is None:
+            return self._recover(delivery, past, error, at)
+        freed = self._release(delivery)
+        if due <= at:
+            again: Effects = self._again(delivery, past)
+        else:
+            if self.retrying is None:
+                self.retrying = Alarms()
+            self.retrying.set(due, delivery)
+            again = (Retry(due),)
+        return again if freed is None else (freed, *again)
+
+    def _retry_due(self, at: float) -> Effects:
+        if self.ended is not None or self.retrying is None:
+            return NOTHING
+        if at >= self.deadline:
+            return self._deadline_passed(at)
+        return [
+            effect
+            for delivery in self.retrying.take_due(at)
+            if delivery.past is not None
+            for effect in self._again(delivery, delivery.past)
+        ]
+
+    def _again(self, delivery: Delivery, past: Past) -> Effects:
+        """The delivery becomes ready once more, at the tail."""
+        delivery.attempt += 1
+        delivery.started = None
+        delivery.carry = past.carry.copy()
+        return (delivery,) if self._admit(delivery) else NOTHING
+
+    def _recover(self, delivery: Delivery, past: Past, error: Exception, at: float) -> Effects:
+        """The handler of the step is started in place of failing the run, if its budget allows."""
+        handler = delivery.step.handler
+        if handler is None or handler.recovers is None:
+            return self._failed(delivery, error)
+        limit = handler.recovers.max_recoveries
+        spent = spend(past.spent, handler.index, limit)
+        if spent is None:
+            add_note(
+                error, f"not recovered: {handler.label} did so {limit} x on the way to this event already"
+            )
+            return self._failed(delivery, error)
+        self._note_where(delivery, error)
+        event = StepFailedEvent(
+            step=delivery.step.name,
+            event=delivery.event,
+            exception=error,
+            attempts=delivery.attempt,
+            elapsed=0.0 if past.began is None else at - past.began,
+        )
+        following = Delivery(handler, event, past.carry, past=Past(past.carry.copy(), spent))
+        freed = self._release(delivery)
+        effects: list[Effect] = [] if freed is None else [freed]
+        effects += self._leave_over(past)
+        if self._admit(following):
+            effects.append(following)
+        return effects
+
+    def hold(self, delivery: Delivery, held: Held, at: float) -> Effects:
+        """Keeps what a step sends until its attempt has succeeded; once that is over it is sent at once.
+
+        Raises:
+            RoutingError: As `event_sent`.
+            TypeError: As `event_sent`.
+        """
+        self._checked(held.event)
+        if held.step is not None:
+            self._named(held.event, held.step)
+        if delivery.past is None or delivery.past.over or self.ended is not None:
+            return self._sent_at_last(held, delivery, at)
+        delivery.past.held.append(held)
+        return NOTHING
+
+    def _sent_at_last(self, held: Held, cause: Delivery, at: float) -> Effects:
+        if held.carry is None:
+            return (Publish(held.event),)
+        return self._sent(held.event, held.carry, held.step, at=at, cause=cause)
+
+    def _let_go(self, delivery: Delivery, past: Past, at: float) -> list[Effect]:
+        """The attempt has succeeded: what it sent is sent, in order."""
+        effects = self._leave_over(past)
+        for held in past.let_go():
+            effects += self._sent_at_last(held, delivery, at)
+        return effects
+
+    def _settled(self, delivery: Delivery, past: Past) -> Effects:
+        """The attempt neither succeeded nor failed: the run ended first."""
+        effects = self._leave_over(past)
+        for held in past.let_go():
+            effects += self._dead(held.event, f"{delivery.step.label} held it back and was cancelled")
+        return effects
+
+    def _leave_over(self, past: Past) -> list[Effect]:
+        """No further attempt will be given the batches that are kept."""
+        past.over = True
+        effects: list[Effect] = []
+        for event in past.unused():
+            if self.given_up is None:
+                self.given_up = []
+            if len(self.given_up) < self.collect_limit:
+                self.given_up.append(event)
+            else:
+                effects += self._dead(
+                    event, f"{self.collect_limit} events of failed attempts are kept already"
+                )
+        past.kept.clear()
+        return effects
 
     # -- ends of the run -------------------------------------------------------------------------------------
 
@@ -414,7 +582,7 @@ class Machine(Workers):
     def _check_stalled(self) -> Effects:
         if self.ended is not None:
             return END_RUN
-        if self.active or self.feeders:
+        if self.active or self.feeders or self.retrying:
             return NOTHING
         return self._end(Ended.STALLED, stalled(self, self._buffers))
 
@@ -469,9 +637,22 @@ class Machine(Workers):
 
     def leftovers(self) -> Iterator[object]:
         """What was taken in and not used: queued, then half collected, then kept for a wait, then late."""
-        yield from (delivery.event for delivery in self.active if delivery.started is None)
-        yield from (each.event for queue in self.waiting if queue for each in queue if each.event is not None)
+        for each in self._not_begun():
+            if each.event is not None:
+                yield each.event
+            if type(each) is Delivery and each.past is not None:
+                yield from each.past.unused()
         if self._buffers is not None:
             yield from self._buffers.leftovers()
+        yield from self.given_up or ()
         yield from (mail.event for mail in self.mailbox or ())
         yield from self.late or ()
+
+    def _not_begun(self) -> Iterator[Delivery | Waiter]:
+        yield from (delivery for delivery in self.active if delivery.started is None)
+        yield from (each for queue in self.waiting if queue for each in queue)
+        yield from self.retrying or ()
+
+
+def _spent_by(cause: Delivery | None) -> Mapping[int, int]:
+    return NOTHING_SPENT if cause is None or cause.past is None else cause.past.spent

@@ -13,6 +13,8 @@ import attrs
 
 from ..errors import near
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
+from ..retry import Policy
+from .recovering import Recovery, handler_for
 from .routing import Routes
 
 __all__ = ["Plan", "StepPlan"]
@@ -28,6 +30,13 @@ class StepPlan:
         index: Its place in the order of definition, base class first.
         limit: How many deliveries of it may be at work at once in a run.
         awaits: Names in the code of a step that waits in its middle: among them the classes that it waits for.
+        retry: When a failed attempt is followed by another; None for never.
+        timeout: Seconds that one attempt may take.
+        holds: Whether what an attempt sends waits until it has succeeded.
+        recovers: For a handler of failures: what it recovers, and how often.
+        handler: Who recovers the step.
+        plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back
+            and nobody recovers. Others take the longer way through the machine.
         direct: For a returned type: the one step that takes it, where that is all there is to decide.
     """
 
@@ -40,6 +49,12 @@ class StepPlan:
     returns: tuple[type[Event], ...]
     returns_list: bool = False
     awaits: frozenset[str] = frozenset()
+    retry: Policy | None = None
+    timeout: float | None = None
+    holds: bool = False
+    recovers: Recovery | None = None
+    handler: StepPlan | None = attrs.field(default=None, init=False)
+    plain: bool = attrs.field(default=True, init=False)
     direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
 
     def takes(self, kind: type) -> bool:
@@ -66,17 +81,25 @@ class Plan:
     def __init__(self, name: str, steps: Sequence[StepPlan]) -> None:
         self.name = name
         self.steps = tuple(steps)
-        self.routes: Routes[StepPlan] = Routes(self.steps)
+        self.routes: Routes[StepPlan] = Routes([step for step in self.steps if step.recovers is None])
+        self._look_at_failures()
         self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
         self.single: dict[type, StepPlan] = {}
         for step in self.steps:
             self._keep_single(step.accepts, self.single)
-            self._keep_single(step.returns, step.direct)
+            if step.plain:
+                self._keep_single(step.returns, step.direct)
+
+    def _look_at_failures(self) -> None:
+        recovers = any(step.recovers is not None for step in self.steps)
+        for step in self.steps:
+            step.handler = handler_for(step, self.steps)
+            step.plain = step.retry is None and step.timeout is None and not step.holds and not recovers
 
     def _keep_single(self, kinds: Sequence[type[Event]], into: dict[type, StepPlan]) -> None:
         for kind in kinds:
             takers = self.routes.find(kind)
-            if len(takers) == 1 and not issubclass(kind, (StopEvent, InputRequiredEvent)):
+            if len(takers) == 1 and takers[0].plain and not issubclass(kind, (StopEvent, InputRequiredEvent)):
                 into[kind] = takers[0]
 
     def may_await(self, kind: type[Event]) -> bool:

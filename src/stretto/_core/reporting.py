@@ -109,6 +109,8 @@ def _queued(state: RunState) -> dict[str, int]:
         queue = state.waiting[step.index]
         if queue:
             queued[step.name] = queued.get(step.name, 0) + len(queue)
+    for delivery in state.retrying or ():
+        queued[delivery.step.name] = queued.get(delivery.step.name, 0) + 1
     return queued
 
 

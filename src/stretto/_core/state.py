@@ -10,6 +10,7 @@ from collections import deque
 from typing import final
 
 from ..events import Event
+from .alarms import Alarms
 from .delivery import DeadLetter, Delivery
 from .plan import Plan
 from .waiting import Mailbox, Waiter, Waiters
@@ -41,6 +42,8 @@ class RunState:
         asked: The last question for the world outside that no step takes, as is usual.
         feeders: How many there are who may still send from outside: without any, and with nothing active, the
             run is stuck.
+        retrying: Deliveries that failed and wait to be tried again. They hold no worker.
+        given_up: Events of batches that a failed attempt had taken, and no other one will.
         waiters: The steps that wait in their middle.
         mailbox: What no step takes and nobody waits for, yet.
         detour: Whether an event may have to go another way than to its step: the run is over, or somebody waits.
@@ -55,6 +58,8 @@ class RunState:
     silent: list[int] | None = None
     asked: Event | None = None
     dead_letters: deque[DeadLetter] | None = None
+    retrying: Alarms[Delivery] | None = None
+    given_up: list[Event] | None = None
     waiters: Waiters | None = None
     mailbox: Mailbox | None = None
     detour = False
