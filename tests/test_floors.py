@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", "events", "retry", "_event_init", "_options"},
     {"_core"},
     {"context", "steps", "blueprint", "recovery", "drawing", "_carry", "_log", "_loop", "_stream", "_trace"},
-    {"_driver", "_worker", "_grace", "_queue", "_threads"},
+    {"_driver", "_worker", "_nesting", "_tasks", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},
 ]

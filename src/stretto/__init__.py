@@ -6,7 +6,8 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 # The layout, imports go down only:
 #
 #   workflow, handler       what a user subclasses, and what running it returns
-#   _driver                 one run on anyio: its tasks, clock and outcome; performs what the core decides
+#   _driver                 one run on anyio: its life, its workers; performs what the core decides
+#   _nesting, _tasks        the runs that are nested in it, and where its tasks stand
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, recovery, context    what a step and a handler of failures declare, and what they may do

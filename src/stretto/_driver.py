@@ -15,31 +15,21 @@ from __future__ import annotations
 import math
 import os
 from _thread import get_ident  # as threading has it, without the import
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import Context as VarContext, ContextVar, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import anyio
 
 from ._carry import carried
 from ._core.effects import Effects, EndRun, Kept, Publish, Resume, Retry
-from ._core.inputs import (
-    Begun,
-    CancelAsked,
-    Concluded,
-    DeadlinePassed,
-    Ending,
-    FeederClosed,
-    FeederOpened,
-    Interrupted,
-    RetryDue,
-)
+from ._core.inputs import Begun, CancelAsked, Concluded, Ending, Interrupted, RetryDue
 from ._core.machine import Machine
-from ._core.state import DeadLetter, Delivery, Ended
-from ._grace import Grace
+from ._core.state import DeadLetter, Delivery
 from ._log import logger
-from ._loop import RootTask, loop_port, native_cancellations_before, outlast
+from ._loop import loop_port, native_cancellations_before
+from ._nesting import Nesting
 from ._options import Options
 from ._queue import ReadyQueue
 from ._stream import Hub
@@ -48,11 +38,6 @@ from ._worker import Worker
 from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
-
-if (
-    TYPE_CHECKING
-):  # anyio loads its parts when they are used, and importing all of them takes longer than stretto
-    from anyio.abc import TaskGroup
 
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
 
@@ -71,39 +56,24 @@ gate: Callable[[str], Awaitable[None]] | None = None
 
 
 @final
-class Driver:
+class Driver(Nesting):
     """One run: its machine, its workers, its queue and its stream.
 
     Attributes:
-        outcome: The result and the error, once the run is over and nothing of it is left.
         inside: Whether code of its steps is on the stack.
-        fresh: What starts the nested runs that the present step made and has not awaited.
-        observed: Whether somebody was told of the outcome.
-        followed: Whether somebody awaits it, or reads its stream.
         unstreamed: How many events were written while nobody kept a stream.
     """
 
     # What few runs need is set when it is needed: a smallest run takes no longer than to fill in a dozen
     # fields.
     inside = False
-    observed = False
-    followed = False
-    outcome: tuple[Any, BaseException | None] | None = None
-    scope: anyio.CancelScope | None = None
     hub: Hub | None = None
     trace: Trace | None = None
-    fresh: list[Callable[[], None]] | None = None
     unstreamed = 0
     _run_id: str | None = None
-    _tg: TaskGroup | None = None
     _first: Delivery | None = None
     _working = False
-    _workers = 0
-    _grace: Grace | None = None
-    _left_by_cancellation = False
     _finished: anyio.Event | None = None
-    _hosted: dict[RootTask, None] | None = None
-    _children: dict[Driver, None] | None = None
 
     def __init__(
         self,
@@ -137,11 +107,6 @@ class Driver:
         if self._run_id is None:
             self._run_id = os.urandom(6).hex()
         return self._run_id
-
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether the run ended because it was cancelled, and by nothing else."""
-        return self.machine.ended is Ended.CANCELLED and not self.machine.errors
 
     def remaining(self) -> float | None:
         """Seconds to the deadline, or None."""
@@ -407,31 +372,7 @@ class Driver:
                 lambda: self.run_id, self.machine.begun, self.hub, verbose=self._options.verbose
             )
 
-    # -- tasks -----------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A task of this run: in its task group, or at the root of the loop while none is open."""
-        if self._tg is not None:
-            self._tg.start_soon(self._member, work)
-        else:
-            if self._hosted is None:
-                self._hosted = {}
-            self._hosted[RootTask(work, self._hosted)] = None
-
-    async def _member(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except self.cancelled:
-            self._leave_by_cancellation()
-            raise
-
-    def _leave_by_cancellation(self) -> None:
-        """A task of the group is about to end by a cancellation: looks at it before the group does.
-
-        For the group cancels its own scope then, and afterwards that would look as if the deadline had passed.
-        """
-        self.note_deadline()
-        self._left_by_cancellation = True
+    # -- workers ---------------------------------------------------------------------------------------------
 
     def spawn_spare(self) -> None:
         """Starts one more worker."""
@@ -467,109 +408,6 @@ class Driver:
         finally:
             self._worker_left()
 
-    def _worker_left(self) -> None:
-        self._workers -= 1
-        if not self._workers and self._grace is not None:
-            self._grace.all_ended()
-
-    def attend(self, ended: anyio.Event) -> None:
-        """Names a step in a thread that does not end after the run was cancelled."""
-        self._spawn(partial(self._patience().attend, ended))
-
-    def watch(self) -> None:
-        """Sees to it that steps which do not end after a cancellation are named."""
-        if self._workers and (self._tg is not None or self.machine.ended is not None):
-            self._patience().watch()
-
-    def _patience(self) -> Grace:
-        if self._grace is None:
-            self._grace = Grace(self.machine, self._options.grace, self._spawn)
-        return self._grace
-
-    def note_cancellation(self, *, idle: bool) -> None:
-        """A worker is about to be hit by a cancellation; an idle one only by one of the whole run."""
-        self.note_deadline()
-        if idle:
-            self.watch()
-
-    def note_deadline(self) -> None:
-        """If our own scope was cancelled, and not by us, the deadline has passed."""
-        scope = self.scope
-        if scope is None or self.machine.ended is not None or self._left_by_cancellation:
-            return
-        if scope.cancel_called and (now := self.clock()) >= self.machine.deadline:
-            self.perform(self.machine.receive(DeadlinePassed(at=now)))
-
-    # -- nested runs -----------------------------------------------------------------------------------------
-
-    def start_later(self, start: Callable[[], None]) -> None:
-        """A step made a nested run; it starts when the step suspends or ends, if not awaited by then."""
-        if self.fresh is None:
-            self.fresh = []
-        self.fresh.append(start)
-
-    def start_fresh(self) -> None:
-        """Starts the nested runs that a step made and has not awaited."""
-        fresh, self.fresh = self.fresh, None
-        for start in fresh or ():
-            start()
-
-    def adopt(self, child: Driver, where: str) -> None:
-        """A nested run, made at `where`, starts in this run's task group, and never outlives it."""
-        if self._children is None:
-            self._children = {}
-        self._children[child] = None
-        self.machine.receive(FeederOpened())
-        self._spawn(partial(self._host, child, where))
-
-    async def _host(self, child: Driver, where: str) -> None:
-        try:
-            failure = await child.settle()
-        except anyio.get_cancelled_exc_class():
-            if self.machine.ended is Ended.STOPPED and not child.followed:
-                logger().warning(
-                    "a run of %s made at %s was cancelled, because %s had its result and nobody awaited that run; "
-                    "write await in front of it",
-                    child.machine.plan.name,
-                    where,
-                    self.machine.plan.name,
-                )
-            raise
-        if failure is None or child.observed or child.was_cancelled:
-            self.forget(child)
-        told = None if failure is None or isinstance(failure, Exception) else failure  # Ctrl-C does not wait
-        self.perform(self.machine.receive(FeederClosed(error=told, at=self.clock())))
-
-    def forget(self, child: Driver) -> None:
-        """The outcome of a nested run is nobody's business any more."""
-        if self._children is not None:
-            self._children.pop(child, None)
-
-    def observe(self) -> None:
-        """Somebody was told of the outcome."""
-        self.observed = True
-        if self.parent is not None:
-            self.parent.forget(self)
-
-    async def _end_nested(self) -> None:
-        """Cancels what the run hosts, waits for it, and takes up the failures that nobody was told of."""
-        hosted = tuple(self._hosted or ())
-        for task in hosted:
-            task.cancel()
-        try:
-            await outlast(partial(_wait_for_all, hosted))
-        finally:
-            children, self._children = self._children or (), None
-            for child in children:
-                _, error = child.outcome or (None, None)
-                if error is not None and not child.was_cancelled:
-                    self.machine.receive(FeederClosed(error=error))
-
 
 def _from(sender: str | None) -> str:
     return "" if sender is None else f" from {sender}"
-
-
-async def _wait_for_all(tasks: Sequence[RootTask]) -> None:
-    for task in tasks:
-        await task.wait()

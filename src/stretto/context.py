@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 import anyio
 import attrs
 
-from ._core.attempts import Held
 from ._core.effects import Effects
 from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.machine import Machine
+from ._core.past import Held
 from ._core.state import Delivery
 from ._core.waiting import Waiter
 from ._options import seconds
@@ -328,6 +328,7 @@ class HoldingContext(Context):
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As `Context.send_event`, once the step returns; if it raises, never."""
+        self._run.refuse_elsewhere("send_event")
         self._hold(Held(ev, copy_context(), step))
         if self._run.trace is not None:
             self._run.trace.sent(self._delivery, ev)
@@ -339,7 +340,7 @@ class HoldingContext(Context):
 
     def _hold(self, held: Held) -> None:
         run = self._run
-        run.perform(run.machine.hold(self._delivery, held, run.clock()))
+        run.perform(run.machine.hold(self._delivery, held, run.clock()), self._delivery.step.label)
 
 
 class ThreadContext(Context):

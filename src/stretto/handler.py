@@ -30,6 +30,7 @@ from ._core.waiting import Waiting
 from ._driver import Driver, ambient, surrounding
 from ._log import logger
 from ._loop import RootTask, call_soon, outlast
+from ._nesting import Nesting
 from ._options import Options
 from ._stream import EventStream
 from .blueprint import Blueprint
@@ -332,7 +333,7 @@ class Handler(Generic[R]):
 
     @property
     def failures(self) -> tuple[BaseException, ...]:
-        """Everything that steps raised, the first failure first."""
+        """What steps raised, the first failure first; not what was tried again or recovered."""
         return () if self._driver is None else tuple(self._driver.machine.errors or ())
 
     @property
@@ -356,7 +357,7 @@ class Handler(Generic[R]):
         return self._driver
 
     def _refuse_inside(self, driver: Driver, does: str) -> None:
-        around = surrounding()
+        around: Nesting | None = surrounding()
         while around is not None:
             if around is driver and driver.outcome is None:
                 raise WorkflowError(

@@ -153,7 +153,8 @@ def step(
         accept_event_subclasses: Whether subclasses of the annotated events are taken too; else types are
             exact.
         retry_policy: When an attempt that raised is followed by another, see `stretto.retry`; None for never.
-            Between two attempts the event holds no worker.
+            Between two attempts the event holds no worker. A returned value that the annotation does not name is a
+            mistake in the program: it fails the run at once.
         timeout: Seconds that one attempt may take, waits for events included; past them it has failed with a
             `StepTimeoutError`, whatever it returns. A step in a thread is waited for, and has failed then. None for
             no limit.

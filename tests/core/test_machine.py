@@ -22,6 +22,7 @@ from stretto._core.inputs import (
     StepReturned,
 )
 from stretto._core.machine import Machine
+from stretto._core.past import Past
 from stretto._core.plan import StepPlan
 from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from stretto.errors import (
@@ -63,7 +64,7 @@ def at_work(of: Machine, event: Event | None = None) -> Delivery:
 
 
 def raised(by: Machine, delivery: Delivery, error: BaseException, at: float = 0.0) -> None:
-    assert by.receive(StepRaised(delivery=delivery, error=error, at=at)) == END_RUN
+    assert [*by.receive(StepRaised(delivery=delivery, error=error, at=at))] == [*END_RUN]
 
 
 def the_error(of: Machine) -> BaseException:
@@ -445,7 +446,7 @@ def test_what_is_returned_after_the_end_is_left_over(value: object, kept: list[o
 def test_a_failure_says_in_which_step_with_which_event_and_attempt():
     run = machine(step())
     delivery = at_work(run, A(n=7))
-    delivery.attempt = 3
+    delivery.past = Past(CARRY, attempt=3)
     error = ValueError("no tea")
     raised(run, delivery, error)
     assert run.ended is Ended.FAILED

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from stretto.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from stretto._core.recovering import Recovery
+from stretto.events import (
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+)
 from tests.core.plans import A, B, C, Finish, Outer, Question, SubA, plan, step
 
 
@@ -88,3 +96,12 @@ def test_a_step_is_found_by_its_name():
 )
 def test_of_what_no_step_takes_a_plan_guesses_what_was_meant(kind: type[Event], meant: str):
     assert plan(step(), step("other", index=1, accepts=(Outer,))).meant(kind) == meant
+
+
+@pytest.mark.parametrize("name", ["StepFailedEvent", "StepFailedEvents", "SubOfIt"])
+def test_a_handler_of_failures_is_never_what_was_meant(name: str):
+    kind = StepFailedEvent if name == "StepFailedEvent" else type(name, (StepFailedEvent,), {})
+    rescue = step(
+        "rescue", index=1, accepts=(StepFailedEvent,), recovers=Recovery(for_steps=None, max_recoveries=1)
+    )
+    assert plan(step(), rescue).meant(kind) == ""

@@ -11,8 +11,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stretto._core.alarms import Alarms
-from stretto._core.attempts import Held
-from stretto._core.effects import END_RUN, NOTHING, Effects, EndRun, Publish, Retry
+from stretto._core.effects import END_RUN, NOTHING, Effects, EndRun, Publish, Resume, Retry
 from stretto._core.inputs import (
     Begun,
     CancelAsked,
@@ -22,12 +21,15 @@ from stretto._core.inputs import (
     StepCancelled,
     StepRaised,
     StepReturned,
+    WaitBegan,
 )
 from stretto._core.machine import Machine
+from stretto._core.past import Held, Past
 from stretto._core.plan import StepPlan
 from stretto._core.recovering import Recovery, handler_for, spend
 from stretto._core.retrying import failure_of, next_attempt, overdue
 from stretto._core.state import DeadLetter, Delivery, Ended
+from stretto._core.waiting import Waiter
 from stretto.errors import (
     RoutingError,
     StepTimeoutError,
@@ -181,6 +183,15 @@ def test_what_is_no_exception_is_never_tried_again(error: BaseException):
     assert notes(error) == ["in Flow.work (flow.py:10), which handled A(n=0), attempt 1"]
 
 
+def test_a_value_that_is_not_declared_is_a_mistake_and_not_tried_again():
+    run = machine(retried())
+    (delivery,) = sent(run, A())
+    assert list(run.step_returned(delivery, C(), 0.0)) == [*END_RUN]
+    assert (run.ended, delivery.attempt) == (Ended.FAILED, 1)
+    assert isinstance(run.error(), UndeclaredEventError)
+    assert not run.retrying
+
+
 def test_nothing_is_tried_again_while_the_run_is_being_cancelled_from_outside():
     run = machine(retried(), handler())
     (delivery,) = sent(run, A())
@@ -306,7 +317,7 @@ def test_a_retry_waits_for_what_its_policy_says_of_the_attempt_the_time_and_the_
 
 def test_an_attempt_is_overdue_from_its_limit_on_whatever_came_of_it():
     of = step(timeout=2.0, retry=TRIES)
-    delivery = Delivery(of, A(), CARRY, 10.0, attempt=2)
+    delivery = Delivery(of, A(), CARRY, 10.0, past=Past(CARRY, attempt=2))
     assert overdue(delivery, 11.999) is None
     late = overdue(delivery, 12.0)
     assert late is not None
@@ -416,10 +427,23 @@ def test_what_is_sent_after_the_end_of_the_step_or_the_run_is_not_held_back():
     run.step_returned(one, None, 0.0)
     (following,) = run.hold(one, Held(B(), CARRY, None), 0.0)
     assert isinstance(following, Delivery)
-    assert run.hold(one, Held(B(n=1), None, None), 0.0) == (Publish(B(n=1)),)
+    assert list(run.hold(one, Held(B(n=1), None, None), 0.0)) == [Publish(B(n=1))]
     run.receive(CancelAsked(why="by its handler"))
     run.hold(other, Held(B(n=2), CARRY, None), 0.0)
     assert [letter.event for letter in run.dead_letters or ()] == [B(n=2)]
+
+
+def test_a_run_is_stuck_when_what_is_sent_after_the_end_of_the_step_ends_the_last_wait():
+    """Nobody looked, and the run went on to its deadline."""
+    run = machine(retried(holds=True))
+    (delivery,) = sent(run, A())
+    waiter = Waiter(delivery=delivery, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=False))  # in a task that is none of the run's
+    run.step_returned(delivery, None, 0.0)
+    assert run.ended is None
+    effects = run.hold(delivery, Held(B(), CARRY, None), 0.0)
+    assert [type(effect) for effect in effects] == [Resume, EndRun]
+    assert run.ended is Ended.STALLED
 
 
 # -- collect ---------------------------------------------------------------------------------------------------

@@ -66,6 +66,26 @@ async def test_a_handler_gets_the_whole_story_and_may_end_the_run():
     assert run.leftovers == run.dead_letters == ()
 
 
+async def test_a_recovered_error_is_no_failure_of_the_run_and_is_told_by_the_trace(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Rescued(Base):
+        @catch_error
+        async def rescue(self, ev: StepFailedEvent) -> StopEvent[str]:
+            return StopEvent(result="rescued")
+
+    caplog.set_level("INFO", "stretto")
+    async with Rescued(verbose=True, disable_validation=True).run() as run:
+        assert await run == "rescued"
+    assert run.failures == ()
+    assert [line.partition("s  ")[2] for line in caplog.messages] == [
+        "begin #1  <- StartEvent  -> Job  0.0 ms",
+        "work #1  <- Job  -> raised BoomError  500.0 ms",
+        "work #2  <- Job  -> raised BoomError  500.0 ms",
+        "rescue #1  <- StepFailedEvent  -> StopEvent  0.0 ms",
+    ]
+
+
 async def test_a_handler_may_take_a_context_send_and_run_in_a_thread():
     class Rescued(Base):
         @catch_error()

@@ -577,6 +577,47 @@ async def test_what_is_held_back_is_checked_at_once():
     await Held(verbose=True).run()
 
 
+async def test_what_is_to_be_held_back_is_not_taken_from_another_thread():
+    class Held(Workflow[None]):
+        @step(emit="on_success")
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[None]:
+            with pytest.raises(WorkflowError, match="send_event for a run of Held in another thread"):
+                await anyio.to_thread.run_sync(ctx.send_event, Job())
+            return StopEvent()
+
+        @step
+        async def work(self, ev: Job) -> None: ...
+
+    async with Held().run() as run:
+        await run
+    assert run.dead_letters == run.leftovers == ()
+
+
+async def test_what_is_sent_after_the_end_of_the_attempt_is_told_with_its_sender(
+    caplog: pytest.LogCaptureFixture,
+):
+    contexts: list[Context] = []
+
+    class Orphan(Event):
+        pass
+
+    class Held(Workflow[None]):
+        @step(emit="on_success")
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job:
+            contexts.append(ctx)
+            return Job()
+
+        @step
+        async def work(self, ev: Job) -> StopEvent[None]:
+            contexts[0].send_event(Orphan())
+            return StopEvent()
+
+    await Held().run()
+    kept, dead = caplog.messages
+    assert "Orphan() from Held.begin (test_retries.py:" in kept
+    assert dead.startswith("Held: dead letter Orphan(): ")
+
+
 async def test_what_a_cancelled_step_held_back_is_a_dead_letter():
     class Held(Workflow[None]):
         @step(emit="on_success")

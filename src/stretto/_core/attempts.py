@@ -1,99 +1,179 @@
-"""What the attempts at one delivery leave behind for the next, and for what follows from it.
+"""The attempts at one delivery: what failed is tried again, or recovered, or fails the run.
 
-Only a delivery of a step that may be tried again, or of a workflow that recovers, has one of these.
+A delivery that is to be tried again gives its worker back, waits for its time, and becomes ready at the tail like a
+new one. What an attempt sends may be held back until it has succeeded. Whether there is another attempt is said by
+`retrying`, who recovers by `recovering`, and what one attempt leaves to the next is kept in `past`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextvars import Context
-from typing import TypeAlias, final
+from ..errors import add_note, shown
+from ..events import StepFailedEvent
+from .alarms import Alarms
+from .delivery import Delivery
+from .effects import NOTHING, Effect, Effects, Publish, Retry
+from .past import Held, Past
+from .plan import StepPlan
+from .recovering import note_recovered, spend
+from .retrying import failure_of, next_attempt
+from .sending import Sending
 
-import attrs
-
-from ..events import Event
-
-__all__ = ["NOTHING_SPENT", "Held", "Mark", "Past"]
-
-Mark: TypeAlias = tuple[object, int]
-"""A call of collect_events: the buffer, and the identity of the event."""
-
-NOTHING_SPENT: Mapping[int, int] = {}
+__all__ = ["Attempts"]
 
 
-@final
-@attrs.frozen(eq=False, repr=False)
-class Held:
-    """An event that a step sent and that is held back until the attempt has succeeded.
+class Attempts(Sending):
+    """Decides what follows when a step has raised."""
 
-    Attributes:
-        carry: The context variables of the sender; None for an event that goes to the stream.
-        step: The step that it was sent to by name.
-    """
+    def _step_raised(
+        self, delivery: Delivery, error: BaseException, at: float, draw: float | None
+    ) -> Effects:
+        """Another attempt, or a recovery, or the end of the run."""
+        if at >= self.deadline:
+            self._deadline_passed(at)
+        past = delivery.past
+        if past is None or self.ended is not None:
+            return self._failed(delivery, error)
+        error = failure_of(delivery, error, at)
+        if draw is None or not isinstance(error, Exception):
+            return self._failed(delivery, error)
+        past.failed(at if delivery.started is None else delivery.started, error)
+        try:
+            due = next_attempt(delivery, error, at, draw, self.deadline)
+        except BaseException as broken:  # noqa: ASYNC103, BLE001 - told as what ends the run
+            return self._failed(delivery, broken)  # noqa: ASYNC104
+        if due is None:
+            return self._recover(delivery, past, error, at)
+        freed = self._release(delivery)
+        if due <= at:
+            again: Effects = self._again(delivery, past)
+        else:
+            if self.retrying is None:
+                self.retrying = Alarms()
+            self.retrying.set(due, delivery)
+            again = (Retry(due),)
+        return again if freed is None else (freed, *again)
 
-    event: Event
-    carry: Context | None
-    step: str | None
+    # -- another attempt -------------------------------------------------------------------------------------
 
+    def _retry_due(self, at: float) -> Effects:
+        if self.ended is not None or self.retrying is None:
+            return NOTHING
+        if at >= self.deadline:
+            return self._deadline_passed(at)
+        return [
+            effect
+            for delivery in self.retrying.take_due(at)
+            if delivery.past is not None
+            for effect in self._again(delivery, delivery.past)
+        ]
 
-@final
-@attrs.define(eq=False, repr=False)
-class Past:
-    """The attempts at one delivery.
+    def _again(self, delivery: Delivery, past: Past) -> Effects:
+        """The delivery becomes ready once more, at the tail."""
+        past.attempt += 1
+        delivery.started = None
+        delivery.carry = past.carry.copy()
+        return (delivery,) if self._admit(delivery) else NOTHING
 
-    Attributes:
-        carry: The context variables as they were before the first attempt, which every attempt begins with.
-        spent: For each handler, by its index, how often it has recovered on the way to this delivery.
-        began: When the first attempt began; None until one has failed.
-        error: What the last attempt raised.
-        over: Whether no attempt follows, so that nothing can be held back any more.
-        held: What the present attempt sent and was held back.
-        taken: The batches that the present attempt was given, by the call that took them.
-        kept: Those that failed attempts were given and the present one was not given again yet.
-    """
+    # -- no further attempt ---------------------------------------------------------------------------------
 
-    carry: Context
-    spent: Mapping[int, int] = NOTHING_SPENT
-    began: float | None = None
-    error: Exception | None = None
-    over: bool = attrs.field(default=False, init=False)
-    held: list[Held] = attrs.field(factory=list[Held], init=False)
-    taken: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
-    kept: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
+    def _recover(self, delivery: Delivery, past: Past, error: Exception, at: float) -> Effects:
+        """The handler of the step is started in place of failing the run, if its budget allows."""
+        handler = delivery.step.handler
+        if handler is None or handler.recovers is None:
+            return self._failed(delivery, error)
+        limit = handler.recovers.max_recoveries
+        spent = spend(past.spent, handler.index, limit)
+        if spent is None:
+            add_note(
+                error, f"not recovered: {handler.label} did so {limit} x on the way to this event already"
+            )
+            return self._failed(delivery, error)
+        self._note_where(delivery, error)
+        event = StepFailedEvent(
+            step=delivery.step.name,
+            event=delivery.event,
+            exception=error,
+            attempts=delivery.attempt,
+            elapsed=0.0 if past.began is None else at - past.began,
+        )
+        following = Delivery(handler, event, past.carry, past=Past(past.carry.copy(), spent))
+        freed = self._release(delivery)
+        effects: list[Effect] = [] if freed is None else [freed]
+        effects += self._leave_over(past)
+        if self._admit(following):
+            effects.append(following)
+        return effects
 
-    def take(self, mark: Mark, batch: list[Event]) -> list[Event]:
-        """The present attempt is given a batch."""
-        self.taken.setdefault(mark, []).append(batch)
-        return list(batch)  # the step may change what it is given
+    def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
+        del self.active[delivery]
+        self._note_where(delivery, error)
+        if delivery.past is None:
+            return self._fail(error)
+        delivery.past.undo()
+        if delivery.step.recovers is not None:
+            note_recovered(error, delivery.event)
+        return [*self._leave_over(delivery.past), *self._fail(error)]
 
-    def take_again(self, mark: Mark, expected: Sequence[type[Event]]) -> list[Event] | None:
-        """The batch that this very call was given in an attempt that failed, if there is one left."""
-        batches = self.kept.get(mark)
-        if not batches or [type(event) for event in batches[0]] != list(expected):
-            return None
-        return self.take(mark, batches.pop(0))
+    def _note_where(self, delivery: Delivery, error: BaseException) -> None:
+        add_note(
+            error,
+            f"in {self._label(delivery.step)}, which handled {shown(delivery.event)}, attempt {delivery.attempt}",
+        )
 
-    def failed(self, began: float, error: Exception) -> None:
-        """The present attempt has failed."""
-        if self.began is None:
-            self.began = began
-        self.error = error
-        self.undo()
+    def _label(self, step: StepPlan) -> str:
+        """The step, and the workflow if that has inherited it."""
+        name = self.plan.name
+        return step.label if step.label.startswith(f"{name}.") else f"{step.label} of {name}"
 
-    def undo(self) -> None:
-        """What the attempt sent is as if it had never been, and what it was given is kept."""
-        self.held.clear()
-        for mark, batches in self.taken.items():
-            self.kept[mark] = batches + self.kept.get(mark, [])
-        self.taken.clear()
+    # -- what an attempt holds back, and what it leaves ------------------------------------------------------
 
-    def let_go(self) -> list[Held]:
-        """What was held back, once."""
-        held, self.held = self.held, []
-        return held
+    def hold(self, delivery: Delivery, held: Held, at: float) -> Effects:
+        """Keeps what a step sends until its attempt has succeeded; once that is over it is sent at once.
 
-    def unused(self) -> Iterator[Event]:
-        """The events of the batches that failed attempts were given and the present one was not."""
-        for batches in self.kept.values():
-            for batch in batches:
-                yield from batch
+        Raises:
+            RoutingError: As `event_sent`.
+            TypeError: As `event_sent`.
+        """
+        self._checked(held.event)
+        if held.step is not None:
+            self._named(held.event, held.step)
+        if delivery.past is None or delivery.past.over or self.ended is not None:
+            effects = self._sent_at_last(held, delivery, at)
+            return effects if self.ended is not None else [*effects, *self._check_stalled()]
+        delivery.past.held.append(held)
+        return NOTHING
+
+    def _sent_at_last(self, held: Held, cause: Delivery, at: float) -> Effects:
+        if held.carry is None:
+            return (Publish(held.event),)
+        return self._sent(held.event, held.carry, held.step, at=at, cause=cause)
+
+    def _let_go(self, delivery: Delivery, past: Past, at: float) -> list[Effect]:
+        """The attempt has succeeded: what it sent is sent, in order."""
+        effects = self._leave_over(past)
+        for held in past.let_go():
+            effects += self._sent_at_last(held, delivery, at)
+        return effects
+
+    def _settled(self, delivery: Delivery, past: Past) -> Effects:
+        """The attempt neither succeeded nor failed: the run ended first."""
+        effects = self._leave_over(past)
+        for held in past.let_go():
+            effects += self._dead(held.event, f"{delivery.step.label} held it back and was cancelled")
+        return effects
+
+    def _leave_over(self, past: Past) -> list[Effect]:
+        """No further attempt will be given the batches that are kept."""
+        past.over = True
+        effects: list[Effect] = []
+        for event in past.unused():
+            if self.given_up is None:
+                self.given_up = []
+            if len(self.given_up) < self.collect_limit:
+                self.given_up.append(event)
+            else:
+                effects += self._dead(
+                    event, f"{self.collect_limit} events of failed attempts are kept already"
+                )
+        past.kept.clear()
+        return effects

@@ -8,7 +8,7 @@ from typing import final
 import attrs
 
 from ..events import Event
-from .attempts import Past
+from .past import Past
 from .plan import StepPlan
 
 __all__ = ["DeadLetter", "Delivery"]
@@ -31,9 +31,13 @@ class Delivery:
     event: Event
     carry: Context
     started: float | None = None
-    attempt: int = 1
     collected: dict[tuple[object, int], Event] | None = None
     past: Past | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the present attempt, from 1. Kept in `past`: a plain step has one only, and no slot for it."""
+        return 1 if self.past is None else self.past.attempt
 
 
 @final

@@ -1,49 +1,32 @@
 """The machine of one run: inputs in, effects out.
 
-Everything that decides about a run is in this file (the rule is h11's). It is pure: it reads no clock, knows
+Everything that decides about a run is in this class (the rule is h11's), and each subject of it in a class and a
+module of its own, one upon the other: `state` what a run keeps, `workers` the queues of the steps, `outcome` how a
+run ends and what it comes to, `waits` the waits in the middle of a step, `sending` where an event goes, `attempts`
+what follows when a step has raised; and here what follows when it has returned. It is pure: it reads no clock, knows
 no loop and starts nothing, so the same inputs always give the same effects, whoever feeds them.
 
 How it works. An event is *sent*, by a step, by the return of a step or from outside; routing finds the steps
 that take it, and each gets a `Delivery`. A delivery is *ready* if a worker of the step is free, and handed
-out as an effect, or it *waits* in the step's queue until one is. One that failed and is to be tried again gives
-its worker back, waits for its time, and becomes ready at the tail like a new one. When a step ends, its worker
-goes to the first that waits, so a freed delivery becomes ready before the event that the step returned. The
-first of these things ends the run: a StopEvent, a failure, the deadline, a cancellation, or that nothing is
-active or about to be and nobody outside may send. From then on nothing is
-started: what steps return is kept as a leftover, what they send is a dead letter, what they raise is kept.
+out as an effect, or it *waits* in the step's queue until one is. When a step ends, its worker goes to the first
+that waits, so a freed delivery becomes ready before the event that the step returned. Once the run has ended
+nothing is started.
 
 Cost: each input is O(1), apart from a batch that `collect_events` takes and from the reports of errors.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from contextvars import Context
 from typing import assert_never, final
 
-from ..errors import (
-    RoutingError,
-    RunEndedError,
-    WorkflowCancelledError,
-    WorkflowError,
-    add_note,
-    near,
-    shown,
-)
-from ..events import (
-    Event,
-    InputRequiredEvent,
-    StepFailedEvent,
-    StopEvent,
-    WorkflowCancelledEvent,
-    WorkflowFailedEvent,
-    WorkflowTimedOutEvent,
-)
-from .alarms import Alarms
-from .attempts import NOTHING_SPENT, Held, Past
+from ..errors import WorkflowError
+from ..events import Event
+from .attempts import Attempts
 from .collecting import Buffers, is_sequence
-from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume, Retry
+from .delivery import Delivery
+from .effects import END_RUN, NOTHING, Effect, Effects, Resume
 from .inputs import (
     Begun,
     CancelAsked,
@@ -63,26 +46,14 @@ from .inputs import (
     WaitCancelled,
     WaitTimedOut,
 )
-from .plan import StepPlan
-from .recovering import note_recovered, spend
-from .reporting import stalled, timed_out
-from .retrying import failure_of, next_attempt
-from .returning import is_stop, returned_events, unawaited
-from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
-from .waiting import Mail, Mailbox, Waiter, Waiters
-from .workers import Workers
+from .returning import is_stop, returned_events
 
 __all__ = ["Machine"]
 
-_NOTED = 10  # failures that are noted on the first; run.failures has them all
-
 
 @final
-class Machine(Workers):
+class Machine(Attempts):
     """Decides what happens in one run; `receive` is the one door."""
-
-    _buffers: Buffers | None = None
-    _stop: StopEvent[object] | None = None
 
     def receive(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
         """Takes what has happened and gives what is to be done, in order."""
@@ -187,171 +158,7 @@ class Machine(Workers):
         self._queue(following)
         return NOTHING if freed is None else (freed,)
 
-    # -- events ----------------------------------------------------------------------------------------------
-
-    def _sent(
-        self,
-        event: object,
-        carry: Context,
-        step: str | None,
-        *,
-        at: float,
-        outside: bool = False,
-        cause: Delivery | None = None,
-    ) -> Effects:
-        """Any other event sent: to a named step, to several, to none, a stop, or too late."""
-        event = self._checked(event)
-        takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
-        if is_stop(event) and at >= self.deadline:
-            self._deadline_passed(at)
-        if self.ended is not None:
-            return [*self._dead(event, f"the run was over, {self.ended.value}"), *END_RUN]
-        if is_stop(event):
-            return self._stopped(event)
-        asked = isinstance(event, InputRequiredEvent)
-        effects: list[Effect] = [Publish(event)] if asked else []
-        if step is None and self.waiters and self._offer(Mail(event, outside), effects):
-            return effects
-        if takers:
-            effects += self._deliver(event, carry, takers, cause)
-        elif asked:
-            self.asked = event
-        else:
-            effects += self._keep(Mail(event, outside))
-        return effects
-
-    def _deliver(
-        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None
-    ) -> Iterator[Delivery]:
-        """The deliveries to these steps that can start now; each has a Context of its own."""
-        for taker in takers:
-            delivery = Delivery(taker, event, carry if taker is takers[0] else carry.copy())
-            if not taker.plain:
-                delivery.past = Past(carry.copy(), _spent_by(cause))
-            if self._admit(delivery):
-                yield delivery
-
-    @staticmethod
-    def _checked(event: object) -> Event:
-        if not isinstance(event, Event):
-            raise TypeError(
-                f"send_event takes an event, not {shown(event)}; write class Name(Event) with its fields"
-            )
-        if is_stop(event) and (forgotten := unawaited(event)) is not None:
-            raise TypeError(f"send_event was given a {forgotten}")
-        return event
-
-    def _named(self, event: Event, name: str) -> StepPlan:
-        step = self.plan.step_named(name)
-        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RoutingError(f"step= is the name of a step, as in step='decide', not {shown(name)}")
-        if step is None:
-            names = [other.name for other in self.plan.steps]
-            raise RoutingError(
-                f"{self.plan.name} has no step {name!r}; its steps: {', '.join(names)}{near(name, names)}"
-            )
-        if not step.takes(type(event)):
-            takes = ", ".join(kind.__name__ for kind in step.accepts)
-            raise RoutingError(
-                f"{step.label} does not take {type(event).__name__}, it takes: {takes}; leave out step= to "
-                "send it to the steps that take it"
-            )
-        return step
-
-    def _keep(self, mail: Mail) -> Effects:
-        """What no step takes waits for somebody who does."""
-        mailbox = self._mailbox()
-        first = type(mail.event) not in mailbox
-        if mailbox.put(mail):
-            tell = first and not self.plan.may_await(type(mail.event))
-            if not tell:
-                return NOTHING
-            return (Kept(mail.event, self._no_taker(mail.event) + self.plan.meant(type(mail.event))),)
-        return self._dead(
-            mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
-        )
-
-    def _no_taker(self, event: Event) -> str:
-        return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
-
-    def _dead(self, event: object, reason: str) -> Effects:
-        letter = DeadLetter(event, reason)
-        if self.dead_letters is None:
-            self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
-        self.dead_letters.append(letter)
-        return (letter,)
-
-    # -- waits in the middle of a step -------------------------------------------------------------------------
-
-    def _wait_began(self, waiter: Waiter, *, parks: bool) -> Effects:
-        mail = None if self.mailbox is None else self.mailbox.claim(waiter)
-        if mail is not None or waiter.error is not None:
-            waiter.mail = mail
-            return (Resume(waiter),)
-        if self.waiters is None:
-            self.waiters = Waiters()
-        self.waiters.add(waiter)
-        self.feeders += 1
-        self.detour = True
-        waiter.parked = parks
-        freed = self._release(waiter.delivery) if parks else None
-        return NOTHING if freed is None else (freed,)
-
-    def _offer(self, mail: Mail, effects: list[Effect]) -> bool:
-        """Whether somebody waits for it and is given it."""
-        if self.waiters is None:
-            return False
-        done = self.waiters.offer(mail)
-        for waiter in done:
-            self._waits_no_more()
-            effects += self._resume(waiter)
-        return bool(done) and done[-1].mail is mail
-
-    def _wait_timed_out(self, waiter: Waiter) -> Effects:
-        return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
-
-    def _wait_cancelled(self, waiter: Waiter) -> Effects:
-        waited = self._withdraw(waiter)
-        if waiter.parked:
-            self._resume_unserved(waiter, queued=not waited)
-        mail, waiter.mail = waiter.mail, None
-        return [*(() if mail is None else self._give_back(mail)), *self._check_stalled()]
-
-    def _withdraw(self, waiter: Waiter) -> bool:
-        """Whether it was still waiting; now it is not."""
-        if self.waiters is None or not self.waiters.discard(waiter):
-            return False
-        self._waits_no_more()
-        return True
-
-    def _waits_no_more(self) -> None:
-        self.feeders -= 1
-        self.detour = bool(self.waiters) or self.ended is not None
-
-    def _give_back(self, mail: Mail) -> Effects:
-        effects: list[Effect] = []
-        if not self._offer(mail, effects):
-            self._mailbox().put_back(mail)
-        return effects
-
-    def _mailbox(self) -> Mailbox:
-        if self.mailbox is None:
-            self.mailbox = Mailbox(self.collect_limit)
-        return self.mailbox
-
-    def _concluded(self) -> Effects:
-        effects: list[Effect] = []
-        for waiter in tuple(self.waiters or ()):  # in a task that is none of the run's
-            waiter.error = RunEndedError(
-                f"the run of {self.plan.name} is over, and nothing more comes for a wait"
-            )
-            self._withdraw(waiter)
-            effects.append(Resume(waiter))
-        for event in self.mailbox.take_inside() if self.mailbox is not None else ():
-            effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
-        return effects
-
-    # -- ends of a step --------------------------------------------------------------------------------------
+    # -- the other returns -----------------------------------------------------------------------------------
 
     def _returned(self, delivery: Delivery, value: object, at: float) -> Effects:
         """Any other return: too late, a stop, a list, for several steps, or what no step may return."""
@@ -390,210 +197,7 @@ class Machine(Workers):
             self.silent = [0] * len(self.busy)
         self.silent[index] += 1
 
-    def _keep_late(self, value: object) -> None:
-        if value is None:
-            return
-        if self.late is None:
-            self.late = []
-        if isinstance(value, list):
-            self.late += value
-        else:
-            self.late.append(value)
-
-    def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
-        del self.active[delivery]
-        self._note_where(delivery, error)
-        if delivery.past is None:
-            return self._fail(error)
-        delivery.past.undo()
-        if delivery.step.recovers is not None:
-            note_recovered(error, delivery.event)
-        return [*self._leave_over(delivery.past), *self._fail(error)]
-
-    def _note_where(self, delivery: Delivery, error: BaseException) -> None:
-        add_note(
-            error,
-            f"in {self._label(delivery.step)}, which handled {shown(delivery.event)}, attempt {delivery.attempt}",
-        )
-
-    def _label(self, step: StepPlan) -> str:
-        """The step, and the workflow if that has inherited it."""
-        name = self.plan.name
-        return step.label if step.label.startswith(f"{name}.") else f"{step.label} of {name}"
-
-    def _fail(self, error: BaseException) -> Effects:
-        if self.errors is None:
-            self.errors = []
-        self.errors.append(error)
-        return self._end(Ended.FAILED)
-
-    def _nested_failed(self, error: BaseException) -> Effects:
-        add_note(error, f"in a run nested in {self.plan.name} that nobody awaited")
-        return self._fail(error)
-
-    # -- attempts ------------------------------------------------------------------------------------------------
-
-    def _step_raised(
-        self, delivery: Delivery, error: BaseException, at: float, draw: float | None
-    ) -> Effects:
-        """Another attempt, or a recovery, or the end of the run."""
-        if at >= self.deadline:
-            self._deadline_passed(at)
-        past = delivery.past
-        if past is None or self.ended is not None:
-            return self._failed(delivery, error)
-        error = failure_of(delivery, error, at)
-        if draw is None or not isinstance(error, Exception):
-            return self._failed(delivery, error)
-        past.failed(at if delivery.started is None else delivery.started, error)
-        try:
-            due = next_attempt(delivery, error, at, draw, self.deadline)
-        except BaseException as broken:  # noqa: ASYNC103, BLE001 - told as what ends the run
-            return self._failed(delivery, broken)  # noqa: ASYNC104
-        if due is None:
-            return self._recover(delivery, past, error, at)
-        freed = self._release(delivery)
-        if due <= at:
-            again: Effects = self._again(delivery, past)
-        else:
-            if self.retrying is None:
-                self.retrying = Alarms()
-            self.retrying.set(due, delivery)
-            again = (Retry(due),)
-        return again if freed is None else (freed, *again)
-
-    def _retry_due(self, at: float) -> Effects:
-        if self.ended is not None or self.retrying is None:
-            return NOTHING
-        if at >= self.deadline:
-            return self._deadline_passed(at)
-        return [
-            effect
-            for delivery in self.retrying.take_due(at)
-            if delivery.past is not None
-            for effect in self._again(delivery, delivery.past)
-        ]
-
-    def _again(self, delivery: Delivery, past: Past) -> Effects:
-        """The delivery becomes ready once more, at the tail."""
-        delivery.attempt += 1
-        delivery.started = None
-        delivery.carry = past.carry.copy()
-        return (delivery,) if self._admit(delivery) else NOTHING
-
-    def _recover(self, delivery: Delivery, past: Past, error: Exception, at: float) -> Effects:
-        """The handler of the step is started in place of failing the run, if its budget allows."""
-        handler = delivery.step.handler
-        if handler is None or handler.recovers is None:
-            return self._failed(delivery, error)
-        limit = handler.recovers.max_recoveries
-        spent = spend(past.spent, handler.index, limit)
-        if spent is None:
-            add_note(
-                error, f"not recovered: {handler.label} did so {limit} x on the way to this event already"
-            )
-            return self._failed(delivery, error)
-        self._note_where(delivery, error)
-        event = StepFailedEvent(
-            step=delivery.step.name,
-            event=delivery.event,
-            exception=error,
-            attempts=delivery.attempt,
-            elapsed=0.0 if past.began is None else at - past.began,
-        )
-        following = Delivery(handler, event, past.carry, past=Past(past.carry.copy(), spent))
-        freed = self._release(delivery)
-        effects: list[Effect] = [] if freed is None else [freed]
-        effects += self._leave_over(past)
-        if self._admit(following):
-            effects.append(following)
-        return effects
-
-    def hold(self, delivery: Delivery, held: Held, at: float) -> Effects:
-        """Keeps what a step sends until its attempt has succeeded; once that is over it is sent at once.
-
-        Raises:
-            RoutingError: As `event_sent`.
-            TypeError: As `event_sent`.
-        """
-        self._checked(held.event)
-        if held.step is not None:
-            self._named(held.event, held.step)
-        if delivery.past is None or delivery.past.over or self.ended is not None:
-            return self._sent_at_last(held, delivery, at)
-        delivery.past.held.append(held)
-        return NOTHING
-
-    def _sent_at_last(self, held: Held, cause: Delivery, at: float) -> Effects:
-        if held.carry is None:
-            return (Publish(held.event),)
-        return self._sent(held.event, held.carry, held.step, at=at, cause=cause)
-
-    def _let_go(self, delivery: Delivery, past: Past, at: float) -> list[Effect]:
-        """The attempt has succeeded: what it sent is sent, in order."""
-        effects = self._leave_over(past)
-        for held in past.let_go():
-            effects += self._sent_at_last(held, delivery, at)
-        return effects
-
-    def _settled(self, delivery: Delivery, past: Past) -> Effects:
-        """The attempt neither succeeded nor failed: the run ended first."""
-        effects = self._leave_over(past)
-        for held in past.let_go():
-            effects += self._dead(held.event, f"{delivery.step.label} held it back and was cancelled")
-        return effects
-
-    def _leave_over(self, past: Past) -> list[Effect]:
-        """No further attempt will be given the batches that are kept."""
-        past.over = True
-        effects: list[Effect] = []
-        for event in past.unused():
-            if self.given_up is None:
-                self.given_up = []
-            if len(self.given_up) < self.collect_limit:
-                self.given_up.append(event)
-            else:
-                effects += self._dead(
-                    event, f"{self.collect_limit} events of failed attempts are kept already"
-                )
-        past.kept.clear()
-        return effects
-
-    # -- ends of the run -------------------------------------------------------------------------------------
-
-    def _stopped(self, event: StopEvent[object]) -> Effects:
-        self._stop = event
-        self.result = event.result if type(event) is StopEvent else event
-        return self._end(Ended.STOPPED)
-
-    def _deadline_passed(self, at: float) -> Effects:
-        if self.ended is not None:
-            return END_RUN
-        return self._end(Ended.TIMED_OUT, timed_out(self, self._buffers, at))
-
-    def _cancelled(self, why: str, at: float, *, by_caller: bool) -> Effects:
-        if at >= self.deadline:
-            self._deadline_passed(at)
-        if by_caller and self.ended is Ended.STOPPED:
-            self._keep_late(self._stop)
-            self.ended, self.result = None, None
-        return self._end(Ended.CANCELLED, WorkflowCancelledError(f"{self.plan.name} was cancelled {why}"))
-
-    def _check_stalled(self) -> Effects:
-        if self.ended is not None:
-            return END_RUN
-        if self.active or self.feeders or self.retrying:
-            return NOTHING
-        return self._end(Ended.STALLED, stalled(self, self._buffers))
-
-    def _end(self, how: Ended, verdict: WorkflowError | None = None) -> Effects:
-        if self.ended is None:
-            self.ended = how
-            self.detour = True
-            self.verdict = verdict
-        return END_RUN
-
-    # -- what a driver and a user read -----------------------------------------------------------------------
+    # -- what a step asks ------------------------------------------------------------------------------------
 
     def collect(
         self, delivery: Delivery, event: Event, expected: Sequence[type[Event]], buffer_id: Hashable
@@ -602,57 +206,3 @@ class Machine(Workers):
         if self._buffers is None:
             self._buffers = Buffers(self.collect_limit)
         return self._buffers.collect(delivery, event, expected, buffer_id)
-
-    def error(self) -> BaseException | None:
-        """What ``await run`` raises, or None if it gives the result.
-
-        KeyboardInterrupt and its like outrank a timeout, and that outranks the first failure; the other
-        failures are told by notes on the error that comes out.
-        """
-        raised = self.errors
-        if not raised:
-            return self.verdict
-        timeout = self.verdict if self.ended is Ended.TIMED_OUT else None
-        first = next((error for error in raised if not isinstance(error, Exception)), timeout or raised[0])
-        if first is timeout:
-            first.__cause__ = raised[0]
-        others = [other for other in raised if other is not first]
-        for other in others[:_NOTED]:
-            add_note(first, f"while the run was being ended, another step failed: {shown(other)}")
-        if len(others) > _NOTED:
-            add_note(first, f"and {len(others) - _NOTED} more, see run.failures")
-        return first
-
-    def terminal_event(self) -> StopEvent[object]:
-        """The last event of the stream: that which stopped the run, or one that says why it has no result."""
-        error = self.error()
-        if error is None:
-            assert self._stop is not None, "asked before the run was over"
-            return self._stop
-        if error is self.verdict and self.ended is Ended.CANCELLED:
-            return WorkflowCancelledEvent()
-        if error is self.verdict and self.ended is Ended.TIMED_OUT:
-            return WorkflowTimedOutEvent(exception=error)
-        return WorkflowFailedEvent(exception=error)
-
-    def leftovers(self) -> Iterator[object]:
-        """What was taken in and not used: queued, then half collected, then kept for a wait, then late."""
-        for each in self._not_begun():
-            if each.event is not None:
-                yield each.event
-            if type(each) is Delivery and each.past is not None:
-                yield from each.past.unused()
-        if self._buffers is not None:
-            yield from self._buffers.leftovers()
-        yield from self.given_up or ()
-        yield from (mail.event for mail in self.mailbox or ())
-        yield from self.late or ()
-
-    def _not_begun(self) -> Iterator[Delivery | Waiter]:
-        yield from (delivery for delivery in self.active if delivery.started is None)
-        yield from (each for queue in self.waiting if queue for each in queue)
-        yield from self.retrying or ()
-
-
-def _spent_by(cause: Delivery | None) -> Mapping[int, int]:
-    return NOTHING_SPENT if cause is None or cause.past is None else cause.past.spent

@@ -108,10 +108,11 @@ class Plan:
 
     def meant(self, kind: type[Event]) -> str:
         """For a message about events that no step takes: what to write, if that can be guessed; begins with a ``;``."""
-        for step in self.steps:
+        steps = [step for step in self.steps if step.recovers is None]
+        for step in steps:
             if issubclass(kind, step.accepts):
                 return f"; {step.label} would with @step(accept_event_subclasses=True)"
-        return near(kind.__name__, [each.__name__ for step in self.steps for each in step.accepts])
+        return near(kind.__name__, [each.__name__ for step in steps for each in step.accepts])
 
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""

@@ -51,7 +51,7 @@ class RunState:
     """
 
     # What few runs have is set when it comes up, see Driver.
-    feeders = 0
+    feeders: int = 0
     result: object = None
     errors: list[BaseException] | None = None
     verdict: BaseException | None = None

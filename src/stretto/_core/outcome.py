@@ -1,0 +1,149 @@
+"""How a run ends, and what it comes to: its result, its errors, and what was lost on the way.
+
+The first of these things ends a run: a StopEvent, a failure, the deadline, a cancellation, or that nothing is active
+or about to be and nobody outside may send. From then on what steps return is kept as a leftover, what they send is a
+dead letter, what they raise is kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from ..errors import WorkflowCancelledError, WorkflowError, add_note, shown
+from ..events import (
+    StopEvent,
+    WorkflowCancelledEvent,
+    WorkflowFailedEvent,
+    WorkflowTimedOutEvent,
+)
+from .collecting import Buffers
+from .effects import END_RUN, NOTHING, Effects
+from .reporting import stalled, timed_out
+from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
+from .waiting import Waiter
+from .workers import Workers
+
+__all__ = ["Outcome"]
+
+_NOTED = 10  # failures that are noted on the first; run.failures has them all
+
+
+class Outcome(Workers):
+    """What a run comes to, and how; what comes first decides."""
+
+    _buffers: Buffers | None = None
+    _stop: StopEvent[object] | None = None
+
+    def _stopped(self, event: StopEvent[object]) -> Effects:
+        self._stop = event
+        self.result = event.result if type(event) is StopEvent else event
+        return self._end(Ended.STOPPED)
+
+    def _deadline_passed(self, at: float) -> Effects:
+        if self.ended is not None:
+            return END_RUN
+        return self._end(Ended.TIMED_OUT, timed_out(self, self._buffers, at))
+
+    def _cancelled(self, why: str, at: float, *, by_caller: bool) -> Effects:
+        if at >= self.deadline:
+            self._deadline_passed(at)
+        if by_caller and self.ended is Ended.STOPPED:
+            self._keep_late(self._stop)
+            self.ended, self.result = None, None
+        return self._end(Ended.CANCELLED, WorkflowCancelledError(f"{self.plan.name} was cancelled {why}"))
+
+    def _check_stalled(self) -> Effects:
+        if self.ended is not None:
+            return END_RUN
+        if self.active or self.feeders or self.retrying:
+            return NOTHING
+        return self._end(Ended.STALLED, stalled(self, self._buffers))
+
+    def _fail(self, error: BaseException) -> Effects:
+        if self.errors is None:
+            self.errors = []
+        self.errors.append(error)
+        return self._end(Ended.FAILED)
+
+    def _nested_failed(self, error: BaseException) -> Effects:
+        add_note(error, f"in a run nested in {self.plan.name} that nobody awaited")
+        return self._fail(error)
+
+    def _end(self, how: Ended, verdict: WorkflowError | None = None) -> Effects:
+        if self.ended is None:
+            self.ended = how
+            self.detour = True
+            self.verdict = verdict
+        return END_RUN
+
+    # -- what comes to nothing -------------------------------------------------------------------------------
+
+    def _dead(self, event: object, reason: str) -> Effects:
+        letter = DeadLetter(event, reason)
+        if self.dead_letters is None:
+            self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
+        self.dead_letters.append(letter)
+        return (letter,)
+
+    def _keep_late(self, value: object) -> None:
+        if value is None:
+            return
+        if self.late is None:
+            self.late = []
+        if isinstance(value, list):
+            self.late += value
+        else:
+            self.late.append(value)
+
+    # -- what a driver and a user read -----------------------------------------------------------------------
+
+    def error(self) -> BaseException | None:
+        """What ``await run`` raises, or None if it gives the result.
+
+        KeyboardInterrupt and its like outrank a timeout, and that outranks the first failure; the other
+        failures are told by notes on the error that comes out.
+        """
+        raised = self.errors
+        if not raised:
+            return self.verdict
+        timeout = self.verdict if self.ended is Ended.TIMED_OUT else None
+        first = next((error for error in raised if not isinstance(error, Exception)), timeout or raised[0])
+        if first is timeout:
+            first.__cause__ = raised[0]
+        others = [other for other in raised if other is not first]
+        for other in others[:_NOTED]:
+            add_note(first, f"while the run was being ended, another step failed: {shown(other)}")
+        if len(others) > _NOTED:
+            add_note(first, f"and {len(others) - _NOTED} more, see run.failures")
+        return first
+
+    def terminal_event(self) -> StopEvent[object]:
+        """The last event of the stream: that which stopped the run, or one that says why it has no result."""
+        error = self.error()
+        if error is None:
+            assert self._stop is not None, "asked before the run was over"
+            return self._stop
+        if error is self.verdict and self.ended is Ended.CANCELLED:
+            return WorkflowCancelledEvent()
+        if error is self.verdict and self.ended is Ended.TIMED_OUT:
+            return WorkflowTimedOutEvent(exception=error)
+        return WorkflowFailedEvent(exception=error)
+
+    def leftovers(self) -> Iterator[object]:
+        """What was taken in and not used: queued, then half collected, then kept for a wait, then late."""
+        for each in self._not_begun():
+            if each.event is not None:
+                yield each.event
+            if type(each) is Delivery and each.past is not None:
+                yield from each.past.unused()
+        if self._buffers is not None:
+            yield from self._buffers.leftovers()
+        yield from self.given_up or ()
+        yield from (mail.event for mail in self.mailbox or ())
+        yield from self.late or ()
+
+    def _not_begun(self) -> Iterator[Delivery | Waiter]:
+        yield from (delivery for delivery in self.active if delivery.started is None)
+        yield from (each for queue in self.waiting if queue for each in queue)
+        yield from self.retrying or ()

@@ -1,0 +1,101 @@
+"""What the attempts at one delivery leave behind for the next, and for what follows from it.
+
+Only a delivery of a step that may be tried again, or of a workflow that recovers, has one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import Context
+from typing import TypeAlias, final
+
+import attrs
+
+from ..events import Event
+
+__all__ = ["NOTHING_SPENT", "Held", "Mark", "Past"]
+
+Mark: TypeAlias = tuple[object, int]
+"""A call of collect_events: the buffer, and the identity of the event."""
+
+NOTHING_SPENT: Mapping[int, int] = {}
+
+
+@final
+@attrs.frozen(eq=False, repr=False)
+class Held:
+    """An event that a step sent and that is held back until the attempt has succeeded.
+
+    Attributes:
+        carry: The context variables of the sender; None for an event that goes to the stream.
+        step: The step that it was sent to by name.
+    """
+
+    event: Event
+    carry: Context | None
+    step: str | None
+
+
+@final
+@attrs.define(eq=False, repr=False)
+class Past:
+    """The attempts at one delivery.
+
+    Attributes:
+        carry: The context variables as they were before the first attempt, which every attempt begins with.
+        attempt: The number of the present attempt.
+        spent: For each handler, by its index, how often it has recovered on the way to this delivery.
+        began: When the first attempt began; None until one has failed.
+        error: What the last attempt raised.
+        over: Whether no attempt follows, so that nothing can be held back any more.
+        held: What the present attempt sent and was held back.
+        taken: The batches that the present attempt was given, by the call that took them.
+        kept: Those that failed attempts were given and the present one was not given again yet.
+    """
+
+    carry: Context
+    spent: Mapping[int, int] = NOTHING_SPENT
+    attempt: int = attrs.field(default=1, kw_only=True)
+    began: float | None = None
+    error: Exception | None = None
+    over: bool = attrs.field(default=False, init=False)
+    held: list[Held] = attrs.field(factory=list[Held], init=False)
+    taken: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
+    kept: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
+
+    def take(self, mark: Mark, batch: list[Event]) -> list[Event]:
+        """The present attempt is given a batch."""
+        self.taken.setdefault(mark, []).append(batch)
+        return list(batch)  # the step may change what it is given
+
+    def take_again(self, mark: Mark, expected: Sequence[type[Event]]) -> list[Event] | None:
+        """The batch that this very call was given in an attempt that failed, if there is one left."""
+        batches = self.kept.get(mark)
+        if not batches or [type(event) for event in batches[0]] != list(expected):
+            return None
+        return self.take(mark, batches.pop(0))
+
+    def failed(self, began: float, error: Exception) -> None:
+        """The present attempt has failed."""
+        if self.began is None:
+            self.began = began
+        self.error = error
+        self.undo()
+
+    def undo(self) -> None:
+        """What the attempt sent is as if it had never been, and what it was given is kept."""
+        self.held.clear()
+        for mark, batches in self.taken.items():
+            self.kept[mark] = batches + self.kept.get(mark, [])
+        self.taken.clear()
+
+    def let_go(self) -> list[Held]:
+        """What was held back, once."""
+        held, self.held = self.held, []
+        return held
+
+    def unused(self) -> Iterator[Event]:
+        """The events of the batches that failed attempts were given and the present one was not."""
+        for batches in self.kept.values():
+            for batch in batches:
+                yield from batch

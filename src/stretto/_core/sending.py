@@ -1,0 +1,95 @@
+"""Where an event goes that is sent: to the steps that take it, to a wait, to the stream, or to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import Context
+
+from ..errors import RoutingError, near, shown
+from ..events import Event, InputRequiredEvent
+from .delivery import Delivery
+from .effects import END_RUN, Effect, Effects, Publish
+from .past import NOTHING_SPENT, Past
+from .plan import StepPlan
+from .returning import is_stop, unawaited
+from .waiting import Mail
+from .waits import Waits
+
+__all__ = ["Sending"]
+
+
+class Sending(Waits):
+    """Takes what is sent, all but the common case, which `Machine` has in place."""
+
+    def _sent(
+        self,
+        event: object,
+        carry: Context,
+        step: str | None,
+        *,
+        at: float,
+        outside: bool = False,
+        cause: Delivery | None = None,
+    ) -> Effects:
+        """Any other event sent: to a named step, to several, to none, a stop, or too late."""
+        event = self._checked(event)
+        takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
+        if is_stop(event) and at >= self.deadline:
+            self._deadline_passed(at)
+        if self.ended is not None:
+            return [*self._dead(event, f"the run was over, {self.ended.value}"), *END_RUN]
+        if is_stop(event):
+            return self._stopped(event)
+        asked = isinstance(event, InputRequiredEvent)
+        effects: list[Effect] = [Publish(event)] if asked else []
+        if step is None and self.waiters and self._offer(Mail(event, outside), effects):
+            return effects
+        if takers:
+            effects += self._deliver(event, carry, takers, cause)
+        elif asked:
+            self.asked = event
+        else:
+            effects += self._keep(Mail(event, outside))
+        return effects
+
+    def _deliver(
+        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None
+    ) -> Iterator[Delivery]:
+        """The deliveries to these steps that can start now; each has a Context of its own."""
+        for taker in takers:
+            delivery = Delivery(taker, event, carry if taker is takers[0] else carry.copy())
+            if not taker.plain:
+                delivery.past = Past(carry.copy(), _spent_by(cause))
+            if self._admit(delivery):
+                yield delivery
+
+    @staticmethod
+    def _checked(event: object) -> Event:
+        if not isinstance(event, Event):
+            raise TypeError(
+                f"send_event takes an event, not {shown(event)}; write class Name(Event) with its fields"
+            )
+        if is_stop(event) and (forgotten := unawaited(event)) is not None:
+            raise TypeError(f"send_event was given a {forgotten}")
+        return event
+
+    def _named(self, event: Event, name: str) -> StepPlan:
+        step = self.plan.step_named(name)
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RoutingError(f"step= is the name of a step, as in step='decide', not {shown(name)}")
+        if step is None:
+            names = [other.name for other in self.plan.steps]
+            raise RoutingError(
+                f"{self.plan.name} has no step {name!r}; its steps: {', '.join(names)}{near(name, names)}"
+            )
+        if not step.takes(type(event)):
+            takes = ", ".join(kind.__name__ for kind in step.accepts)
+            raise RoutingError(
+                f"{step.label} does not take {type(event).__name__}, it takes: {takes}; leave out step= to "
+                "send it to the steps that take it"
+            )
+        return step
+
+
+def _spent_by(cause: Delivery | None) -> Mapping[int, int]:
+    return NOTHING_SPENT if cause is None or cause.past is None else cause.past.spent

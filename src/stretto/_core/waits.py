@@ -1,0 +1,105 @@
+"""The waits in the middle of a step: who waits is given an event, and needs a worker to go on.
+
+A step that waits leaves its worker and is no longer at work, but its run is not stuck: a wait counts as one who may
+still send. What no step takes and nobody waits for is kept in the mailbox.
+"""
+
+from __future__ import annotations
+
+from ..errors import RunEndedError
+from ..events import Event
+from .effects import NOTHING, Effect, Effects, Kept, Resume
+from .outcome import Outcome
+from .waiting import Mail, Mailbox, Waiter, Waiters
+
+__all__ = ["Waits"]
+
+
+class Waits(Outcome):
+    """Begins and ends the waits of a run, and keeps its mail."""
+
+    def _wait_began(self, waiter: Waiter, *, parks: bool) -> Effects:
+        mail = None if self.mailbox is None else self.mailbox.claim(waiter)
+        if mail is not None or waiter.error is not None:
+            waiter.mail = mail
+            return (Resume(waiter),)
+        if self.waiters is None:
+            self.waiters = Waiters()
+        self.waiters.add(waiter)
+        self.feeders += 1
+        self.detour = True
+        waiter.parked = parks
+        freed = self._release(waiter.delivery) if parks else None
+        return NOTHING if freed is None else (freed,)
+
+    def _wait_timed_out(self, waiter: Waiter) -> Effects:
+        return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
+
+    def _wait_cancelled(self, waiter: Waiter) -> Effects:
+        waited = self._withdraw(waiter)
+        if waiter.parked:
+            self._resume_unserved(waiter, queued=not waited)
+        mail, waiter.mail = waiter.mail, None
+        return [*(() if mail is None else self._give_back(mail)), *self._check_stalled()]
+
+    def _withdraw(self, waiter: Waiter) -> bool:
+        """Whether it was still waiting; now it is not."""
+        if self.waiters is None or not self.waiters.discard(waiter):
+            return False
+        self._waits_no_more()
+        return True
+
+    def _waits_no_more(self) -> None:
+        self.feeders -= 1
+        self.detour = bool(self.waiters) or self.ended is not None
+
+    def _concluded(self) -> Effects:
+        effects: list[Effect] = []
+        for waiter in tuple(self.waiters or ()):  # in a task that is none of the run's
+            waiter.error = RunEndedError(
+                f"the run of {self.plan.name} is over, and nothing more comes for a wait"
+            )
+            self._withdraw(waiter)
+            effects.append(Resume(waiter))
+        for event in self.mailbox.take_inside() if self.mailbox is not None else ():
+            effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
+        return effects
+
+    # -- the mail --------------------------------------------------------------------------------------------
+
+    def _offer(self, mail: Mail, effects: list[Effect]) -> bool:
+        """Whether somebody waits for it and is given it."""
+        if self.waiters is None:
+            return False
+        done = self.waiters.offer(mail)
+        for waiter in done:
+            self._waits_no_more()
+            effects += self._resume(waiter)
+        return bool(done) and done[-1].mail is mail
+
+    def _keep(self, mail: Mail) -> Effects:
+        """What no step takes waits for somebody who does."""
+        mailbox = self._mailbox()
+        first = type(mail.event) not in mailbox
+        if mailbox.put(mail):
+            tell = first and not self.plan.may_await(type(mail.event))
+            if not tell:
+                return NOTHING
+            return (Kept(mail.event, self._no_taker(mail.event) + self.plan.meant(type(mail.event))),)
+        return self._dead(
+            mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
+        )
+
+    def _give_back(self, mail: Mail) -> Effects:
+        effects: list[Effect] = []
+        if not self._offer(mail, effects):
+            self._mailbox().put_back(mail)
+        return effects
+
+    def _mailbox(self) -> Mailbox:
+        if self.mailbox is None:
+            self.mailbox = Mailbox(self.collect_limit)
+        return self.mailbox
+
+    def _no_taker(self, event: Event) -> str:
+        return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
