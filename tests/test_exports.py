@@ -30,7 +30,7 @@ def exported(path: Path) -> list[str]:
     """The names that a module imports as `x as x`."""
     return [
         alias.asname
-        for node in ast.parse(path.read_text("utf-8")).body
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.asname is not None and alias.asname == alias.name

@@ -30,7 +30,13 @@ FLOORS = [
 DEPENDENCIES = {"anyio", "attrs"}
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 # What takes long to import and what a program that does all right never needs.
-LAZY = {("_log", "logging"), ("errors", "difflib")}
+LAZY = {
+    ("_log", "logging"),
+    ("errors", "difflib"),
+    ("steps", "retry"),
+    ("context", "retry"),
+    ("__init__", "retry"),
+}
 WITHOUT_A_LOOP = {"errors", "events", "retry", "_event_init", "_options", "_core"}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",

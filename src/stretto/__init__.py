@@ -17,6 +17,8 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 
 from __future__ import annotations
 
+import typing
+
 from .context import Context as Context
 from .errors import (
     DefinitionError as DefinitionError,
@@ -40,9 +42,11 @@ from .events import (
 )
 from .handler import Handler as Handler
 from .recovery import catch_error as catch_error
-from .retry import RetryPolicy as RetryPolicy
 from .steps import step as step
 from .workflow import Workflow as Workflow
+
+if typing.TYPE_CHECKING:
+    from .retry import RetryPolicy as RetryPolicy
 
 __all__ = [
     "Context",
@@ -70,10 +74,25 @@ __all__ = [
 ]
 
 
+_LATER = {"RetryPolicy"}  # loaded when they are first named, lest every program pays for them
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    from . import retry as module  # noqa: PLC0415
+
+    value = getattr(module, name)
+    value.__module__ = __name__
+    globals()[name] = value
+    return value
+
+
 def _fix_module_names() -> None:
     """Users see stretto.Context, in tracebacks and in the docs."""
     for name in __all__:
-        globals()[name].__module__ = __name__
+        if name not in _LATER:
+            globals()[name].__module__ = __name__
 
 
 _fix_module_names()

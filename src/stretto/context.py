@@ -26,10 +26,11 @@ from ._options import seconds
 from ._trace import Trace
 from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
 from .events import Event, StopEvent
-from .retry import Attempt
 
 if TYPE_CHECKING:
     import anyio.from_thread  # anyio loads it with its backend, and only then can a step be in a thread
+
+    from .retry import Attempt
 
 __all__ = [
     "Context",
@@ -109,6 +110,8 @@ class Context:
     @property
     def attempt(self) -> Attempt:
         """Which attempt of its step this is: its number, the time since the first began, the last error."""
+        from .retry import Attempt  # noqa: PLC0415 - loaded by who uses it
+
         delivery = self._delivery
         past = delivery.past
         if past is None or past.began is None or delivery.started is None:

@@ -25,7 +25,9 @@ from ._options import count, flag, seconds
 from .context import Context
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
-from .retry import Policy
+
+if typing.TYPE_CHECKING:
+    from .retry import Policy
 
 __all__ = [
     "Mark",
@@ -208,7 +210,11 @@ def step(
 
 
 def _policy(value: object) -> Policy | None:
-    if value is not None and not isinstance(value, Policy):
+    if value is None:
+        return None
+    from .retry import Policy  # noqa: PLC0415 - loaded by who uses it: it takes longer than all other values
+
+    if not isinstance(value, Policy):
         raise DefinitionError(
             f"retry_policy is a RetryPolicy, not {shown(value)}; write retry_policy=RetryPolicy(attempts=3)"
         )

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from contextvars import Context
-from typing import TypeAlias, final
-
-import attrs
+from typing import TypeAlias, dataclass_transform, final
 
 from ..events import Event
 from .delivery import Delivery
@@ -37,9 +35,16 @@ __all__ = [
 ]
 
 
+@dataclass_transform(kw_only_default=True)
+class _Fields:
+    """Fields by name. attrs takes a tenth of a millisecond to define a class, and there are many here."""
+
+    def __init__(self, **fields: object) -> None:
+        self.__dict__.update(fields)
+
+
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class EventSent:
+class EventSent(_Fields):
     """A step, or somebody outside, sends an event: to all steps that take it, or to the one named.
 
     The time matters to a StopEvent alone, which comes too late past the deadline. `cause` is the step that sends it.
@@ -54,8 +59,7 @@ class EventSent:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StepReturned:
+class StepReturned(_Fields):
     """The body of a step ended with a value."""
 
     delivery: Delivery
@@ -64,8 +68,7 @@ class StepReturned:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StepRaised:
+class StepRaised(_Fields):
     """The body of a step failed, or has passed its time limit, see `retrying.overdue`.
 
     Attributes:
@@ -80,16 +83,14 @@ class StepRaised:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class RetryDue:
+class RetryDue(_Fields):
     """The time has come that a `Retry` named, or has passed."""
 
     at: float
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StepCancelled:
+class StepCancelled(_Fields):
     """The body of a step ended because it was cancelled; or with a value that nobody waits for any more."""
 
     delivery: Delivery
@@ -97,16 +98,14 @@ class StepCancelled:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class DeadlinePassed:
+class DeadlinePassed(_Fields):
     """The deadline of the run is over."""
 
     at: float
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class CancelAsked:
+class CancelAsked(_Fields):
     """Somebody cancels the run; past the deadline it comes too late.
 
     Attributes:
@@ -119,28 +118,24 @@ class CancelAsked:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Begun:
+class Begun(_Fields):
     """The first event was sent."""
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Interrupted:
+class Interrupted(_Fields):
     """The run was broken off by something that is no step: Ctrl-C between two of them, or a bug of ours."""
 
     error: BaseException
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class FeederOpened:
+class FeederOpened(_Fields):
     """Somebody who may still send events began: a nested run that nobody awaits yet."""
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class FeederClosed:
+class FeederClosed(_Fields):
     """One who could send events has ended; with an error if it failed and nobody was told."""
 
     error: BaseException | None = None
@@ -148,8 +143,7 @@ class FeederClosed:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class WaitBegan:
+class WaitBegan(_Fields):
     """A step waits for an event in its middle.
 
     Attributes:
@@ -162,30 +156,26 @@ class WaitBegan:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class WaitTimedOut:
+class WaitTimedOut(_Fields):
     """The time limit of a wait is over; the step goes on as soon as a worker is free for it."""
 
     waiter: Waiter
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class WaitCancelled:
+class WaitCancelled(_Fields):
     """The wait was cancelled: the step goes on at once, and what it was given is not its any more."""
 
     waiter: Waiter
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Ending:
+class Ending(_Fields):
     """The run is decided, and no worker is given out any more."""
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Concluded:
+class Concluded(_Fields):
     """Everything of the run has ended, and nothing more will be sent or waited for."""
 
 

@@ -7,15 +7,17 @@ made, but for the cache of routes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
 from ..errors import near
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
-from ..retry import Policy
 from .recovering import Recovery, handler_for
 from .routing import Routes
+
+if TYPE_CHECKING:
+    from ..retry import Policy
 
 __all__ = ["Plan", "StepPlan"]
 
