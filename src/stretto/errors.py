@@ -20,6 +20,7 @@ __all__ = [
     "RoutingError",
     "RunEndedError",
     "SnapshotError",
+    "StateError",
     "StepTimeoutError",
     "UndeclaredEventError",
     "WaitTimeoutError",
@@ -181,8 +182,16 @@ class CollectError(WorkflowError, ValueError):
 
 
 @final
+class StateError(WorkflowError, ValueError):
+    """``ctx.store`` was given a path that leads nowhere, or was used in a way in which it would wait for itself.
+
+    Nothing was written.
+    """
+
+
+@final
 class RunEndedError(WorkflowError):
-    """An event was sent from outside to a run that is over; the sender came too late."""
+    """Something was sent or written from outside to a run that is over; it came too late."""
 
 
 @final
