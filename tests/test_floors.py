@@ -22,7 +22,8 @@ PACKAGE = "stretto"
 FLOORS = [
     {"errors", "events", "_event_init"},
     {"_core"},
-    {"context", "steps", "blueprint", "drawing", "_carry", "_log", "_loop", "_options", "_stream", "_trace"},
+    {"context", "store", "steps", "blueprint", "drawing"}
+    | {"_carry", "_editor", "_log", "_loop", "_options", "_state_class", "_stream", "_trace"},
     {"_driver", "_worker", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},

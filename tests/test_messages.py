@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import anyio
 import attrs
@@ -32,6 +32,7 @@ from stretto import (
     RunEndedError,
     StartEvent,
     StopEvent,
+    ThreadContext,
     UndeclaredEventError,
     Workflow,
     WorkflowCancelledError,
@@ -40,7 +41,7 @@ from stretto import (
     WorkflowTimeoutError,
     step,
 )
-from stretto.errors import CollectError, RoutingError, shown
+from stretto.errors import CollectError, RoutingError, StateError, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -423,6 +424,98 @@ def test_a_step_is_named_with_its_line():
         a_bare_parameter()
     line = a_bare_parameter.__code__.co_firstlineno + 3  # the decorator of the step
     assert f"(test_messages.py:{line})" in str(caught.value)
+
+
+# -- the class of the state, when the workflow is defined ----------------------------------------------------------
+
+STATES: list[Case] = []
+at_naming = partial(told, STATES, DefinitionError)
+
+
+@attrs.define
+class Cart:
+    total: int = 0
+    items: list[int] = attrs.Factory(list)
+
+
+@attrs.define
+class Basket:
+    owner: str
+    total: int = 0
+
+
+@attrs.define
+class Crate:
+    owner: str
+    size: int
+
+
+@at_naming(
+    "W.begin (here) names int as the state of its run, which is no attrs class, dataclass or pydantic model; write "
+    "Context[MyState] with one of these, or Context for a free mapping"
+)
+def a_state_that_is_no_data_class():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[int], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names typing.Literal['a'] as the state of its run, which is no attrs class, dataclass or pydantic "
+    "model; write Context[MyState] with one of these, or Context for a free mapping"
+)
+def a_state_that_is_no_class():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Literal["a"]], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names Basket as the state of its run, which begins as Basket(), but 'owner' has no default; write "
+    "owner: str = …"
+)
+def a_state_with_a_field_that_has_no_default():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Basket], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names Crate as the state of its run, which begins as Crate(), but 'owner', 'size' have no default; "
+    "write owner: str = …"
+)
+def a_state_with_fields_that_have_no_default():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Crate], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "the steps of W name different classes for the state of its runs: W.begin (here) names Cart, W.more (here) names "
+    "Basket; a run has one state: name one class in all of them, or classes that derive from one another"
+)
+def two_states():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Cart], ev: StartEvent) -> StopEvent: ...
+        @step
+        async def again(self, ctx: Context[Cart], ev: Ask) -> StopEvent: ...
+        @step
+        async def more(self, ctx: Context[Basket], ev: Answer) -> StopEvent: ...
+
+
+@at_naming("W.begin (here) takes a ThreadContext, which is for a plain def step; write ctx: Context")
+def a_thread_context_in_an_async_step():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: ThreadContext, ev: StartEvent) -> StopEvent: ...
+
+
+@pytest.mark.parametrize("case", STATES, ids=names(STATES))
+def test_a_wrong_state_is_told_when_the_workflow_is_defined(case: Case):
+    with pytest.raises(case.error) as caught:
+        case.program()
+    assert text(caught.value) == case.says
 
 
 # -- options, when the workflow is made ----------------------------------------------------------------------------
@@ -1095,6 +1188,148 @@ async def test_a_step_that_raises_the_loops_cancellation_is_named():
         "cancelled; let only the loop raise it, and end a step by return or by an error of yours"
     )
     assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
+
+
+# -- the state of a run --------------------------------------------------------------------------------------------
+
+
+class Keeping(Workflow):
+    """Calls this with its context, for what the store says."""
+
+    def __init__(self, body: Callable[[Context[Cart]], Awaitable[object]]) -> None:
+        self.body = body
+        super().__init__()
+
+    @step
+    async def keep(self, ctx: Context[Cart], ev: StartEvent) -> StopEvent:
+        return StopEvent(result=await self.body(ctx))
+
+
+async def set_within_an_edit(ctx: Context[Cart]) -> None:
+    async with ctx.store.edit_state():
+        await ctx.store.set("total", 1)
+
+
+async def edit_within_an_edit(ctx: Context[Cart]) -> None:
+    async with ctx.store.edit_state(), ctx.store.edit_state():
+        pass
+
+
+async def enter_twice(ctx: Context[Cart]) -> None:
+    block = ctx.store.edit_state()
+    async with block:
+        pass
+    async with block:
+        pass
+
+
+async def call_another_word(ctx: Context[Cart], name: str) -> None:
+    getattr(ctx.store, name)
+
+
+STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseException], str]] = [
+    (
+        set_within_an_edit,
+        StateError,
+        (
+            "ctx.store.set(…) within an edit_state() block of the same step would wait for itself; set it on the "
+            "state that the block was given"
+        ),
+    ),
+    (
+        edit_within_an_edit,
+        StateError,
+        (
+            "ctx.store.edit_state() within an edit_state() block of the same step would wait for itself; change the "
+            "state that the outer block was given"
+        ),
+    ),
+    (
+        enter_twice,
+        StateError,
+        "this edit_state() block was entered before; call ctx.store.edit_state() again",
+    ),
+    (
+        lambda ctx: ctx.store.get("totl"),
+        StateError,
+        (
+            "ctx.store.get('totl'): the state (Cart) has no 'totl', it has: total, items; write "
+            "ctx.store.get('totl', None) if it may be missing; did you mean 'total'?"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.get("items.0"),
+        StateError,
+        (
+            "ctx.store.get('items.0'): 'items' (list of 0) has no '0'; write ctx.store.get('items.0', None) if it "
+            "may be missing"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.set("totl", 1),
+        StateError,
+        (
+            "ctx.store.set('totl', …): the state (Cart) has no 'totl', it has: total, items; did you mean 'total'?"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.set("total.cents", 1),
+        StateError,
+        (
+            "ctx.store.set('total.cents', …): 'total' is 0, which cannot be written into; set 'total' as a whole"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.get(""),
+        StateError,
+        (
+            "'' is no path; write 'cart.items.0', a tuple of keys if one has a dot, or ctx.store.get_state() for "
+            "the whole"
+        ),
+    ),
+    (
+        partial(call_another_word, name="set_state"),
+        AttributeError,
+        (
+            "the store has no 'set_state'; write ctx.store.edit_state(), and change the state that the block is "
+            "given"
+        ),
+    ),
+    (
+        partial(call_another_word, name="to_dict"),
+        AttributeError,
+        "the store has no 'to_dict'; write ctx.store.get_state()",
+    ),
+    (
+        partial(call_another_word, name="edit_stat"),
+        AttributeError,
+        "the store has no 'edit_stat'; did you mean 'edit_state'?",
+    ),
+    (
+        partial(call_another_word, name="total"),
+        AttributeError,
+        "the store has no 'total'; write ctx.store.get('total')",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "error", "says"), STORE, ids=range(len(STORE)))
+async def test_the_store_says_what_to_write(
+    body: Callable[[Context[Cart]], Awaitable[object]], error: type[BaseException], says: str
+):
+    with pytest.raises(error) as caught:
+        await Keeping(body).run()
+    assert text(caught.value) == says
+
+
+async def test_a_write_to_the_state_of_a_run_that_is_over_says_that_it_can_be_read():
+    async with Keeping(lambda ctx: ctx.store.get("total")).run() as run:
+        await run
+    with pytest.raises(RunEndedError) as caught:
+        await run.ctx.store.set("total", 1)
+    assert text(caught.value) == (
+        "the state of a run of Keeping is written too late: the run is over, it had a result; it can still be read"
+    )
 
 
 # -- failures ------------------------------------------------------------------------------------------------------

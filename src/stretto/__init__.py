@@ -9,14 +9,14 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _driver                 one run on anyio: its tasks, clock and outcome; performs what the core decides
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
-#   steps, context          what a step declares, and what it may do
-#   _carry _loop _stream _trace _log _options    what these are made of
+#   steps, context, store   what a step declares, what it may do, the state that it shares
+#   _carry _editor _loop _stream _trace _log _options _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors          values
 
 from __future__ import annotations
 
-from .context import Context as Context
+from .context import Context as Context, ThreadContext as ThreadContext
 from .errors import (
     DefinitionError as DefinitionError,
     InternalError as InternalError,
@@ -55,6 +55,7 @@ __all__ = [
     "StartEvent",
     "StepTimeoutError",
     "StopEvent",
+    "ThreadContext",
     "UndeclaredEventError",
     "Workflow",
     "WorkflowCancelledError",

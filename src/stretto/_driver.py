@@ -36,6 +36,7 @@ from ._core.inputs import (
 )
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery, Ended
+from ._editor import Editor
 from ._grace import Grace
 from ._log import logger
 from ._loop import RootTask, loop_port, native_cancellations_before, outlast
@@ -103,6 +104,7 @@ class Driver:
     _finished: anyio.Event | None = None
     _hosted: dict[RootTask, None] | None = None
     _children: dict[Driver, None] | None = None
+    _editor: Editor | None = None
 
     def __init__(
         self,
@@ -399,6 +401,15 @@ class Driver:
             self.trace = Trace(
                 lambda: self.run_id, self.machine.begun, self.hub, verbose=self._options.verbose
             )
+
+    # -- its state -------------------------------------------------------------------------------------------
+
+    def editor(self) -> Editor:
+        """The state of the run; made when somebody first asks for it."""
+        if self._editor is None:
+            plan = self.machine.plan
+            self._editor = Editor(plan.state, plan.name)
+        return self._editor
 
     # -- tasks -----------------------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from typing import Any, Protocol, TypeVar, final, overload
 import attrs
 
 from ._options import count, flag
-from .context import Context
+from ._state_class import state_named
+from .context import Context, ThreadContext
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
 
@@ -30,6 +31,8 @@ __all__ = ["Mark", "Shape", "StepSpec", "mark_of", "read_step", "step"]
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__stretto_step__"
 _JOIN = "take one, ev: A | B, and join them with ctx.collect_events(ev, [A, B])"
+_CONTEXTS = ((Context,), (ThreadContext,))
+_THREAD_CONTEXT = "takes a ThreadContext, which is for a plain def step; write ctx: Context"
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
 
 
@@ -68,6 +71,7 @@ class StepSpec:
     Attributes:
         awaits: Names in its code, if it seems to wait for an event in its middle.
         in_lane: Whether it can neither send nor fan out, so that one worker is enough for it.
+        state: The class that it names for the state of its run, as in ``Context[Cart]``.
     """
 
     name: str
@@ -85,6 +89,7 @@ class StepSpec:
     num_workers: int
     accept_event_subclasses: bool
     awaits: frozenset[str]
+    state: type | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -253,6 +258,7 @@ class _Reader:
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
             awaits=_names_beside_a_wait(code),
+            state=None if context_name is None else state_named(self.hints[context_name], self._error),
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -296,7 +302,9 @@ class _Reader:
             if each.name not in self.hints:
                 raise self._error(self._bare_parameter(each.name))
             members = _members(self.hints[each.name])
-            if members == (Context,):
+            if members in _CONTEXTS:
+                if members == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
+                    raise self._error(_THREAD_CONTEXT)
                 self._check_filled(each, "Contexts", context_name, "one is enough")
                 context_name = each.name
             elif members and all(_is_event(member) for member in members):

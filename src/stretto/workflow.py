@@ -14,6 +14,7 @@ from ._driver import ambient, surrounding
 from ._log import logger
 from ._loop import is_running
 from ._options import Options
+from ._state_class import agreed_state
 from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
@@ -93,7 +94,7 @@ class Workflow(Generic[R]):
         for base in cls.__mro__:
             if base is cls or not issubclass(base, Workflow):
                 cls._read_steps[base] = _read_class(base, {cls.__name__: cls})
-        _steps_of(cls)
+        agreed_state(cls.__name__, _steps_of(cls).values())
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -184,6 +185,7 @@ class Workflow(Generic[R]):
                 f"{cls.__name__} has a step {known.label} already; give the function that is added another name"
             )
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
+        agreed_state(cls.__name__, [*_steps_of(cls).values(), spec])
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
 

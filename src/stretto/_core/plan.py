@@ -12,6 +12,7 @@ from typing import final
 import attrs
 
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
+from .kept import StateKind
 from .routing import Routes
 
 __all__ = ["Plan", "StepPlan"]
@@ -58,12 +59,14 @@ class Plan:
         name: The class, for messages.
         single: For an event type: the one step that takes it, where that is all there is to decide.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
+        state: What the state of a run is.
     """
 
-    __slots__ = ("fed", "name", "routes", "single", "steps")
+    __slots__ = ("fed", "name", "routes", "single", "state", "steps")
 
-    def __init__(self, name: str, steps: Sequence[StepPlan]) -> None:
+    def __init__(self, name: str, steps: Sequence[StepPlan], state: StateKind | None = None) -> None:
         self.name = name
+        self.state = state or StateKind()
         self.steps = tuple(steps)
         self.routes: Routes[StepPlan] = Routes(self.steps)
         self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
