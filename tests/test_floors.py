@@ -23,7 +23,8 @@ FLOORS = [
     {"errors", "events", "_event_init"},
     {"_core"},
     {"context", "store", "steps", "blueprint", "drawing"}
-    | {"_carry", "_editor", "_log", "_loop", "_options", "_state_class", "_stream", "_trace"},
+    | {"_carry", "_editor", "_log", "_loop", "_options", "_state_class", "_stream", "_trace"}
+    | {"resources", "limits", "_checks", "_config", "_stock"},
     {"_driver", "_worker", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},
@@ -31,7 +32,7 @@ FLOORS = [
 DEPENDENCIES = {"anyio", "attrs"}
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 # What takes long to import and what a program that does all right never needs.
-LAZY = {("_log", "logging"), ("errors", "difflib")}
+LAZY = {("_log", "logging"), ("errors", "difflib"), ("_config", "json"), ("_config", "tomllib")}
 WITHOUT_A_LOOP = {"errors", "events", "_event_init", "_core"}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",

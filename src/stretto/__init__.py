@@ -10,7 +10,9 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, context, store   what a step declares, what it may do, the state that it shares
-#   _carry _editor _loop _stream _trace _log _options _state_class    what these are made of
+#   resources, limits       what a step is handed, and what it waits for a turn of
+#   _stock _config          the resources of a run or of a workflow, and what is read from files
+#   _carry _editor _loop _stream _trace _log _options _checks _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors          values
 
@@ -38,6 +40,8 @@ from .events import (
     StopEvent as StopEvent,
 )
 from .handler import Handler as Handler
+from .limits import Limit as Limit
+from .resources import Resource as Resource, ResourceConfig as ResourceConfig
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
@@ -49,7 +53,10 @@ __all__ = [
     "HumanResponseEvent",
     "InputRequiredEvent",
     "InternalError",
+    "Limit",
     "QueueFullError",
+    "Resource",
+    "ResourceConfig",
     "RunEndedError",
     "SnapshotError",
     "StartEvent",

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from ._carry import carried
+from ._config import Configs
 from ._core.effects import Effects, EndRun, Kept, Publish, Resume
 from ._core.inputs import (
+    Admitted,
     Begun,
     CancelAsked,
     Concluded,
@@ -42,12 +44,15 @@ from ._log import logger
 from ._loop import RootTask, loop_port, native_cancellations_before, outlast
 from ._options import Options
 from ._queue import ReadyQueue
+from ._stock import Stock
 from ._stream import Hub
 from ._trace import Trace
 from ._worker import Worker
 from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
+from .limits import Line
+from .steps import StepSpec
 
 if (
     TYPE_CHECKING
@@ -81,6 +86,7 @@ class Driver:
         observed: Whether somebody was told of the outcome.
         followed: Whether somebody awaits it, or reads its stream.
         unstreamed: How many events were written while nobody kept a stream.
+        line: Where it waits for its turn among the runs of its workflow, or has it; None if these are not limited.
     """
 
     # What few runs need is set when it is needed: a smallest run takes no longer than to fill in a dozen
@@ -105,6 +111,8 @@ class Driver:
     _hosted: dict[RootTask, None] | None = None
     _children: dict[Driver, None] | None = None
     _editor: Editor | None = None
+    _stock: Stock | None = None
+    line: Line | None = None
 
     def __init__(
         self,
@@ -163,6 +171,8 @@ class Driver:
                 self.push(effect)
         if not self.machine.active:
             self.perform(self.machine.receive(Begun()))
+        if self._options.runs is not None:
+            self._queue_up(self._options.runs.line())
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.
@@ -170,10 +180,12 @@ class Driver:
         Args:
             lane: Whether a run of steps that cannot send may go without a task group.
         """
-        self._working = True
-        first, self._first = self._first, None
-        leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations_before())
         try:
+            if self.line is not None:
+                await self._await_turn(self.line)
+            self._working = True
+            first, self._first = self._first, None
+            leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations_before())
             if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
                 first = await self._in_lane(leader, first)
             if self.machine.ended is None:
@@ -183,6 +195,8 @@ class Driver:
                 leader.suspended = True
             if leader.ever_hit or (leader.suspended and anyio.current_effective_deadline() == -math.inf):
                 await leader.pass_on_cancellation()
+            if self._stock is not None:
+                await self._stock.close(self.machine.error)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         result, failure = self._conclude()
@@ -249,11 +263,19 @@ class Driver:
             await self._end_nested()
         except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
             error = again
+        self._interrupted(error)
+        if self._stock is not None:
+            try:
+                await self._stock.close(self.machine.error)
+            except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
+                error = again
+        if isinstance(error, self.cancelled) and not self.machine.errors:
+            self._conclude()
+            raise error
+
+    def _interrupted(self, error: BaseException) -> None:
         if isinstance(error, self.cancelled):
             self.machine.receive(CancelAsked(why="by its caller", at=self.clock(), by_caller=True))
-            if not self.machine.errors:
-                self._conclude()
-                raise error
             return
         causes = leaves(without(error, self.cancelled))
         broken = next((leaf for leaf in causes if not isinstance(leaf, Exception)), None)
@@ -277,6 +299,8 @@ class Driver:
         self.queue.close()
         if self._finished is not None:
             self._finished.set()
+        if self.line is not None:
+            self.line.leave(self)
         self._tg = self.scope = None
         self._working = False
         return self.outcome
@@ -334,6 +358,8 @@ class Driver:
         self.queue.wake()
         if self.machine.waiters is not None:
             self.perform(self.machine.receive(Ending()))
+        if self.line is not None:
+            self.line.wake(self)
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
         if at_work or self._children or self._hosted or self.machine.waiters:
@@ -496,6 +522,46 @@ class Driver:
             return
         if scope.cancel_called and (now := self.clock()) >= self.machine.deadline:
             self.perform(self.machine.receive(DeadlinePassed(at=now)))
+
+    # -- resources, and the turns of runs --------------------------------------------------------------------
+
+    async def supply(self, spec: StepSpec) -> dict[str, object]:
+        """The resources that a step asks for, by parameter."""
+        if self._stock is None:
+            self._stock = Stock(
+                self.machine.plan.name,
+                self._options.grace,
+                vars(self.workflow).setdefault("_configs", Configs()),
+                self._resource_failed,
+                self,
+                getattr(self.workflow, "_stock", None),
+            )
+        return await self._stock.fill(spec.needs, spec.label)
+
+    def _resource_failed(self, error: BaseException) -> None:
+        self.perform(self.machine.receive(Interrupted(error=error)))
+
+    def _queue_up(self, line: Line) -> None:
+        """Joins the runs of its workflow that are at work; one that would wait for its own ancestor has failed."""
+        self.line = line
+        if line.join(self):
+            return
+        around = self.parent
+        while around is not None:
+            if around.line is line:
+                name = self.machine.plan.name
+                self.machine.receive(Interrupted(error=WorkflowError(
+                    f"a run of {name} is nested in another one of the same workflow object, whose num_concurrent_runs "
+                    f"are all at work: it would wait for its own ancestor; raise that number, or make another {name}(…)"
+                )))  # fmt: skip
+                return
+            around = around.parent
+
+    async def _await_turn(self, line: Line) -> None:
+        """Waits until fewer runs of the workflow are at work than may be, or until this one is over."""
+        if self.machine.ended is None:
+            await line.wait(self)
+            self.machine.receive(Admitted(at=self.clock()))
 
     # -- nested runs -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import TypeGuard, final
 
 __all__ = [
     "CollectError",
+    "ConfigError",
     "DefinitionError",
     "InternalError",
     "QueueFullError",
@@ -187,6 +188,11 @@ class StateError(WorkflowError, ValueError):
 
     Nothing was written.
     """
+
+
+@final
+class ConfigError(WorkflowError, ValueError):
+    """A file does not hold what the class of a `ResourceConfig` wants."""
 
 
 @final

@@ -25,6 +25,8 @@ from ._state_class import state_named
 from .context import Context, ThreadContext
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
+from .limits import Limit
+from .resources import Need, read_need
 
 __all__ = ["Mark", "Shape", "StepSpec", "mark_of", "read_step", "step"]
 
@@ -61,6 +63,7 @@ class Mark:
     accept_event_subclasses: bool
     names: dict[str, Any]
     bound: bool
+    limiter: Limit | None = None
 
 
 @final
@@ -72,6 +75,8 @@ class StepSpec:
         awaits: Names in its code, if it seems to wait for an event in its middle.
         in_lane: Whether it can neither send nor fan out, so that one worker is enough for it.
         state: The class that it names for the state of its run, as in ``Context[Cart]``.
+        needs: The resources that it is handed, by parameter.
+        limiter: What its body waits for a turn of.
     """
 
     name: str
@@ -90,6 +95,8 @@ class StepSpec:
     accept_event_subclasses: bool
     awaits: frozenset[str]
     state: type | None = None
+    needs: dict[str, Need] = attrs.field(factory=dict[str, Need])
+    limiter: Limit | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -105,7 +112,11 @@ class StepSpec:
 def step(function: F, /) -> F: ...
 @overload
 def step(
-    *, num_workers: int = 4, accept_event_subclasses: bool = False, workflow: StepHolder | None = None
+    *,
+    num_workers: int = 4,
+    accept_event_subclasses: bool = False,
+    workflow: StepHolder | None = None,
+    limiter: Limit | None = None,
 ) -> Callable[[F], F]: ...
 def step(
     function: Any = None,
@@ -114,11 +125,13 @@ def step(
     num_workers: int = 4,
     accept_event_subclasses: bool = False,
     workflow: StepHolder | None = None,
+    limiter: Limit | None = None,
 ) -> Any:
     """Makes a method a step of its workflow, bare or with options.
 
     The annotations say which event it takes and which it may return: an event class, a union of them, or
-    None. A parameter annotated `Context` is given the run. A plain ``def`` runs in a thread.
+    None. A parameter annotated `Context` is given the run, one annotated with a `Resource` the resource. A plain
+    ``def`` runs in a thread.
 
     Args:
         function: The method, where the decorator is used bare.
@@ -126,6 +139,8 @@ def step(
         accept_event_subclasses: Whether subclasses of the annotated events are taken too; else types are
             exact.
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
+        limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
+            its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
 
     Raises:
         DefinitionError: If an option or, when the class is defined, the signature makes no sense.
@@ -136,6 +151,7 @@ def step(
         )
     workers = count(num_workers, "num_workers")
     subclasses = flag(accept_event_subclasses, "accept_event_subclasses")
+    _check_limiter(limiter)
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     around = _names_around(frame)
     before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
@@ -155,8 +171,9 @@ def step(
         mark = Mark(
             num_workers=workers,
             accept_event_subclasses=subclasses,
-            names={name: around[name] for name in _words(plain) if name in around},
+            names=_meant(plain, around),
             bound=workflow is None,
+            limiter=limiter,
         )
         setattr(plain, _MARK, mark)
         if workflow is not None:
@@ -166,10 +183,31 @@ def step(
     return decorate if function is None else decorate(function)
 
 
+def _check_limiter(value: object) -> None:
+    if value is not None and not isinstance(value, Limit):
+        raise DefinitionError(
+            f"limiter is a Limit, as in @step(limiter=Limit(5)), not {shown(value)}; a limiter of anyio belongs to "
+            "one event loop, and a class to all of them"
+        )
+
+
 def mark_of(value: object) -> Mark | None:
     """What ``@step`` left on this attribute of a class, if it is a step."""
     mark = getattr(getattr(value, "__func__", value), _MARK, None)
     return mark if isinstance(mark, Mark) else None
+
+
+def _meant(function: Callable[..., Any], around: dict[str, Any]) -> dict[str, Any]:
+    """What the names in the annotations mean, also in those of the factories that they name."""
+    meant: dict[str, Any] = {}
+    words = _words(function)
+    while words:
+        name = words.pop()
+        if name in around and name not in meant:
+            meant[name] = around[name]
+            if inspect.isfunction(meant[name]):
+                words |= _words(meant[name])
+    return meant
 
 
 def _words(function: Callable[..., Any]) -> set[str]:
@@ -224,7 +262,9 @@ class _Reader:
         self.label = f"{owner}.{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119
         self.is_classmethod = isinstance(value, classmethod)
         self.has_self = mark.bound and not isinstance(value, staticmethod)
-        self.hints = self._hints({**names, **mark.names})
+        self.names = {**names, **mark.names}
+        self.hints = self._hints(extras=False)
+        self.annotated = self._hints(extras=True)
 
     def read(self) -> StepSpec:
         if self.is_classmethod:
@@ -237,11 +277,15 @@ class _Reader:
             raise self._error("is a generator; return the event instead of yielding it")
         parameters = list(inspect.signature(self.function).parameters.values())
         self_name = self._take_self(parameters)
-        context_name, event_name, accepts = self._read_parameters(parameters)
+        needs = self._read_needs(parameters)
+        context_name, event_name, accepts = self._read_parameters(
+            [each for each in parameters if each.name not in needs]
+        )
         returns, returns_list = self._read_return()
         threaded = not inspect.iscoroutinefunction(self.function)
         code: types.CodeType = self.plain.__code__
-        shape = self._shape(parameters, self_name, context_name, threaded=threaded)
+        special = threaded or self.mark.limiter is not None
+        shape = self._shape(parameters, self_name, context_name, special=special)
         return StepSpec(
             name=self.name,
             label=self.label,
@@ -259,6 +303,8 @@ class _Reader:
             accept_event_subclasses=self.mark.accept_event_subclasses,
             awaits=_names_beside_a_wait(code),
             state=None if context_name is None else state_named(self.hints[context_name], self._error),
+            needs=needs,
+            limiter=self.mark.limiter,
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -279,10 +325,10 @@ class _Reader:
         self_name: str | None,
         context_name: str | None,
         *,
-        threaded: bool,
+        special: bool,
     ) -> Shape:
         plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
-        if threaded or self_name is None or not plain:
+        if special or self_name is None or not plain:
             return Shape.OTHER
         match [each.name for each in parameters]:
             case [_] if context_name is None:
@@ -291,6 +337,15 @@ class _Reader:
                 return Shape.CONTEXT_EVENT
             case _:
                 return Shape.OTHER
+
+    def _read_needs(self, parameters: list[inspect.Parameter]) -> dict[str, Need]:
+        needs: dict[str, Need] = {}
+        for each in parameters:
+            need = read_need(self.annotated.get(each.name), self.label, self.names)
+            if need is not None:
+                self._check_filled(each, "resources", None, "")
+                needs[each.name] = need
+        return needs
 
     def _read_parameters(
         self, parameters: list[inspect.Parameter]
@@ -344,7 +399,7 @@ class _Reader:
             )
         return (
             f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
-            "a Context, or parameters with a default"
+            "a Context, resources, or parameters with a default"
         )
 
     def _bare_parameter(self, name: str) -> str:
@@ -375,11 +430,14 @@ class _Reader:
                 kinds.append(kind)
         return tuple(dict.fromkeys(kinds)), returns_list
 
-    def _hints(self, names: dict[str, Any]) -> dict[str, Any]:
+    def _hints(self, *, extras: bool) -> dict[str, Any]:
+        """The annotations; with what `Annotated` adds to a type, or the types alone."""
         try:
-            return typing.get_type_hints(self.plain, self.plain.__globals__, names)
+            return typing.get_type_hints(
+                self.plain, self.plain.__globals__, self.names, include_extras=extras
+            )
         except NameError as error:
-            known = {**self.plain.__globals__, **names}
+            known = {**self.plain.__globals__, **self.names}
             missing = str(error.name)
             raise self._error(
                 f"is annotated with {missing!r}, which is not defined where the step is; "

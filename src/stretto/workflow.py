@@ -6,15 +6,18 @@ import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast
 
 import anyio
 
+from ._config import Configs
 from ._driver import ambient, surrounding
 from ._log import logger
 from ._loop import is_running
 from ._options import Options
 from ._state_class import agreed_state
+from ._stock import Stock
 from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
@@ -45,7 +48,9 @@ class Workflow(Generic[R]):
     'HELLO'
 
     One workflow may have any number of runs at once. Attributes set on ``self`` belong to the workflow and
-    are shared by all of its runs, as in any Python object.
+    are shared by all of its runs, as in any Python object. ``async with Shout() as workflow`` holds the resources
+    that its runs share (``Resource(factory, scope="workflow")``): leaving the block waits for the runs that have
+    them, or cancels them if it is left by an error, and tears the resources down.
 
     Args:
         timeout: Seconds until a run is timed out, counted from its start; None for no limit.
@@ -55,7 +60,10 @@ class Workflow(Generic[R]):
         scoped_only: Refuses to start a run that is neither awaited nor entered, see `Handler`.
         stream_buffer: How many events a stream keeps for readers that are late.
         collect_limit: How many events one buffer of ``collect_events`` holds.
-        grace: Seconds after a cancellation until steps that have not ended are named by the logger.
+        grace: Seconds after a cancellation until steps that have not ended are named by the logger; the same for a
+            resource that is torn down.
+        num_concurrent_runs: How many runs of this object are at work at once in one event loop; None for no limit. The
+            rest wait in the order in which they were started, and their time limit counts from when they go on.
 
     Raises:
         DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
@@ -65,6 +73,8 @@ class Workflow(Generic[R]):
     _read_steps: ClassVar[dict[type, dict[str, StepSpec]]] = {}
     _blueprint: ClassVar[Blueprint | None] = None
     _options = Options()
+    _stock: Stock | None = None
+    _configs: Configs | None = None  # made by the first run that reads one
 
     def __init__(
         self,
@@ -76,6 +86,7 @@ class Workflow(Generic[R]):
         stream_buffer: int = 16_384,
         collect_limit: int = 100_000,
         grace: float = 5.0,
+        num_concurrent_runs: int | None = None,
     ) -> None:
         self._options = Options.of(
             timeout=timeout,
@@ -85,6 +96,7 @@ class Workflow(Generic[R]):
             stream_buffer=stream_buffer,
             collect_limit=collect_limit,
             grace=grace,
+            num_concurrent_runs=num_concurrent_runs,
         )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -157,6 +169,24 @@ class Workflow(Generic[R]):
                 "run_sync starts an event loop, and one runs already here; write await wf.run(…)"
             )
         return anyio.run(partial(self.execute, start_event, **fields), backend=backend)
+
+    # -- the block that holds its resources ------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._stock is not None:
+            raise WorkflowError(
+                f"this {type(self).__name__} has been entered already; make another, or run it within that block"
+            )
+        self._configs = self._configs or Configs()
+        self._stock = Stock(type(self).__name__, self._options.grace, self._configs)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stock, self._stock = self._stock, None
+        if stock is not None:
+            await stock.leave(error)  # noqa: ASYNC102 - it shields itself
 
     # -- steps and their checks ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from .delivery import Delivery
 from .waiting import Waiter
 
 __all__ = [
+    "Admitted",
     "Begun",
     "CancelAsked",
     "Concluded",
@@ -104,6 +105,14 @@ class CancelAsked:
 
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class Admitted:
+    """A run that had to wait for its turn may start: its time counts from here."""
+
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Begun:
     """The first event was sent."""
 
@@ -180,6 +189,7 @@ Input: TypeAlias = (
     | StepCancelled
     | DeadlinePassed
     | CancelAsked
+    | Admitted
     | Begun
     | Interrupted
     | FeederOpened

@@ -41,6 +41,7 @@ from ..events import (
 from .collecting import Buffers, is_sequence
 from .effects import END_RUN, NOTHING, Effect, Effects, Kept, Publish, Resume
 from .inputs import (
+    Admitted,
     Begun,
     CancelAsked,
     Concluded,
@@ -94,6 +95,10 @@ class Machine(Workers):
                 return self._deadline_passed(at)
             case CancelAsked(why=why, at=at, by_caller=by_caller):
                 return self._cancelled(why, at, by_caller=by_caller)
+            case Admitted(at=at):
+                self.deadline += at - self.begun
+                self.begun = at
+                return NOTHING
             case Begun():
                 return self._check_stalled()
             case Interrupted(error=error):

@@ -48,6 +48,8 @@ class RunState:
     """
 
     # What few runs have is set when it comes up, see Driver.
+    begun: float
+    deadline: float
     feeders = 0
     result: object = None
     errors: list[BaseException] | None = None
