@@ -11,8 +11,8 @@ from typing import Any, Protocol, final
 
 import anyio
 
-from ._core.kept import Edit, Kept, StateKind
 from ._core.machine import Machine
+from ._core.run_state import Edit, RunState, StateKind
 from .errors import RunEndedError, StateError
 
 __all__ = ["Access", "Editor", "StorePort"]
@@ -23,7 +23,7 @@ class Editor:
     """The state of a run, and whose turn it is to edit it. Made when the state is first asked for."""
 
     def __init__(self, kind: StateKind, owner: str) -> None:
-        self.kept = Kept(kind, owner)
+        self.state = RunState(kind, owner)
         self._turn: anyio.Semaphore | None = None  # a lock wants to be released by the task that took it
 
     async def take(self) -> None:
@@ -86,9 +86,9 @@ class Access:
         self.outside = outside
 
     @property
-    def kept(self) -> Kept:
+    def state(self) -> RunState:
         """The state itself."""
-        return self.run.editor().kept
+        return self.run.editor().state
 
     async def write(self, path: object, value: object) -> None:
         """Commits one value in a turn of its own."""
@@ -96,7 +96,7 @@ class Access:
         await editor.take()
         try:
             self.refuse_late()
-            editor.kept.set(path, value)
+            editor.state.set(path, value)
         finally:
             editor.give_back()
 
@@ -106,7 +106,7 @@ class Access:
         await editor.take()
         try:
             self.refuse_late()
-            return editor.kept.edit()
+            return editor.state.edit()
         except BaseException:
             editor.give_back()
             raise
@@ -117,7 +117,7 @@ class Access:
         try:
             if commit:
                 self.refuse_late()
-                editor.kept.commit(edit)
+                editor.state.commit(edit)
         finally:
             edit.end()
             editor.give_back()

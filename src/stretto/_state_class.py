@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
-from ._core.kept import StateKind
+from ._core.run_state import StateKind
 from ._core.shapes import field_names
 from .errors import DefinitionError, shown
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast, final
 
 import anyio
 
-from ._core.kept import Edit
 from ._core.paths import MISSING, Path
+from ._core.run_state import Edit
 from ._editor import Access
 from .errors import StateError, near
 
@@ -75,11 +75,11 @@ class Store(_AnyStore, Generic[S]):
         Raises:
             StateError: If nothing stands there and there is no default; it names what is there.
         """
-        return self._access.kept.get(path, default)
+        return self._access.state.get(path, default)
 
     async def get_state(self) -> S:
         """All that is committed, itself and no copy. Never waits."""
-        return cast("S", self._access.kept.committed)
+        return cast("S", self._access.state.committed)
 
     async def set(self, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever is to stand there
         """Commits a value at a path; waits while somebody edits.
@@ -121,11 +121,11 @@ class ThreadStore(_AnyStore, Generic[S]):
 
     def get(self, path: Path, default: Any = MISSING) -> Any:  # noqa: ANN401 - whatever stands there
         """As `Store.get`, from a thread."""
-        return anyio.from_thread.run_sync(lambda: self._access.kept.get(path, default))
+        return anyio.from_thread.run_sync(lambda: self._access.state.get(path, default))
 
     def get_state(self) -> S:
         """As `Store.get_state`, from a thread."""
-        return cast("S", anyio.from_thread.run_sync(lambda: self._access.kept.committed))
+        return cast("S", anyio.from_thread.run_sync(lambda: self._access.state.committed))
 
     def set(self, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever is to stand there
         """As `Store.set`, from a thread."""

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pydantic
 
-from stretto._core.kept import FreeState
+from stretto._core.run_state import FreeState
 
 
 @attrs.define

@@ -12,8 +12,8 @@ from typing import final
 import attrs
 
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
-from .kept import StateKind
 from .routing import Routes
+from .run_state import StateKind
 
 __all__ = ["Plan", "StepPlan"]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stretto._core.kept import FreeState, Kept, StateKind
+from stretto._core.run_state import FreeState, RunState, StateKind
 from stretto.errors import StateError
 from tests.core.counting import calls_during
 from tests.core.states import CLASSES, Data, Inner, Model, Opaque, Slotted, WithDict, free
@@ -21,11 +21,11 @@ from tests.core.states import CLASSES, Data, Inner, Model, Opaque, Slotted, With
 MAKERS: list[Callable[[], Any]] = [free, *CLASSES]
 
 
-def kept_of(make: Callable[[], Any]) -> Kept:
-    kept = Kept(StateKind(make if isinstance(make, type) else None), "Flow")
+def run_state_of(make: Callable[[], Any]) -> RunState:
+    run_state = RunState(StateKind(make if isinstance(make, type) else None), "Flow")
     if make is free:
-        kept.committed = free()
-    return kept
+        run_state.committed = free()
+    return run_state
 
 
 def member(root: Any, name: str) -> Any:
@@ -63,8 +63,8 @@ class KeptModel(RuleBasedStateMachine):
 
     @initialize(make=st.sampled_from(MAKERS))
     def begin(self, make: Callable[[], Any]) -> None:
-        self.kept = kept_of(make)
-        self.kind = type(self.kept.committed)
+        self.run_state = run_state_of(make)
+        self.kind = type(self.run_state.committed)
         self.model = make()
         self.edit: Any = None
         self.edited: Any = None
@@ -72,13 +72,13 @@ class KeptModel(RuleBasedStateMachine):
 
     @rule()
     def somebody_reads(self) -> None:
-        now = self.kept.committed
+        now = self.run_state.committed
         self.read.append((now, copy.deepcopy(now)))
 
     @precondition(lambda self: self.edit is None)
     @rule()
     def an_edit_begins(self) -> None:
-        self.edit = self.kept.edit()
+        self.edit = self.run_state.edit()
         self.edited = copy.deepcopy(self.model)
 
     @precondition(lambda self: self.edit is not None)
@@ -97,7 +97,7 @@ class KeptModel(RuleBasedStateMachine):
     @precondition(lambda self: self.edit is not None)
     @rule()
     def it_is_committed(self) -> None:
-        self.kept.commit(self.edit)
+        self.run_state.commit(self.edit)
         self.model, self.edit = self.edited, None
 
     @precondition(lambda self: self.edit is not None)
@@ -109,11 +109,11 @@ class KeptModel(RuleBasedStateMachine):
     @precondition(lambda self: self.edit is None)
     @rule(name=st.sampled_from(["total", "by_key.a", "by_key.b.c", "inner.by_name.x"]), number=st.integers())
     def one_value_is_set(self, name: str, number: int) -> None:
-        if name == "by_key.b.c" and not isinstance(self.kept.get("by_key.b", {}), dict):
+        if name == "by_key.b.c" and not isinstance(self.run_state.get("by_key.b", {}), dict):
             with pytest.raises(StateError):
-                self.kept.set(name, number)
+                self.run_state.set(name, number)
             return
-        self.kept.set(name, number)
+        self.run_state.set(name, number)
         at = self.model
         *before, last = name.split(".")
         for each in before:
@@ -122,9 +122,9 @@ class KeptModel(RuleBasedStateMachine):
 
     @invariant()
     def what_is_committed_is_as_the_model_says(self) -> None:
-        if hasattr(self, "kept"):
-            assert self.kept.committed == self.model
-            assert type(self.kept.committed) is self.kind
+        if hasattr(self, "run_state"):
+            assert self.run_state.committed == self.model
+            assert type(self.run_state.committed) is self.kind
 
     @invariant()
     def what_was_read_has_not_changed(self) -> None:
@@ -137,15 +137,15 @@ TestKept = KeptModel.TestCase
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_working_copy_is_of_its_class_and_equal(make: Callable[[], Any]):
-    kept = kept_of(make)
-    edit = kept.edit()
+    run_state = run_state_of(make)
+    edit = run_state.edit()
     state = edit.working
-    assert isinstance(state, type(kept.committed))
-    assert state.__class__ is type(kept.committed) or make is free
-    assert state == kept.committed
-    assert repr(state) == repr(kept.committed)
+    assert isinstance(state, type(run_state.committed))
+    assert state.__class__ is type(run_state.committed) or make is free
+    assert state == run_state.committed
+    assert repr(state) == repr(run_state.committed)
     edit.end()
-    assert type(state) is type(kept.committed)
+    assert type(state) is type(run_state.committed)
     edit.end()  # twice is once
 
 
@@ -156,16 +156,16 @@ def pickled(state: Any) -> Any:
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled], ids=["copy", "deep", "pickle"])
 def test_a_copy_that_the_editor_makes_is_a_plain_object_of_its_own(make: Callable[[], Any], copied: Any):
-    kept = kept_of(make)
-    kept.set("items", [[1]])
-    edit = kept.edit()
+    run_state = run_state_of(make)
+    run_state.set("items", [[1]])
+    edit = run_state.edit()
     made = copied(edit.working)
-    assert type(made) is type(kept.committed)
-    assert made == kept.committed
+    assert type(made) is type(run_state.committed)
+    assert made == run_state.committed
     member(made, "items")[0].append(2)
     edit.end()
-    assert member(kept.committed, "items") == [[1]]
-    assert type(edit.working) is type(kept.committed)
+    assert member(run_state.committed, "items") == [[1]]
+    assert type(edit.working) is type(run_state.committed)
 
 
 def all_ways_to_read_a_dict() -> dict[str, Callable[[Any], Any]]:
@@ -195,11 +195,11 @@ def _matched(state: Any) -> Any:
 
 @pytest.mark.parametrize("way", all_ways_to_read_a_dict())
 def test_whichever_way_an_editor_reads_a_free_state_it_gets_a_copy(way: str):
-    kept = Kept(StateKind(), "Flow")
-    kept.set("items", [1])
-    kept.set("by_key", {})
-    before = kept.committed
-    edit = kept.edit()
+    run_state = RunState(StateKind(), "Flow")
+    run_state.set("items", [1])
+    run_state.set("by_key", {})
+    before = run_state.committed
+    edit = run_state.edit()
     found = all_ways_to_read_a_dict()[way](edit.working)
     found.append(2)
     assert before == {"items": [1], "by_key": {}}
@@ -207,8 +207,8 @@ def test_whichever_way_an_editor_reads_a_free_state_it_gets_a_copy(way: str):
 
 
 def test_the_methods_of_a_free_state_do_what_those_of_a_dict_do():
-    kept = Kept(StateKind(), "Flow")
-    edit = kept.edit()
+    run_state = RunState(StateKind(), "Flow")
+    edit = run_state.edit()
     state: Any = edit.working
     assert state.get("a") is None
     assert state.get("a", 5) == 5
@@ -224,8 +224,8 @@ def test_the_methods_of_a_free_state_do_what_those_of_a_dict_do():
     assert list(state.items()) == [("a", 1), ("c", 3)]
     assert len(state) == 2
     assert "a" in state
-    kept.commit(edit)
-    assert kept.committed == {"a": 1, "c": 3}
+    run_state.commit(edit)
+    assert run_state.committed == {"a": 1, "c": 3}
 
 
 @pytest.mark.parametrize("kind", [Slotted, WithDict, Data, Model])
@@ -246,10 +246,10 @@ def test_whichever_way_an_editor_reads_an_attribute_it_gets_a_copy(kind: Any):
             vars(state)["items"] if hasattr(state, "__dict__") and "items" in vars(state) else state.items
         ),
     ):
-        kept = Kept(StateKind(Own), "Flow")
-        kept.set("items", [[0]])
-        before: Any = kept.committed
-        edit = kept.edit()
+        run_state = RunState(StateKind(Own), "Flow")
+        run_state.set("items", [[0]])
+        before: Any = run_state.committed
+        edit = run_state.edit()
         state: Any = edit.working
         read(state).append(2)
         state.first.append(3)
@@ -259,27 +259,27 @@ def test_whichever_way_an_editor_reads_an_attribute_it_gets_a_copy(kind: Any):
 
 def test_an_opaque_value_is_shared_and_nothing_of_it_is_copied():
     client = Opaque()
-    kept = Kept(StateKind(), "Flow")
-    kept.set("client", client)
-    edit = kept.edit()
+    run_state = RunState(StateKind(), "Flow")
+    run_state.set("client", client)
+    edit = run_state.edit()
     assert cast("Any", edit.working)["client"] is client
-    kept.commit(edit)
-    assert kept.get("client") is client
-    assert kept.get("client.url") == "here"
+    run_state.commit(edit)
+    assert run_state.get("client") is client
+    assert run_state.get("client.url") == "here"
 
 
 def test_two_names_for_one_object_stay_two_names_for_one_copy():
-    kept = Kept(StateKind(), "Flow")
+    run_state = RunState(StateKind(), "Flow")
     shared: list[int] = []
-    kept.set("a", shared)
-    kept.set("b", shared)
-    edit = kept.edit()
+    run_state.set("a", shared)
+    run_state.set("b", shared)
+    edit = run_state.edit()
     state: Any = edit.working
     state["a"].append(1)
     state["b"].append(2)
-    kept.commit(edit)
-    assert kept.get("a") is kept.get("b")
-    assert (kept.get("a"), shared) == ([1, 2], [])
+    run_state.commit(edit)
+    assert run_state.get("a") is run_state.get("b")
+    assert (run_state.get("a"), shared) == ([1, 2], [])
 
 
 def test_a_field_that_is_deleted_is_gone_and_one_that_holds_nothing_can_be_filled():
@@ -287,17 +287,17 @@ def test_a_field_that_is_deleted_is_gone_and_one_that_holds_nothing_can_be_fille
     class Late:
         late: list[int] = attrs.field(init=False)
 
-    kept = Kept(StateKind(Late), "Flow")
-    edit = kept.edit()
+    run_state = RunState(StateKind(Late), "Flow")
+    edit = run_state.edit()
     state: Any = edit.working
     assert not hasattr(state, "late")
     state.late = [1]
     assert state.late == [1]
-    kept.commit(edit)
-    edit = kept.edit()
+    run_state.commit(edit)
+    edit = run_state.edit()
     del cast("Any", edit.working).late
-    kept.commit(edit)
-    assert not hasattr(kept.committed, "late")
+    run_state.commit(edit)
+    assert not hasattr(run_state.committed, "late")
 
 
 def test_what_pydantic_keeps_beside_the_fields_is_rolled_back_too():
@@ -305,21 +305,21 @@ def test_what_pydantic_keeps_beside_the_fields_is_rolled_back_too():
         total: int = 0
         _seen: list[int] = pydantic.PrivateAttr(default_factory=list)
 
-    kept = Kept(StateKind(Rich), "Flow")
-    first = kept.edit()
+    run_state = RunState(StateKind(Rich), "Flow")
+    first = run_state.edit()
     state: Any = first.working
     state.more = [1]
     state._seen.append(1)
     state.total = "5"
     with pytest.raises(pydantic.ValidationError):
         state.total = "much"
-    kept.commit(first)
-    second = kept.edit()
+    run_state.commit(first)
+    second = run_state.edit()
     state = second.working
     state.more.append(2)
     state._seen.append(2)
     second.end()
-    committed: Any = kept.committed
+    committed: Any = run_state.committed
     assert (committed.total, committed.more, committed._seen) == (5, [1], [1])
     assert committed.model_dump() == {"total": 5, "more": [1]}
 
@@ -336,12 +336,12 @@ def test_a_class_that_keeps_a_list_of_its_subclasses_hears_nothing_of_ours():
         items: list[int] = attrs.Factory(list)
 
     before = list(known)
-    kept = Kept(StateKind(Mine), "Flow")
-    edit = kept.edit()
+    run_state = RunState(StateKind(Mine), "Flow")
+    edit = run_state.edit()
     cast("Any", edit.working).items.append(1)
-    kept.commit(edit)
+    run_state.commit(edit)
     assert known == before
-    assert kept.get("items") == [1]
+    assert run_state.get("items") == [1]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -350,16 +350,16 @@ def test_a_new_object_that_a_method_makes_of_its_own_class_can_be_used_and_kept(
         def fresh(self) -> Any:
             return type(self)()
 
-    kept = Kept(StateKind(Own), "Flow")
-    edit = kept.edit()
+    run_state = RunState(StateKind(Own), "Flow")
+    edit = run_state.edit()
     state: Any = edit.working
     fresh = state.fresh()
     fresh.items.append(1)
     assert copy.deepcopy(fresh).items == fresh.items == [1]
     state.by_key["fresh"] = fresh
-    kept.commit(edit)
-    assert kept.get("by_key.fresh.items") == [1]
-    assert kept.get("items") == []
+    run_state.commit(edit)
+    assert run_state.get("by_key.fresh.items") == [1]
+    assert run_state.get("items") == []
 
 
 def test_a_class_of_an_odd_layout_is_watched_like_any():
@@ -371,13 +371,13 @@ def test_a_class_of_an_odd_layout_is_watched_like_any():
         def __init__(self) -> None:
             self.items = []
 
-    kept = Kept(StateKind(Odd), "Flow")
-    before: Any = kept.committed
-    edit = kept.edit()
+    run_state = RunState(StateKind(Odd), "Flow")
+    before: Any = run_state.committed
+    edit = run_state.edit()
     cast("Any", edit.working).items.append(1)
     assert before.items == []
-    kept.commit(edit)
-    assert kept.get("items") == [1]
+    run_state.commit(edit)
+    assert run_state.get("items") == [1]
 
 
 def test_a_state_that_cannot_be_made_says_whose_it_is():
@@ -389,7 +389,7 @@ def test_a_state_that_cannot_be_made_says_whose_it_is():
         total: int = attrs.Factory(fail)
 
     with pytest.raises(OSError, match="no disk") as told:
-        Kept(StateKind(Broken), "Flow")
+        RunState(StateKind(Broken), "Flow")
     assert told.value.__notes__ == ["while the state of a run of Flow was made"]
 
 
@@ -398,14 +398,14 @@ def test_an_edit_costs_what_it_touches(make: Callable[[], Any]):
     """Counted in calls: ten thousand inner objects that nobody looks at cost nothing."""
 
     def calls(size: int) -> int:
-        kept = kept_of(make)
-        kept.set("items", [Inner() for _ in range(size)])
+        run_state = run_state_of(make)
+        run_state.set("items", [Inner() for _ in range(size)])
 
         def edit() -> None:
-            change = kept.edit()
+            change = run_state.edit()
             member(change.working, "by_key")["a"] = 1
-            kept.commit(change)
-            kept.set("total", 1)
+            run_state.commit(change)
+            run_state.set("total", 1)
 
         edit()
         return calls_during(edit)

@@ -19,7 +19,7 @@ from .copying import Memo, copied
 from .paths import MISSING, find, rebuild
 from .shapes import attributes, raw, set_raw
 
-__all__ = ["Edit", "FreeState", "Kept", "StateKind"]
+__all__ = ["Edit", "FreeState", "RunState", "StateKind"]
 
 T = TypeVar("T")
 
@@ -253,7 +253,7 @@ class Edit:
 
 
 @final
-class Kept:
+class RunState:
     """The state of one run.
 
     Attributes:
