@@ -24,7 +24,7 @@ FLOORS = [
     {"_core"},
     {"context", "store", "steps", "blueprint", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_options", "_state_class", "_stream", "_trace"}
-    | {"resources", "limits", "_checks", "_config", "_stock"},
+    | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
     {"_driver", "_worker", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},

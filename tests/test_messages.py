@@ -333,7 +333,7 @@ def a_class_that_is_defined_later():
 
 @at_definition(
     "W.begin (here) has an annotation that cannot be read, unsupported operand type(s) for |: 'type' and 'int'; "
-    "write event classes, joined by |"
+    "write classes, joined by |"
 )
 def an_unreadable_annotation():
     class W(Workflow):
@@ -432,7 +432,7 @@ def with_number(number: int) -> None: ...
 def with_slash(pool: Annotated[Any, Resource(dict)], /) -> None: ...
 
 
-def unknown(it: Annotated[Any, Resource(nowhere)]) -> None: ...  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+def unknown(cart: Kart) -> None: ...  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
 
 def generator() -> Iterator[int]:
@@ -496,8 +496,8 @@ def a_factory_with_a_slash():
 
 
 @at_definition(
-    "unknown (here) is annotated with 'nowhere', which is not defined where the factory is; define both at the top of "
-    "a module"
+    "unknown (here) is annotated with 'Kart', which is not defined where the factory is; define both at the top of a "
+    "module; did you mean 'Cart'?"
 )
 def a_factory_of_unknown_names():
     asks(Resource(unknown))
@@ -587,7 +587,9 @@ def a_config_with_a_strange_path():
     ResourceConfig("app.toml", "db..main")
 
 
-@at_definition("long (here) asks for short (here), in whose place it is put; call that factory in it instead")
+@at_definition(
+    "long (here) asks for short (here), in whose place long (here) is put; call that factory in it instead"
+)
 def a_replacement_that_asks_for_what_it_replaces():
     with Resource.override(short, by=long):
         pass

@@ -11,8 +11,8 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, context, store   what a step declares, what it may do, the state that it shares
 #   resources, limits       what a step is handed, and what it waits for a turn of
-#   _stock _config          the resources of a run or of a workflow, and what is read from files
-#   _carry _editor _loop _stream _trace _log _options _checks _state_class    what these are made of
+#   _stock _making _config  the resources of a run or of a workflow, and what is read from files
+#   _carry _editor _loop _stream _trace _log _options _signatures _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors          values
 

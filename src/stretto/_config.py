@@ -6,14 +6,16 @@ A file is data: it names no class and runs no code. Every error names the file, 
 from __future__ import annotations
 
 import os
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeGuard, cast, final
+from typing import Any, Literal, TypeGuard, final
 
 import attrs
 
+from ._core.paths import contents
+from ._core.shapes import Argument, arguments, is_model
+from ._signatures import hints
 from .errors import ConfigError, near, shown
 from .resources import ConfigRecipe
 
@@ -105,8 +107,7 @@ def _is_list(value: object) -> TypeGuard[list[object]]:
 def _not_there(key: str, value: object) -> str:
     if not _is_table(value):
         return f"is {shown(value)}, in which there is no {key!r}"
-    keys = list(value)
-    return f"has no {key!r}, it has: {', '.join(keys) or 'nothing'}{near(key, keys)}"
+    return f"has no {key!r}, {contents(value)}{near(key, value)}"
 
 
 # -- from plain data to a class ------------------------------------------------------------------------------------
@@ -125,13 +126,10 @@ def _filled(kind: Any, value: object, at: _Place) -> object:  # noqa: ANN401 - w
         return _as_list(kind, value, at)
     if origin is dict:
         return _as_dict(kind, value, at)
-    if hasattr(kind, "model_validate"):
+    if is_model(kind):
         return _made(lambda: kind.model_validate(value), kind, at)
-    return (
-        _as_plain(kind, value, at)
-        if (fields := _fields(kind)) is None
-        else _as_class(kind, fields, value, at)
-    )
+    takes = arguments(kind) if isinstance(kind, type) else None
+    return _as_plain(kind, value, at) if takes is None else _as_class(kind, takes, value, at)
 
 
 def _as_plain(kind: object, value: object, at: _Place) -> object:
@@ -186,65 +184,37 @@ def _as_list(kind: Any, value: object, at: _Place) -> object:  # noqa: ANN401
 def _as_dict(kind: object, value: object, at: _Place) -> object:
     if not _is_table(value):
         raise at.error(f"is {shown(value)}, not {_told(kind)}")
-    inner = typing.get_args(kind)[1]
+    _, inner = typing.get_args(kind) or (Any, Any)  # a bare typing.Dict has none
     return {key: _filled(inner, item, at.below(key)) for key, item in value.items()}
 
 
-@final
-@attrs.frozen
-class _Field:
-    """One field of a class that is filled; `kind` is Any where a converter takes anything."""
-
-    name: str
-    kind: Any
-    needed: bool
-
-
-def _fields(kind: Any) -> list[_Field] | None:  # noqa: ANN401
-    """The fields of an attrs class or a dataclass that its `__init__` takes, and None for anything else."""
-    if not isinstance(kind, type):
-        return None
-    if attrs.has(kind):
-        return [
-            _Field(each.alias, Any if each.converter else hint, each.default is attrs.NOTHING)
-            for each, hint in _with_hints(kind, attrs.fields(kind))
-        ]
-    if hasattr(kind, "__dataclass_fields__"):
-        missing = sys.modules["dataclasses"].MISSING  # whoever made the class has imported it
-        return [
-            _Field(each.name, hint, each.default is missing and each.default_factory is missing)
-            for each, hint in _with_hints(kind, cast("Any", kind).__dataclass_fields__.values())
-        ]
-    return None
-
-
-def _with_hints(kind: type, fields: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
-    try:
-        hints = typing.get_type_hints(kind)
-    except NameError as error:
-        raise ConfigError(
-            f"{kind.__name__} is annotated with {str(error.name)!r}, which is not defined where the class is; define "
-            "both at the top of a module"
-        ) from None
-    return [(each, hints.get(each.name, Any)) for each in fields if each.init]
-
-
-def _as_class(kind: Any, fields: list[_Field], value: object, at: _Place) -> object:  # noqa: ANN401
+def _as_class(kind: type, takes: list[Argument], value: object, at: _Place) -> object:
     if not _is_table(value):
         raise at.error(f"is {shown(value)}, not what {kind.__name__} is made of, a table")
-    names = [field.name for field in fields]
+    meant = _hints(kind)
+    names = [each.name for each in takes]
     for key in value:
         if key not in names:
             raise at.error(f"has {key!r}, which is no field of {kind.__name__}{near(key, names)}")
-    for field in fields:
-        if field.needed and field.name not in value:
-            raise at.error(f"has no {field.name!r}, which {kind.__name__} needs")
+    for each in takes:
+        if each.needed and each.name not in value:
+            raise at.error(f"has no {each.name!r}, which {kind.__name__} needs")
     filled = {
-        field.name: _filled(field.kind, value[field.name], at.below(field.name))
-        for field in fields
-        if field.name in value
+        each.name: _filled(
+            Any if each.converted else meant.get(each.field, Any), value[each.name], at.below(each.name)
+        )
+        for each in takes
+        if each.name in value
     }
     return _made(lambda: kind(**filled), kind, at)
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    def error(what: str) -> ConfigError:
+        return ConfigError(f"{kind.__name__} {what}")
+
+    instead = "where the class is; define both at the top of a module"
+    return hints(kind, {}, error, instead=instead, extras=False)
 
 
 def _made(make: Callable[[], object], kind: type, at: _Place) -> object:

@@ -51,7 +51,7 @@ from ._worker import Worker
 from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
-from .limits import Line
+from .limits import Limit, Line
 from .steps import StepSpec
 
 if (
@@ -171,8 +171,9 @@ class Driver:
                 self.push(effect)
         if not self.machine.active:
             self.perform(self.machine.receive(Begun()))
-        if self._options.runs is not None:
-            self._queue_up(self._options.runs.line())
+        runs: Limit | None = getattr(self.workflow, "_stretto_runs", None)
+        if runs is not None:
+            self._queue_up(runs.line())
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.
@@ -185,7 +186,9 @@ class Driver:
                 await self._await_turn(self.line)
             self._working = True
             first, self._first = self._first, None
-            leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations_before())
+            leader = Worker(
+                self, copy_context() if first is None else first.carry, native_cancellations_before()
+            )
             if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
                 first = await self._in_lane(leader, first)
             if self.machine.ended is None:
@@ -531,10 +534,10 @@ class Driver:
             self._stock = Stock(
                 self.machine.plan.name,
                 self._options.grace,
-                vars(self.workflow).setdefault("_configs", Configs()),
+                vars(self.workflow).setdefault("_stretto_configs", Configs()),
                 self._resource_failed,
                 self,
-                getattr(self.workflow, "_stock", None),
+                getattr(self.workflow, "_stretto_stock", None),
             )
         return await self._stock.fill(spec.needs, spec.label)
 

@@ -8,9 +8,7 @@ from typing import final
 
 import attrs
 
-from ._checks import count, flag
 from .errors import DefinitionError, shown
-from .limits import Limit
 
 __all__ = ["Options", "count", "flag", "seconds"]
 
@@ -28,6 +26,28 @@ def seconds(value: object, name: str, *, none: str) -> float | None:
     return float(value)
 
 
+def count(value: object, name: str) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= sys.maxsize:
+        raise DefinitionError(f"{name} is a whole number of at least 1, not {shown(value)}")
+    return value
+
+
+def flag(value: object, name: str) -> bool:
+    """True or False.
+
+    Raises:
+        DefinitionError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        raise DefinitionError(f"{name} is True or False, not {shown(value)}")
+    return value
+
+
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Options:
@@ -40,7 +60,7 @@ class Options:
     stream_buffer: int = 16_384
     collect_limit: int = 100_000
     grace: float = 5.0
-    runs: Limit | None = None
+    num_concurrent_runs: int | None = None
 
     @classmethod
     def of(
@@ -68,7 +88,7 @@ class Options:
             stream_buffer=count(stream_buffer, "stream_buffer"),
             collect_limit=count(collect_limit, "collect_limit"),
             grace=seconds(grace, "grace", none="never") or math.inf,
-            runs=None
+            num_concurrent_runs=None
             if num_concurrent_runs is None
-            else Limit(count(num_concurrent_runs, "num_concurrent_runs")),
+            else count(num_concurrent_runs, "num_concurrent_runs"),
         )

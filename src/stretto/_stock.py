@@ -8,16 +8,10 @@ and torn down when is for `Inventory` to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast, final
+from typing import TYPE_CHECKING, Protocol, cast, final
 
 import anyio
 
@@ -25,32 +19,14 @@ from ._config import Configs
 from ._core.inventory import Entry, Inventory, Stage
 from ._log import logger
 from ._loop import RootTask, outlast
+from ._making import make
 from .errors import WorkflowCancelledError, WorkflowError, add_note, leaves, shown, without
 from .resources import ConfigRecipe, Need, Recipe, Resource, overridden
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     import anyio.lowlevel
 
 __all__ = ["Stock", "User"]
-
-
-def _is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, object]]:
-    return isinstance(value, Coroutine)
-
-
-@contextmanager
-def _plain() -> Generator[None]:
-    yield
-
-
-@asynccontextmanager
-async def _waiting() -> AsyncGenerator[None]:
-    yield
-
-
-_OF_CONTEXTLIB = (type(_plain()), type(_waiting()))  # their classes have no public name
 
 
 class User(Protocol):
@@ -64,7 +40,7 @@ class User(Protocol):
 
 
 @final
-class _Kept:
+class _Keeper:
     """A resource and the task that keeps it.
 
     Attributes:
@@ -103,6 +79,7 @@ class Stock:
         tell: Callable[[BaseException], object] | None = None,
         user: User | None = None,
         outer: Stock | None = None,
+        set_apart: Callable[[], object] | None = None,
     ) -> None:
         """The stock of the run `user` in a workflow whose stock is `outer`, or without a user that of a workflow.
 
@@ -114,6 +91,8 @@ class Stock:
                 it is kept in `failures`.
             user: The run.
             outer: None too if the workflow was not entered.
+            set_apart: Called in the task of each resource, which begins with the context variables of who asked first
+                and may outlive it.
         """
         self._name = name
         self._grace = grace
@@ -122,9 +101,10 @@ class Stock:
         self._tell = tell or self.failures.append
         self._user = user
         self._outer = outer
+        self._set_apart = set_apart
         self.closed = False
         self._inventory: Inventory[Resource] = Inventory()
-        self._kept: dict[Entry[Resource], _Kept] = {}
+        self._keepers: dict[Entry[Resource], _Keeper] = {}
         self.users: dict[User, None] = {}
 
     # -- asking ----------------------------------------------------------------------------------------------
@@ -158,103 +138,90 @@ class Stock:
         while True:
             entry, new = self._inventory.ask(recipe.resource)
             if new:
-                kept = self._kept[entry] = _Kept(recipe, entry)
-                kept.task = RootTask(partial(self._keep, kept))
+                keeper = self._keepers[entry] = _Keeper(recipe, entry)
+                keeper.task = RootTask(partial(self._keep, keeper))
             if entry.stage is Stage.MAKING:
-                await self._wait(self._kept[entry])
+                await self._wait(self._keepers[entry])
             if entry.stage is Stage.READY:
                 return entry.value
             if entry.stage is Stage.FAILED:
                 raise cast("BaseException", entry.value)
 
-    async def _wait(self, kept: _Kept) -> None:
+    async def _wait(self, keeper: _Keeper) -> None:
         try:
-            await kept.settled.wait()
+            await keeper.settled.wait()
         except BaseException:
-            if self._inventory.give_up(kept.entry):
-                await outlast(partial(self._break_off, kept))  # noqa: ASYNC102 - it shields itself
+            if self._inventory.give_up(keeper.entry):
+                await outlast(partial(self._break_off, keeper))  # noqa: ASYNC102 - it shields itself
             raise
-        self._inventory.give_up(kept.entry)
+        self._inventory.give_up(keeper.entry)
 
     # -- one task for each -----------------------------------------------------------------------------------
 
-    async def _keep(self, kept: _Kept) -> None:
+    async def _keep(self, keeper: _Keeper) -> None:
         """Makes a resource, keeps it open, and leaves it; raises cancellations alone, see `RootTask`."""
+        if self._set_apart is not None:
+            self._set_apart()
         try:
             async with AsyncExitStack() as stack:
-                value = await self._make(kept, stack)
+                arguments = await self.fill(keeper.recipe.needs, keeper.recipe.label)
+                value, keeper.opened = await make(keeper.recipe, arguments, stack)
                 await anyio.lowlevel.checkpoint_if_cancelled()
-                self._inventory.ready(kept.entry, value)
-                kept.settled.set()
-                if not kept.opened:
+                self._inventory.ready(keeper.entry, value)
+                keeper.settled.set()
+                if not keeper.opened:
                     return
-                await kept.closing.wait()
-                if kept.error is not None:
-                    raise kept.error
+                await keeper.closing.wait()
+                if keeper.error is not None:
+                    raise keeper.error
         except BaseException as error:  # noqa: ASYNC103 - it is told to who waits; a cancellation goes on
-            self._failed(kept, error)
+            self._failed(keeper, error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
         else:
-            if not kept.closing.is_set():
-                self._broke(kept, WorkflowError(f"{kept.recipe.label} was left while it was in use"))
+            if not keeper.closing.is_set():
+                self._broke(keeper, WorkflowError(f"{keeper.recipe.label} was left while it was in use"))
         finally:
-            if kept.entry.stage is not Stage.READY:
-                self._kept.pop(kept.entry, None)
-            kept.settled.set()
+            if keeper.entry.stage is not Stage.READY:
+                self._keepers.pop(keeper.entry, None)
+            keeper.settled.set()
 
-    async def _make(self, kept: _Kept, stack: AsyncExitStack) -> object:
-        recipe = kept.recipe
-        made = recipe.resource.factory(**await self.fill(recipe.needs, recipe.label))
-        if _is_coroutine(made):
-            made = await made
-        if not recipe.resource.enter and not isinstance(made, _OF_CONTEXTLIB):
-            return cast("object", made)
-        kept.opened = True
-        if isinstance(made, AbstractAsyncContextManager):
-            return await stack.enter_async_context(cast("AbstractAsyncContextManager[object]", made))
-        if isinstance(made, AbstractContextManager):
-            return stack.enter_context(cast("AbstractContextManager[object]", made))
-        raise WorkflowError(
-            f"{recipe.label} gave {shown(made)}, which cannot be entered; leave out enter=True"
-        )
-
-    def _failed(self, kept: _Kept, error: BaseException) -> None:
+    def _failed(self, keeper: _Keeper, error: BaseException) -> None:
         """Something came out of the task of a resource: while it was made, was in use, or was torn down."""
         error = without(error, anyio.get_cancelled_exc_class())
-        if kept.entry.stage is not Stage.MAKING:
-            self._left_by(kept, error)
+        if keeper.entry.stage is not Stage.MAKING:
+            self._left_by(keeper, error)
         elif not isinstance(error, anyio.get_cancelled_exc_class()):
-            add_note(error, f"while {kept.recipe.label} was made")
-            self._inventory.failed(kept.entry, error)
-            if kept.broken_off:
+            add_note(error, f"while {keeper.recipe.label} was made")
+            self._inventory.failed(keeper.entry, error)
+            if keeper.broken_off:
                 self._tell(error)
-        elif kept.broken_off:
-            self._inventory.dropped(kept.entry)
+        elif keeper.broken_off:
+            self._inventory.dropped(keeper.entry)
         else:
             stray = WorkflowError(
-                f"{kept.recipe.label} raised {type(error).__name__}, the cancellation of the event loop, although "
+                f"{keeper.recipe.label} raised {type(error).__name__}, the cancellation of the event loop, although "
                 "nothing was cancelled; raise an error of yours"
             )
             stray.__cause__ = error
-            self._inventory.failed(kept.entry, stray)
+            self._inventory.failed(keeper.entry, stray)
 
-    def _left_by(self, kept: _Kept, error: BaseException) -> None:
+    def _left_by(self, keeper: _Keeper, error: BaseException) -> None:
         """A resource was left by errors: that of its scope, which is known, and those of its own."""
         for leaf in leaves(error):
-            if leaf is kept.error or isinstance(leaf, anyio.get_cancelled_exc_class()):
+            if leaf is keeper.error or isinstance(leaf, anyio.get_cancelled_exc_class()):
                 continue
-            if not kept.closing.is_set():
-                self._broke(kept, leaf)
+            if not keeper.closing.is_set():
+                self._broke(keeper, leaf)
             else:
-                add_note(leaf, f"while {kept.recipe.label} was torn down")
+                add_note(leaf, f"while {keeper.recipe.label} was torn down")
                 self._tell(leaf)
 
-    def _broke(self, kept: _Kept, error: BaseException) -> None:
+    def _broke(self, keeper: _Keeper, error: BaseException) -> None:
         """A resource ended by itself; who asks next gets a new one."""
-        add_note(error, f"while {kept.recipe.label} was in use")
-        if kept.entry.stage is Stage.READY:
-            self._inventory.gone(kept.entry)
+        add_note(error, f"while {keeper.recipe.label} was in use")
+        if keeper.entry.stage is Stage.READY:
+            self._inventory.gone(keeper.entry)
         self._tell(error)
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -314,36 +281,36 @@ class Stock:
     async def _close(self, error: Callable[[], BaseException | None]) -> None:
         self.closed = True
         while (last := self._inventory.last()) is not None:
-            await self._tear_down(self._kept[last], error)
+            await self._tear_down(self._keepers[last], error)
 
-    async def _tear_down(self, kept: _Kept, error: Callable[[], BaseException | None]) -> None:
-        if kept.opened:
-            if not kept.closing.is_set():
-                kept.error = error()
-                kept.closing.set()
-            trace = None if kept.error is None else kept.error.__traceback__
-            await self._end_of(kept, "torn down")
-            if kept.error is not None:
-                kept.error.__traceback__ = trace  # it is to show where it was raised first
-        self._inventory.gone(kept.entry)
-        del self._kept[kept.entry]
+    async def _tear_down(self, keeper: _Keeper, error: Callable[[], BaseException | None]) -> None:
+        if keeper.opened:
+            if not keeper.closing.is_set():
+                keeper.error = error()
+                keeper.closing.set()
+            trace = None if keeper.error is None else keeper.error.__traceback__
+            await self._end_of(keeper, "torn down")
+            if keeper.error is not None:
+                keeper.error.__traceback__ = trace  # it is to show where it was raised first
+        self._inventory.gone(keeper.entry)
+        del self._keepers[keeper.entry]
 
-    async def _break_off(self, kept: _Kept) -> None:
-        kept.broken_off = True
-        kept.task.cancel()
-        await self._end_of(kept, "broken off")
+    async def _break_off(self, keeper: _Keeper) -> None:
+        keeper.broken_off = True
+        keeper.task.cancel()
+        await self._end_of(keeper, "broken off")
 
-    async def _end_of(self, kept: _Kept, what: str) -> None:
+    async def _end_of(self, keeper: _Keeper, what: str) -> None:
         """Waits for the end of a task; one that takes its time is named, and never abandoned."""
         with anyio.move_on_after(self._grace) as waited:
-            await kept.task.wait()
-        if waited.cancelled_caught and not kept.late:
-            kept.late = True
+            await keeper.task.wait()
+        if waited.cancelled_caught and not keeper.late:
+            keeper.late = True
             logger().warning(
                 "%s: after %.3g s %s has not been %s; it is waited for",
                 self._name,
                 self._grace,
-                kept.recipe.label,
+                keeper.recipe.label,
                 what,
             )
-        await kept.task.wait()
+        await keeper.task.wait()

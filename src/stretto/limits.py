@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, final
 
 import anyio
 
-from ._checks import count
 from ._core.turns import Turns
+from ._options import count
 
 if TYPE_CHECKING:
     import anyio.lowlevel  # anyio loads it with its backend, and a limit is used in a loop alone

@@ -13,12 +13,12 @@ import typing
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, final
 
 import attrs
 
-from ._checks import flag
+from ._options import flag
+from ._signatures import label, parameters, unbound
 from .context import Context
 from .errors import DefinitionError, shown
 
@@ -118,7 +118,7 @@ class Resource:
         """
         Resource(factory)
         if by is not None:
-            _check_replacement(factory, Recipe.of(Resource(by), {}))
+            _check_replacement(factory, label(by), Recipe.of(Resource(by), {}))
         token = _overrides.set({**_overrides.get(), factory: Given(value=value, by=by)})
         try:
             yield
@@ -127,7 +127,7 @@ class Resource:
 
     def __repr__(self) -> str:
         scope = "" if self.scope == "run" else f", scope={self.scope!r}"
-        return f"Resource({_label(self.factory)}{scope}{', enter=True' if self.enter else ''})"
+        return f"Resource({label(self.factory)}{scope}{', enter=True' if self.enter else ''})"
 
 
 @final
@@ -203,13 +203,13 @@ class Recipe:
         Raises:
             DefinitionError: If it cannot be made: a circle, a parameter that stretto cannot fill.
         """
-        label = _label(resource.factory)
+        named = label(resource.factory)
         if resource in above:
             circle = [*above[above.index(resource) :], resource]
-            way = " asks for ".join(_label(each.factory) for each in circle)
+            way = " asks for ".join(label(each.factory) for each in circle)
             raise DefinitionError(f"resources ask for each other in a circle: {way}; break it at one of them")
-        needs = _needs_of(resource, label, names, (*above, resource))
-        return cls(resource=resource, label=label, needs=needs)
+        needs = _needs_of(resource, named, names, (*above, resource))
+        return cls(resource=resource, label=named, needs=needs)
 
 
 @final
@@ -246,14 +246,18 @@ def overridden(recipe: Recipe) -> Recipe | Given:
     return Recipe.of(Resource(given.by, scope=recipe.resource.scope), {})
 
 
-def _check_replacement(factory: Callable[..., Any], recipe: Recipe) -> None:
+def _check_replacement(factory: Callable[..., Any], by: str, recipe: Recipe) -> None:
+    """Raises if what is put in the place of a factory asks for it, itself or through what stands in for others."""
     for need in recipe.needs.values():
-        if isinstance(need, Recipe):
-            if need.resource.factory == factory:
-                raise DefinitionError(
-                    f"{recipe.label} asks for {need.label}, in whose place it is put; call that factory in it instead"
-                )
-            _check_replacement(factory, need)
+        if not isinstance(need, Recipe):
+            continue
+        if need.resource.factory == factory:
+            raise DefinitionError(
+                f"{recipe.label} asks for {need.label}, in whose place {by} is put; call that factory in it instead"
+            )
+        asked = overridden(need)
+        if isinstance(asked, Recipe):
+            _check_replacement(factory, by, asked)
 
 
 def read_need(
@@ -280,89 +284,45 @@ def read_need(
 
 
 def _needs_of(
-    resource: Resource, label: str, names: dict[str, Any], above: tuple[Resource, ...]
+    resource: Resource, named: str, names: dict[str, Any], above: tuple[Resource, ...]
 ) -> dict[str, Need]:
-    factory, bound = _unbound(resource.factory)
+    factory, _ = unbound(resource.factory)
     if inspect.isgeneratorfunction(factory) or inspect.isasyncgenfunction(factory):
         manager = "contextmanager" if inspect.isgeneratorfunction(factory) else "asynccontextmanager"
-        raise DefinitionError(f"{label} is a generator; write @contextlib.{manager} above it")
-    hints = _hints(factory, label, names)
+        raise DefinitionError(f"{named} is a generator; write @contextlib.{manager} above it")
+
+    def error(what: str) -> DefinitionError:
+        return DefinitionError(f"{named} {what}")
+
     needs: dict[str, Need] = {}
-    for each in _parameters(resource.factory):
-        if each.name in bound:
-            continue
-        need = read_need(hints.get(each.name), label, names, above)
+    instead = "where the factory is; define both at the top of a module"
+    for each, hint in parameters(resource.factory, names, error, instead=instead):
+        need = read_need(hint, named, names, above)
         if need is not None and each.kind is not each.POSITIONAL_ONLY:
-            _check_scope(resource, label, need)
+            _check_scope(resource, named, need)
             needs[each.name] = need
         elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
-            raise DefinitionError(_not_filled(label, each, hints.get(each.name)))
+            raise error(_not_filled(each, hint))
     return needs
 
 
-def _not_filled(label: str, parameter: inspect.Parameter, hint: object) -> str:
+def _not_filled(parameter: inspect.Parameter, hint: object) -> str:
     if hint is Context:
         return (
-            f"{label} takes a Context, which belongs to one step, while a resource is shared by several; "
-            "give the step the Context, and the factory none"
+            "takes a Context, which belongs to one step, while a resource is shared by several; give the step the "
+            "Context, and the factory none"
         )
     if parameter.kind is parameter.POSITIONAL_ONLY:
-        return f"{label} has a positional-only parameter {parameter.name!r}; leave out the slash"
+        return f"has a positional-only parameter {parameter.name!r}; leave out the slash"
     return (
-        f"{label} has a parameter {parameter.name!r}, which stretto cannot fill; a factory takes other resources, "
+        f"has a parameter {parameter.name!r}, which stretto cannot fill; a factory takes other resources, "
         "Annotated[T, Resource(factory)], or parameters with a default"
     )
 
 
-def _check_scope(resource: Resource, label: str, need: Need) -> None:
+def _check_scope(resource: Resource, named: str, need: Need) -> None:
     if resource.scope == "workflow" and isinstance(need, Recipe) and need.resource.scope == "run":
         raise DefinitionError(
-            f"{label} lives as long as its workflow and asks for {need.label}, which ends with each run; write "
+            f"{named} lives as long as its workflow and asks for {need.label}, which ends with each run; write "
             "scope='workflow' for that one too"
         )
-
-
-def _parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(factory).parameters.values())
-    except ValueError:  # of a class in C, which says nothing
-        return []
-
-
-def _unbound(factory: Callable[..., Any]) -> tuple[Any, set[str]]:
-    """The function, class or object within partials, and the parameters that these fill."""
-    bound: set[str] = set()
-    while isinstance(factory, partial):
-        bound |= set(factory.keywords)
-        factory = factory.func
-    return getattr(factory, "__func__", factory), bound
-
-
-def _annotated(factory: Any) -> Any:  # noqa: ANN401 - whatever can be called
-    """Where the annotations of the parameters stand."""
-    if isinstance(factory, type):
-        return factory.__init__  # type: ignore[misc]
-    return factory if inspect.isroutine(factory) else type(factory).__call__
-
-
-def _hints(factory: Any, label: str, names: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-    annotated = inspect.unwrap(_annotated(factory))
-    if not getattr(annotated, "__annotations__", None):
-        return {}
-    try:
-        return typing.get_type_hints(annotated, localns=names, include_extras=True)
-    except NameError as error:
-        raise DefinitionError(
-            f"{label} is annotated with {str(error.name)!r}, which is not defined where the factory is; define both at "
-            "the top of a module"
-        ) from None
-
-
-def _label(factory: Callable[..., Any]) -> str:
-    """The factory with its file and line, as far as it has them."""
-    inner, _ = _unbound(factory)
-    name = getattr(inner, "__name__", None) or shown(inner)
-    code = getattr(inspect.unwrap(_annotated(inner)), "__code__", None)
-    if code is None or code.co_filename.startswith("<"):  # made by attrs, or not by Python
-        return str(name)
-    return f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119

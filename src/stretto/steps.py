@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
-import os
 import re
 import sys
 import types
@@ -21,9 +20,10 @@ from typing import Any, Protocol, TypeVar, final, overload
 import attrs
 
 from ._options import count, flag
+from ._signatures import hints, place
 from ._state_class import state_named
 from .context import Context, ThreadContext
-from .errors import DefinitionError, near, shown
+from .errors import DefinitionError, shown
 from .events import Event, StopEvent
 from .limits import Limit
 from .resources import Need, read_need
@@ -259,7 +259,7 @@ class _Reader:
         self.function: Any = getattr(value, "__func__", value)
         self.plain: Any = inspect.unwrap(self.function)  # what a decorator under @step was put on
         code = self.plain.__code__
-        self.label = f"{owner}.{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119
+        self.label = place(f"{owner}.{name}", code)
         self.is_classmethod = isinstance(value, classmethod)
         self.has_self = mark.bound and not isinstance(value, staticmethod)
         self.names = {**names, **mark.names}
@@ -432,22 +432,8 @@ class _Reader:
 
     def _hints(self, *, extras: bool) -> dict[str, Any]:
         """The annotations; with what `Annotated` adds to a type, or the types alone."""
-        try:
-            return typing.get_type_hints(
-                self.plain, self.plain.__globals__, self.names, include_extras=extras
-            )
-        except NameError as error:
-            known = {**self.plain.__globals__, **self.names}
-            missing = str(error.name)
-            raise self._error(
-                f"is annotated with {missing!r}, which is not defined where the step is; "
-                "define it above the workflow"
-                f"{near(missing, [name for name, value in known.items() if isinstance(value, type)])}"
-            ) from None
-        except Exception as error:
-            raise self._error(
-                f"has an annotation that cannot be read, {error}; write event classes, joined by |"
-            ) from error
+        instead = "where the step is; define it above the workflow"
+        return hints(self.plain, self.names, self._error, instead=instead, extras=extras)
 
     def _error(self, what: str) -> DefinitionError:
         return DefinitionError(f"{self.label} {what}")

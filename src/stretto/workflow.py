@@ -22,6 +22,7 @@ from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
 from .handler import Handler
+from .limits import Limit
 from .steps import StepSpec, mark_of, read_step
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Workflow(Generic[R]):
     _read_steps: ClassVar[dict[type, dict[str, StepSpec]]] = {}
     _blueprint: ClassVar[Blueprint | None] = None
     _options = Options()
-    _stock: Stock | None = None
-    _configs: Configs | None = None  # made by the first run that reads one
+    # Not plainly `_stock`: that may be an attribute of the user's, who keeps a shop.
+    _stretto_runs: Limit | None = None
+    _stretto_stock: Stock | None = None
+    _stretto_configs: Configs | None = None  # made by the first run that asks for a resource
 
     def __init__(
         self,
@@ -98,6 +101,8 @@ class Workflow(Generic[R]):
             grace=grace,
             num_concurrent_runs=num_concurrent_runs,
         )
+        if self._options.num_concurrent_runs is not None:
+            self._stretto_runs = Limit(self._options.num_concurrent_runs)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -173,18 +178,22 @@ class Workflow(Generic[R]):
     # -- the block that holds its resources ------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if self._stock is not None:
+        if self._stretto_stock is not None:
             raise WorkflowError(
                 f"this {type(self).__name__} has been entered already; make another, or run it within that block"
             )
-        self._configs = self._configs or Configs()
-        self._stock = Stock(type(self).__name__, self._options.grace, self._configs)
+        self._stretto_configs = self._stretto_configs or Configs()
+        # Runs that a factory starts belong to whom the block belongs to, and not to the run that asked first.
+        set_apart = partial(ambient.set, ambient.get())
+        self._stretto_stock = Stock(
+            type(self).__name__, self._options.grace, self._stretto_configs, set_apart=set_apart
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stock, self._stock = self._stock, None
+        stock, self._stretto_stock = self._stretto_stock, None
         if stock is not None:
             await stock.leave(error)  # noqa: ASYNC102 - it shields itself
 

@@ -8,7 +8,17 @@ import attrs
 import pydantic
 import pytest
 
-from stretto._core.shapes import attributes, field_names, is_frozen, raw, replaced, set_raw
+from stretto._core.shapes import (
+    Argument,
+    arguments,
+    attributes,
+    field_names,
+    is_frozen,
+    is_model,
+    raw,
+    replaced,
+    set_raw,
+)
 from tests.core.states import CLASSES, Frozen, FrozenData, FrozenModel, Opaque, WithDict
 
 FROZEN = [Frozen, FrozenData, FrozenModel]
@@ -72,6 +82,47 @@ def test_a_field_is_replaced_with_its_validator_and_its_converter():
     assert replaced(Strict(), "total", "5").total == 5
     with pytest.raises(pydantic.ValidationError):
         replaced(Strict(), "total", "much")
+
+
+@attrs.define
+class Made:
+    _hidden: int
+    total: float = attrs.field(default=0.0, converter=float)
+    cache: int = attrs.field(default=0, init=False)
+
+
+@dataclasses.dataclass
+class MadeData:
+    hidden: int
+    total: float = 0.0
+    names: list[str] = dataclasses.field(default_factory=list)
+    cache: int = dataclasses.field(default=0, init=False)
+
+
+class MadeModel(pydantic.BaseModel):
+    hidden: int
+
+
+def test_what_a_class_is_made_of_is_known_with_its_defaults_and_converters():
+    assert arguments(Made) == [
+        Argument(name="hidden", field="_hidden", needed=True),
+        Argument(name="total", field="total", needed=False, converted=True),
+    ]
+    assert arguments(MadeData) == [
+        Argument(name="hidden", field="hidden", needed=True),
+        Argument(name="total", field="total", needed=False),
+        Argument(name="names", field="names", needed=False),
+    ]
+
+
+@pytest.mark.parametrize("kind", [int, Opaque, MadeModel])
+def test_what_any_other_class_is_made_of_is_its_own_business(kind: type):
+    assert arguments(kind) is None
+    assert is_model(kind) == (kind is MadeModel)
+
+
+def test_an_object_is_no_model():
+    assert not is_model(MadeModel(hidden=1))
 
 
 def test_a_field_that_holds_nothing_yet_reads_as_the_default():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import attrs
+import pydantic
 import pytest
 
 from stretto import Resource, ResourceConfig, StartEvent, StopEvent, Workflow, step
@@ -155,12 +157,34 @@ async def test_a_dataclass_is_filled_from_the_whole_file(tmp_path: Path):
         (tuple[int | str, ...], "db.main.pair", (1, "one")),
         (dict, "empty", {}),
         (list[Any], "db.main.pair", [1, "one"]),
+        (typing.Dict, "db.main.limits", {"reads": 10, "writes": 5}),  # noqa: UP006 - in old programs
+        (typing.List, "db.main.pair", [1, "one"]),  # noqa: UP006
         (Any, "db.bad", {"host": 3, "port": True}),
         (Converted, "db.bad", Converted(3, port=True)),  # type: ignore[arg-type]
     ],
 )
 async def test_anything_that_a_file_can_hold_is_handed_out(file: Path, kind: Any, path: str, gives: object):
     assert await asks(kind, ResourceConfig(file, path)).run() == gives
+
+
+class Limits(pydantic.BaseModel, extra="forbid"):
+    reads: int
+    writes: pydantic.PositiveInt = 1
+
+
+@attrs.frozen
+class Holder:
+    limits: Limits
+
+
+async def test_a_pydantic_model_decides_itself_also_within_another_class(tmp_path: Path):
+    path = tmp_path / "app.toml"
+    path.write_text('[db.limits]\nreads = "10"\n[wrong.limits]\nreads = 1\nwrites = 0\n', "utf-8")
+    limits = Limits(reads=10)
+    assert await asks(Limits, ResourceConfig(path, "db.limits")).run() == limits
+    assert await asks(Holder, ResourceConfig(path, "db")).run() == Holder(limits)
+    with pytest.raises(ConfigError, match=r"(?s)wrong\.limits does not make a Limits: .*writes"):
+        await asks(Holder, ResourceConfig(path, "wrong")).run()
 
 
 async def test_null_is_none(tmp_path: Path):
@@ -180,7 +204,7 @@ async def test_a_model_makes_itself(file: Path):
     ("kind", "path", "says"),
     [
         (Database, "db.mian", "FILE: db has no 'mian', it has: main, bad; did you mean 'main'?"),
-        (Database, "empty.x", "FILE: empty has no 'x', it has: nothing"),
+        (Database, "empty.x", "FILE: empty has no 'x', it is empty"),
         (Database, "x", "FILE has no 'x', it has: name, debug, "),
         (Database, "name.x", "FILE: name is 'shop', in which there is no 'x'"),
         (Database, "name", "FILE: name is 'shop', not what Database is made of, a table"),
@@ -268,7 +292,7 @@ async def test_two_parts_of_a_file_are_of_one_reading(tmp_path: Path):
     flow = asks(dict[str, int], ResourceConfig(path))
     first = await flow.run()
     path.unlink()
-    configs = flow._configs
+    configs = flow._stretto_configs
     assert configs is not None
     assert configs.read(ConfigRecipe(config=ResourceConfig(path, "b"), kind=int)) == first["b"]
 

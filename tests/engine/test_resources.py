@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     asynccontextmanager,
     contextmanager,
 )
@@ -24,6 +25,7 @@ from stretto import (
     DefinitionError,
     Event,
     Resource,
+    ResourceConfig,
     StartEvent,
     StopEvent,
     Workflow,
@@ -78,6 +80,14 @@ class Things:
         self.log.append("open manager")
         yield "manager"
         self.log.append("close manager")
+
+    async def gives_a_manager(self) -> AbstractContextManager[str]:
+        await anyio.sleep(1)
+        return self.manager()
+
+    async def gives_a_slow_manager(self) -> AbstractAsyncContextManager[str]:
+        await anyio.sleep(1)
+        return self.slow_manager()
 
     @asynccontextmanager
     async def slow_manager(self) -> AsyncGenerator[str]:
@@ -164,6 +174,8 @@ class Called:
         (Things().slow_manager, "slow manager"),
         (lambda: Things().slow_manager(), "slow manager"),
         (lambda: None, None),
+        (Things().gives_a_manager, "manager"),
+        (Things().gives_a_slow_manager, "slow manager"),
     ],
 )
 async def test_a_step_is_handed_what_the_factory_makes(factory: Callable[[], object], gives: object):
@@ -654,6 +666,36 @@ async def test_it_is_made_once_for_all_runs_and_torn_down_when_the_block_is_left
     assert things.left_by == []
 
 
+async def test_runs_that_ask_at_once_get_the_one():
+    began = anyio.current_time()
+    async with Shared() as flow, anyio.create_task_group() as tg:
+        for _ in range(5):
+            tg.start_soon(flow.execute, StartEvent(seconds=0))
+    assert anyio.current_time() - began == pytest.approx(2)
+    assert things.log == CLOSED
+
+
+@contextmanager
+def shared_top(below: Annotated[str, Resource(c, scope="workflow")]) -> Generator[str]:
+    LOG.append("+top")
+    try:
+        yield f"top of {below}"
+    finally:
+        LOG.append("-top")
+
+
+@pytest.mark.parametrize("how", ["return", "fail", "cancel"])
+async def test_those_of_the_workflow_go_in_reverse_order_however_its_block_is_left(how: str):
+    with anyio.move_on_after(3), contextlib.suppress(BoomError):
+        async with user(Annotated[str, Resource(shared_top, scope="workflow")]) as flow:
+            assert await flow.run() == "top of c"
+            if how == "fail":
+                raise BoomError
+            if how == "cancel":
+                await anyio.sleep_forever()
+    assert LOG == ["+c", "+top", "-top", "-c"]
+
+
 async def test_a_workflow_may_be_entered_again_and_in_vain():
     flow = Shared()
     for _ in range(2):
@@ -848,8 +890,8 @@ async def test_nothing_is_kept_of_a_creation_that_failed():
         for _ in range(3):
             with pytest.raises(BoomError):
                 await flow.run()
-        assert flow._stock is not None
-        assert not flow._stock._kept
+        assert flow._stretto_stock is not None
+        assert not flow._stretto_stock._keepers
 
 
 async def test_one_of_the_run_may_ask_for_one_of_the_workflow():
@@ -885,6 +927,19 @@ async def test_of_two_teardowns_that_fail_the_first_comes_out():
         async with user(Annotated[str, Resource(shared_bad_end, scope="workflow")]) as flow:
             await flow.run()
     assert any("OSError('disk full')" in note for note in caught.value.__notes__)
+
+
+async def test_attributes_of_the_users_own_are_left_alone():
+    class Shop(Shared):
+        def __init__(self) -> None:
+            super().__init__(num_concurrent_runs=2)
+            self._stock = {"tea": 3}
+            self._runs = self._configs = "mine"
+
+    async with Shop() as shop:
+        assert await shop.run(seconds=0) == "slow manager"
+    assert (shop._stock, shop._runs, shop._configs) == ({"tea": 3}, "mine", "mine")
+    assert things.log == CLOSED
 
 
 async def test_a_workflow_is_entered_once():
@@ -1028,6 +1083,40 @@ def test_what_stands_in_may_not_ask_for_what_it_replaces_however_far_below():
         pass
 
 
+def one() -> str:
+    return "one"
+
+
+def two() -> str:
+    return "two"
+
+
+def asks_for_two(
+    it: Annotated[str, Resource(two)], file: Annotated[Any, ResourceConfig("never-read.toml")] = None
+) -> str:
+    return it
+
+
+def asks_for_one(it: Annotated[str, Resource(one)]) -> str:
+    return it
+
+
+async def test_two_that_stand_in_for_what_the_other_asks_for_are_refused():
+    """Each waited for the other, until the deadline of the run."""
+    with Resource.override(one, by=asks_for_two):
+        with Resource.override(two, by=one):  # which asks for nothing
+            pass
+        with Resource.override(two, "fine"), Resource.override(pool, by=asks_for_one):
+            pass
+        with (
+            pytest.raises(
+                DefinitionError, match=r"asks_for_two \(.*\) asks for two \(.*\), in whose place asks_for_one"
+            ),
+            Resource.override(two, by=asks_for_one),
+        ):
+            pass
+
+
 async def test_it_holds_for_the_runs_of_the_block_alone():
     async def inside() -> None:
         with Resource.override(session, "fake"):
@@ -1070,6 +1159,34 @@ async def test_a_run_nested_in_a_factory_ends_with_it():
     assert LOG[-1] == "-a"
 
 
+async def test_a_run_started_in_a_factory_of_the_workflow_outlives_the_run_that_asked():
+    """It was a nested run of the one that asked first, and was cancelled with it."""
+
+    class Pulse(Workflow[None]):
+        @step
+        async def beat(self, ev: StartEvent) -> StopEvent[None]:
+            for _ in range(10):
+                await anyio.sleep(1)
+                LOG.append("beat")
+            return StopEvent()
+
+    @asynccontextmanager
+    async def pulse() -> AsyncGenerator[object]:
+        run = Pulse().run().start()
+        yield run
+        await run.cancel()
+
+    async def wait(run: object) -> object:
+        await anyio.sleep(2.5)
+        return run
+
+    async with user(Annotated[object, Resource(pulse, scope="workflow")], wait) as flow:
+        first = await flow.run()
+        assert await flow.run() is first
+        assert LOG == ["beat"] * 5
+    assert LOG == ["beat"] * 5
+
+
 @pytest.mark.parametrize("linked", [False, True])
 async def test_a_run_in_the_background_tears_down_too(linked: bool):
     flow = Ending()
@@ -1084,11 +1201,11 @@ async def test_nothing_is_kept_of_a_run_that_has_ended():
     async with user(Annotated[str, Resource(per_run)]) as flow:
         for _ in range(3):
             await flow.run()
-        stock = flow._stock
+        stock = flow._stretto_stock
         assert stock is not None
         assert not stock.users
-        assert len(stock._kept) == 1
-    assert not stock._kept
+        assert len(stock._keepers) == 1
+    assert not stock._keepers
 
 
 def test_a_resource_is_known_by_its_factory_and_options():

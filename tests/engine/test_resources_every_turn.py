@@ -103,7 +103,7 @@ def test_a_cancellation_at_any_turn_leaves_nothing(
         try:
             return await form(flow)
         finally:
-            for line in (LIMIT.line(), flow._options.runs.line()):  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            for line in (LIMIT.line(), flow._stretto_runs.line()):  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
                 assert line.join("the next"), "a turn was kept"
                 line.leave("the next")
 

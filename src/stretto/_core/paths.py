@@ -15,7 +15,7 @@ from typing import Any, Final, TypeGuard, cast, final
 from ..errors import StateError, near, shown
 from .shapes import attributes, raw, replaced
 
-__all__ = ["MISSING", "Path", "find", "parsed", "rebuild"]
+__all__ = ["MISSING", "Path", "contents", "find", "parsed", "rebuild"]
 
 Path = str | tuple[str | int, ...]
 
@@ -151,12 +151,12 @@ def _lacks(at: object, before: tuple[str | int, ...], key: str | int) -> str:
     """That something has no such key, and what it has."""
     place = repr(_joined(before)) if before else "the state"
     if isinstance(at, Mapping):
-        return f"{place} has no {key!r}, {_has(cast('Mapping[object, object]', at))}"
+        return f"{place} has no {key!r}, {contents(cast('Mapping[object, object]', at))}"
     if _is_sequence(at):
         return f"{place} ({type(at).__name__} of {len(at)}) has no {key!r}"
     if attributes(at) is None:
         return f"{place} is {shown(at)}, which has no {key!r}"
-    return f"{place} ({type(at).__name__}) has no {key!r}, {_has(attributes(at) or {})}"
+    return f"{place} ({type(at).__name__}) has no {key!r}, {contents(attributes(at) or {})}"
 
 
 def _near(at: object, key: str | int) -> str:
@@ -164,7 +164,8 @@ def _near(at: object, key: str | int) -> str:
     return near(str(key), [str(name) for name in islice(names, _COMPARED)])
 
 
-def _has(names: Mapping[Any, object]) -> str:
+def contents(names: Mapping[Any, object]) -> str:
+    """What a mapping has, for messages: its keys, or the first of many."""
     if not names:
         return "it is empty"
     more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TypeVar, cast
+from typing import TypeVar, cast, final
 
 import attrs
 
-__all__ = ["attributes", "field_names", "is_frozen", "raw", "replaced", "set_raw"]
+__all__ = [
+    "Argument", "arguments", "attributes", "field_names", "is_frozen", "is_model", "raw", "replaced", "set_raw",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -20,6 +22,56 @@ T = TypeVar("T")
 @attrs.frozen
 class _Frozen:
     """Any frozen attrs class: all of them have the same `__setattr__`."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Argument:
+    """What the constructor of a data class takes for one of its fields.
+
+    Attributes:
+        name: The argument.
+        field: The field, under whose name the type is annotated.
+        needed: Whether there is no default.
+        converted: Whether a converter stands before the field, so that the annotation says nothing of the argument.
+    """
+
+    name: str
+    field: str
+    needed: bool
+    converted: bool = False
+
+
+def arguments(kind: type) -> list[Argument] | None:
+    """What an attrs class or a dataclass is made of, in order; None for anything else, a pydantic model too."""
+    if attrs.has(kind):
+        return [
+            Argument(
+                name=each.alias or each.name,
+                field=each.name,
+                needed=each.default is attrs.NOTHING,
+                converted=each.converter is not None,
+            )
+            for each in attrs.fields(kind)
+            if each.init
+        ]
+    if _is_dataclass(kind):
+        missing = dataclasses.MISSING
+        return [
+            Argument(
+                name=each.name,
+                field=each.name,
+                needed=each.default is missing and each.default_factory is missing,
+            )
+            for each in dataclasses.fields(kind)
+            if each.init
+        ]
+    return None
+
+
+def is_model(kind: object) -> bool:
+    """Whether it is a class that checks and fills itself, as those of pydantic do."""
+    return isinstance(kind, type) and callable(getattr(kind, "model_validate", None))
 
 
 def field_names(kind: type) -> tuple[str, ...] | None:
