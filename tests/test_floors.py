@@ -22,8 +22,10 @@ PACKAGE = "stretto"
 FLOORS = [
     {"errors", "events", "retry", "_event_init", "_options"},
     {"_core"},
-    {"context", "steps", "blueprint", "recovery", "drawing", "_carry", "_log", "_loop", "_stream", "_trace"},
-    {"_driver", "_worker", "_nesting", "_tasks", "_grace", "_queue", "_threads"},
+    {"context", "store", "steps", "blueprint", "recovery", "drawing"}
+    | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_trace"}
+    | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
+    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue", "_threads"},
     {"handler", "workflow"},
     {"__init__"},
 ]
@@ -33,6 +35,8 @@ SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 LAZY = {
     ("_log", "logging"),
     ("errors", "difflib"),
+    ("_config", "json"),
+    ("_config", "tomllib"),
     ("steps", "retry"),
     ("context", "retry"),
     ("__init__", "retry"),

@@ -15,9 +15,9 @@ import re
 import time
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -32,11 +32,15 @@ from stretto import (
     HumanResponseEvent,
     InputRequiredEvent,
     InternalError,
+    Limit,
+    Resource,
+    ResourceConfig,
     RetryPolicy,
     RunEndedError,
     StartEvent,
     StepTimeoutError,
     StopEvent,
+    ThreadContext,
     UndeclaredEventError,
     Workflow,
     WorkflowCancelledError,
@@ -46,7 +50,7 @@ from stretto import (
     catch_error,
     step,
 )
-from stretto.errors import CollectError, RoutingError, shown
+from stretto.errors import CollectError, RoutingError, StateError, shown
 from stretto.events import StepFailedEvent
 from stretto.retry import fixed
 
@@ -223,7 +227,7 @@ def a_stop_event_taken():
 
 @at_definition(
     "W.begin (here) has a parameter 'times' of type int, which stretto cannot fill; a step takes an event, "
-    "a Context, or parameters with a default"
+    "a Context, resources, or parameters with a default"
 )
 def a_strange_parameter():
     class W(Workflow):
@@ -233,7 +237,7 @@ def a_strange_parameter():
 
 @at_definition(
     "W.begin (here) has a parameter 'ev' of type StartEvent | int, which stretto cannot fill; a step takes an "
-    "event, a Context, or parameters with a default"
+    "event, a Context, resources, or parameters with a default"
 )
 def a_union_with_something_else():
     class W(Workflow):
@@ -373,7 +377,7 @@ def a_class_that_is_defined_later():
 
 @at_definition(
     "W.begin (here) has an annotation that cannot be read, unsupported operand type(s) for |: 'type' and 'int'; "
-    "write event classes, joined by |"
+    "write classes, joined by |"
 )
 def an_unreadable_annotation():
     class W(Workflow):
@@ -588,6 +592,200 @@ def a_step_named_twice():
         async def rescue(self, ev: StepFailedEvent) -> StopEvent: ...
 
 
+def wheel(it: Annotated[Any, Resource(circle)]) -> None: ...  # pyright: ignore[reportUndefinedVariable]
+
+
+def circle(pool: Annotated[Any, Resource(dict)], it: Annotated[Any, Resource(wheel)]) -> None: ...
+
+
+def above_a_circle(it: Annotated[Any, Resource(circle)]) -> None: ...
+
+
+def with_context(ctx: Context) -> None: ...
+
+
+def with_number(number: int) -> None: ...
+
+
+def with_slash(pool: Annotated[Any, Resource(dict)], /) -> None: ...
+
+
+def unknown(cart: Kart) -> None: ...  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def async_generator() -> AsyncGenerator[int]:
+    yield 1
+
+
+def short() -> None: ...
+
+
+def long(it: Annotated[Any, Resource(short)]) -> None: ...
+
+
+def asks(need: Any) -> None:
+    """Defines a workflow whose step asks for it."""
+
+    async def use(self: Any, ev: StartEvent, it: Any) -> StopEvent: ...
+
+    use.__annotations__["it"] = Annotated[Any, need]
+    type("W", (Workflow,), {"use": step(use)})
+
+
+@at_definition(
+    "resources ask for each other in a circle: circle (here) asks for wheel (here) asks for circle (here); break "
+    "it at one of them"
+)
+def a_circle_of_resources():
+    asks(Resource(circle))
+
+
+@at_definition(
+    "resources ask for each other in a circle: circle (here) asks for wheel (here) asks for circle (here); break "
+    "it at one of them"
+)
+def a_circle_below_a_resource():
+    asks(Resource(above_a_circle))
+
+
+@at_definition(
+    "with_context (here) takes a Context, which belongs to one step, while a resource is shared by several; give the "
+    "step the Context, and the factory none"
+)
+def a_factory_with_a_context():
+    asks(Resource(with_context))
+
+
+@at_definition(
+    "with_number (here) has a parameter 'number', which stretto cannot fill; a factory takes other resources, "
+    "Annotated[T, Resource(factory)], or parameters with a default"
+)
+def a_factory_with_a_number():
+    asks(Resource(with_number))
+
+
+@at_definition("with_slash (here) has a positional-only parameter 'pool'; leave out the slash")
+def a_factory_with_a_slash():
+    asks(Resource(with_slash))
+
+
+@at_definition(
+    "unknown (here) is annotated with 'Kart', which is not defined where the factory is; define both at the top of a "
+    "module; did you mean 'Cart'?"
+)
+def a_factory_of_unknown_names():
+    asks(Resource(unknown))
+
+
+@at_definition("generator (here) is a generator; write @contextlib.contextmanager above it")
+def a_generator_as_factory():
+    asks(Resource(generator))
+
+
+@at_definition("async_generator (here) is a generator; write @contextlib.asynccontextmanager above it")
+def an_async_generator_as_factory():
+    asks(Resource(async_generator))
+
+
+@at_definition(
+    "long (here) lives as long as its workflow and asks for short (here), which ends with each run; write "
+    "scope='workflow' for that one too"
+)
+def a_factory_that_asks_for_what_ends_before_it():
+    asks(Resource(long, scope="workflow"))
+
+
+@at_definition("W.use (here) asks for Resource itself; write Resource(…) in the annotation")
+def a_resource_without_its_factory():
+    asks(Resource)
+
+
+@at_definition("W.use (here) asks for ResourceConfig itself; write ResourceConfig(…) in the annotation")
+def a_config_without_its_file():
+    asks(ResourceConfig)
+
+
+@at_definition("W.begin (here) has a positional-only parameter 'it'; leave out the slash")
+def a_resource_before_a_slash():
+    class W(Workflow):
+        @step
+        @staticmethod
+        async def begin(it: Annotated[Any, Resource(dict)], /, ev: StartEvent) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) takes any number of resources as *it: Annotated[Any, Resource(dict)]; take one, without the stars"
+)
+def a_resource_with_stars():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, *it: Annotated[Any, Resource(dict)]) -> StopEvent: ...
+
+
+@at_definition("Resource takes a factory, a function that makes the resource, not 3")
+def a_resource_of_a_value():
+    Resource(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    def __call__(self) -> None: ...
+
+    def __repr__(self) -> str:
+        return "Unhashable()"
+
+
+@at_definition("Resource knows a factory by its hash, and Unhashable() has none; give it a function")
+def a_resource_of_what_has_no_hash():
+    Resource(Unhashable())
+
+
+@at_definition("scope is 'run' or 'workflow', not 'step'")
+def a_resource_of_another_scope():
+    Resource(dict, scope="step")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("enter is True or False, not 1")
+def a_resource_that_is_perhaps_entered():
+    Resource(dict, enter=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("ResourceConfig reads a file whose name ends in .json or .toml, not 'app.yaml'")
+def a_config_of_another_kind():
+    ResourceConfig("app.yaml")
+
+
+@at_definition("path is keys joined by dots, as in 'db.main', or None for the whole file, not 'db..main'")
+def a_config_with_a_strange_path():
+    ResourceConfig("app.toml", "db..main")
+
+
+@at_definition(
+    "long (here) asks for short (here), in whose place long (here) is put; call that factory in it instead"
+)
+def a_replacement_that_asks_for_what_it_replaces():
+    with Resource.override(short, by=long):
+        pass
+
+
+@at_definition(
+    "limiter is a Limit, as in @step(limiter=Limit(5)), not 5; a limiter of anyio belongs to one event loop, and a "
+    "class to all of them"
+)
+def a_limiter_that_is_a_number():
+    step(limiter=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("Limit is a whole number of at least 1, not 0")
+def a_limit_of_none():
+    Limit(0)
+
+
 @pytest.mark.parametrize("case", DEFINITIONS, ids=names(DEFINITIONS))
 def test_a_wrong_signature_is_told_where_the_class_is_defined(case: Case):
     with pytest.raises(case.error) as caught:
@@ -601,6 +799,98 @@ def test_a_step_is_named_with_its_line():
         a_bare_parameter()
     line = a_bare_parameter.__code__.co_firstlineno + 3  # the decorator of the step
     assert f"(test_messages.py:{line})" in str(caught.value)
+
+
+# -- the class of the state, when the workflow is defined ----------------------------------------------------------
+
+STATES: list[Case] = []
+at_naming = partial(told, STATES, DefinitionError)
+
+
+@attrs.define
+class Cart:
+    total: int = 0
+    items: list[int] = attrs.Factory(list)
+
+
+@attrs.define
+class Basket:
+    owner: str
+    total: int = 0
+
+
+@attrs.define
+class Crate:
+    owner: str
+    size: int
+
+
+@at_naming(
+    "W.begin (here) names int as the state of its run, which is no attrs class, dataclass or pydantic model; write "
+    "Context[MyState] with one of these, or Context for a free mapping"
+)
+def a_state_that_is_no_data_class():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[int], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names typing.Literal['a'] as the state of its run, which is no attrs class, dataclass or pydantic "
+    "model; write Context[MyState] with one of these, or Context for a free mapping"
+)
+def a_state_that_is_no_class():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Literal["a"]], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names Basket as the state of its run, which begins as Basket(), but 'owner' has no default; write "
+    "owner: str = …"
+)
+def a_state_with_a_field_that_has_no_default():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Basket], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "W.begin (here) names Crate as the state of its run, which begins as Crate(), but 'owner', 'size' have no default; "
+    "write owner: str = …"
+)
+def a_state_with_fields_that_have_no_default():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Crate], ev: StartEvent) -> StopEvent: ...
+
+
+@at_naming(
+    "the steps of W name different classes for the state of its runs: W.begin (here) names Cart, W.more (here) names "
+    "Basket; a run has one state: name one class in all of them, or classes that derive from one another"
+)
+def two_states():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context[Cart], ev: StartEvent) -> StopEvent: ...
+        @step
+        async def again(self, ctx: Context[Cart], ev: Ask) -> StopEvent: ...
+        @step
+        async def more(self, ctx: Context[Basket], ev: Answer) -> StopEvent: ...
+
+
+@at_naming("W.begin (here) takes a ThreadContext, which is for a plain def step; write ctx: Context")
+def a_thread_context_in_an_async_step():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: ThreadContext, ev: StartEvent) -> StopEvent: ...
+
+
+@pytest.mark.parametrize("case", STATES, ids=names(STATES))
+def test_a_wrong_state_is_told_when_the_workflow_is_defined(case: Case):
+    with pytest.raises(case.error) as caught:
+        case.program()
+    assert text(caught.value) == case.says
 
 
 # -- options, when the workflow is made ----------------------------------------------------------------------------
@@ -620,6 +910,7 @@ class Fine(Workflow[int]):
         ({"grace": -1}, "grace is a time in seconds above 0, or None for never, not -1"),
         ({"stream_buffer": 0}, "stream_buffer is a whole number of at least 1, not 0"),
         ({"collect_limit": 1.5}, "collect_limit is a whole number of at least 1, not 1.5"),
+        ({"num_concurrent_runs": 0}, "num_concurrent_runs is a whole number of at least 1, not 0"),
     ],
 )
 def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, Any], says: str):
@@ -1298,6 +1589,276 @@ async def test_a_step_that_raises_the_loops_cancellation_is_named():
         "cancelled; let only the loop raise it, and end a step by return or by an error of yours"
     )
     assert isinstance(caught.value.__cause__, anyio.get_cancelled_exc_class())
+
+
+# -- the state of a run --------------------------------------------------------------------------------------------
+
+
+class Keeping(Workflow):
+    """Calls this with its context, for what the store says."""
+
+    def __init__(self, body: Callable[[Context[Cart]], Awaitable[object]]) -> None:
+        self.body = body
+        super().__init__()
+
+    @step
+    async def keep(self, ctx: Context[Cart], ev: StartEvent) -> StopEvent:
+        return StopEvent(result=await self.body(ctx))
+
+
+async def set_within_an_edit(ctx: Context[Cart]) -> None:
+    async with ctx.store.edit_state():
+        await ctx.store.set("total", 1)
+
+
+async def edit_within_an_edit(ctx: Context[Cart]) -> None:
+    async with ctx.store.edit_state(), ctx.store.edit_state():
+        pass
+
+
+async def enter_twice(ctx: Context[Cart]) -> None:
+    block = ctx.store.edit_state()
+    async with block:
+        pass
+    async with block:
+        pass
+
+
+async def call_another_word(ctx: Context[Cart], name: str) -> None:
+    getattr(ctx.store, name)
+
+
+STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseException], str]] = [
+    (
+        set_within_an_edit,
+        StateError,
+        (
+            "ctx.store.set(…) within an edit_state() block of the same step would wait for itself; set it on the "
+            "state that the block was given"
+        ),
+    ),
+    (
+        edit_within_an_edit,
+        StateError,
+        (
+            "ctx.store.edit_state() within an edit_state() block of the same step would wait for itself; change the "
+            "state that the outer block was given"
+        ),
+    ),
+    (
+        enter_twice,
+        StateError,
+        "this edit_state() block was entered before; call ctx.store.edit_state() again",
+    ),
+    (
+        lambda ctx: ctx.store.get("totl"),
+        StateError,
+        (
+            "ctx.store.get('totl'): the state (Cart) has no 'totl', it has: total, items; write "
+            "ctx.store.get('totl', None) if it may be missing; did you mean 'total'?"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.get("items.0"),
+        StateError,
+        (
+            "ctx.store.get('items.0'): 'items' (list of 0) has no '0'; write ctx.store.get('items.0', None) if it "
+            "may be missing"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.set("totl", 1),
+        StateError,
+        (
+            "ctx.store.set('totl', …): the state (Cart) has no 'totl', it has: total, items; did you mean 'total'?"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.set("total.cents", 1),
+        StateError,
+        (
+            "ctx.store.set('total.cents', …): 'total' is 0, which cannot be written into; set 'total' as a whole"
+        ),
+    ),
+    (
+        lambda ctx: ctx.store.get(""),
+        StateError,
+        (
+            "'' is no path; write 'cart.items.0', a tuple of keys if one has a dot, or ctx.store.get_state() for "
+            "the whole"
+        ),
+    ),
+    (
+        partial(call_another_word, name="set_state"),
+        AttributeError,
+        (
+            "the store has no 'set_state'; write ctx.store.edit_state(), and change the state that the block is "
+            "given"
+        ),
+    ),
+    (
+        partial(call_another_word, name="to_dict"),
+        AttributeError,
+        "the store has no 'to_dict'; write ctx.store.get_state()",
+    ),
+    (
+        partial(call_another_word, name="edit_stat"),
+        AttributeError,
+        "the store has no 'edit_stat'; did you mean 'edit_state'?",
+    ),
+    (
+        partial(call_another_word, name="total"),
+        AttributeError,
+        "the store has no 'total'; write ctx.store.get('total')",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "error", "says"), STORE, ids=range(len(STORE)))
+async def test_the_store_says_what_to_write(
+    body: Callable[[Context[Cart]], Awaitable[object]], error: type[BaseException], says: str
+):
+    with pytest.raises(error) as caught:
+        await Keeping(body).run()
+    assert text(caught.value) == says
+
+
+async def test_a_write_to_the_state_of_a_run_that_is_over_says_that_it_can_be_read():
+    async with Keeping(lambda ctx: ctx.store.get("total")).run() as run:
+        await run
+    with pytest.raises(RunEndedError) as caught:
+        await run.ctx.store.set("total", 1)
+    assert text(caught.value) == (
+        "the state of a run of Keeping is written too late: the run is over, it had a result; it can still be read"
+    )
+
+
+# -- resources and turns -------------------------------------------------------------------------------------------
+
+
+async def fails() -> None:
+    raise ValueError("no way")
+
+
+@contextlib.contextmanager
+def fails_late() -> Iterator[int]:
+    try:
+        yield 1
+    finally:
+        raise ValueError("no way")
+
+
+@contextlib.asynccontextmanager
+async def breaks() -> AsyncGenerator[int]:
+    with anyio.move_on_after(1):
+        yield 1
+
+
+@contextlib.asynccontextmanager
+async def ends_late() -> AsyncGenerator[int]:
+    yield 1
+    await anyio.sleep(3)
+
+
+def uses(need: Any, **options: Any) -> Workflow[Any]:
+    """A workflow with a step that asks for it and takes two seconds."""
+
+    class W(Workflow[Any]):
+        @step
+        async def use(self, ev: StartEvent, it: Any) -> StopEvent:
+            await anyio.sleep(2)
+            return StopEvent()
+
+        use.__annotations__["it"] = Annotated[Any, need]
+
+    return W(**options)
+
+
+NOT_ENTERED = (
+    "W.use (here) asks for dict, which lives as long as its workflow, and this W was not entered; write async with "
+    "W(…) as wf, and run it within that block"
+)
+
+
+@pytest.mark.parametrize(
+    ("need", "says"),
+    [
+        (
+            Resource(dict, scope="workflow"),
+            [
+                NOT_ENTERED,
+                "in W.use (here), which handled StartEvent(), attempt 1",
+            ],
+        ),
+        (
+            Resource(dict, enter=True),
+            [
+                "dict gave {}, which cannot be entered; leave out enter=True",
+                "while dict was made",
+                "in W.use (here), which handled StartEvent(), attempt 1",
+            ],
+        ),
+        (
+            Resource(fails),
+            [
+                "no way",
+                "while fails (here) was made",
+                "in W.use (here), which handled StartEvent(), attempt 1",
+            ],
+        ),
+        (Resource(fails_late), ["no way", "while fails_late (here) was torn down"]),
+        (
+            Resource(breaks),
+            ["breaks (here) was left while it was in use", "while breaks (here) was in use"],
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_resource_is_told(need: Resource, says: list[str]):
+    with pytest.raises(Exception) as caught:
+        await uses(need).run()
+    assert [text(caught.value), *map(text, caught.value.__notes__)] == says
+
+
+async def test_a_resource_that_takes_its_time_to_end_is_named(caplog: pytest.LogCaptureFixture):
+    await uses(Resource(ends_late), grace=1).run()
+    assert [text(record) for record in caplog.records] == [
+        "W: after 1 s ends_late (here) has not been torn down; it is waited for"
+    ]
+
+
+async def test_a_block_whose_resource_fails_has_a_note_of_it():
+    with pytest.raises(KeyError) as caught:
+        async with uses(Resource(fails_late, scope="workflow")) as flow:
+            await flow.run()
+            raise KeyError
+    assert caught.value.__notes__ == ["a resource of W failed too: ValueError('no way')"]
+    with pytest.raises(ValueError, match="no way") as failed:
+        async with uses(Resource(fails_late, scope="workflow")) as flow:
+            await flow.run()
+    assert list(map(text, failed.value.__notes__)) == ["while fails_late (here) was torn down"]
+
+
+async def test_a_workflow_that_was_entered_says_so():
+    async with uses(Resource(dict)) as flow:
+        with pytest.raises(WorkflowError) as caught:
+            await flow.__aenter__()
+    assert text(caught.value) == (
+        "this W has been entered already; make another, or run it within that block"
+    )
+
+
+async def test_a_run_that_would_wait_for_its_own_ancestor_is_told_so():
+    class Deep(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            return StopEvent(result=await self.run())
+
+    with pytest.raises(WorkflowError) as caught:
+        await Deep(num_concurrent_runs=1).run()
+    assert text(caught.value) == (
+        "a run of Deep is nested in another one of the same workflow object, whose num_concurrent_runs are all at "
+        "work: it would wait for its own ancestor; raise that number, or make another Deep(…)"
+    )
 
 
 # -- failures ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from benchmarks.cells.growth import GROWING
 from benchmarks.cells.importing import IMPORTING
 from benchmarks.cells.io import IO
 from benchmarks.cells.memory import MEMORY
+from benchmarks.cells.state import STATE
 
 CATALOG: dict[str, Spec] = {
-    spec.key: spec for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *ASLEEP, *MEMORY, *ENDING)
+    spec.key: spec for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *STATE, *ASLEEP, *MEMORY, *ENDING)
 }

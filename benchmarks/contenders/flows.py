@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
+import attrs
 from anyio.lowlevel import checkpoint
 
 from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
@@ -217,3 +219,68 @@ class AtOnce(Fan):
     @step(num_workers=MANY)
     async def work(self, ev: Work) -> Done:
         return Done(number=await self.call(ev.number))
+
+
+Parts = list[dict[str, int]]
+
+
+def parts(size: int) -> Parts:
+    return [{"number": number} for number in range(size)]
+
+
+@attrs.define
+class AttrsState:
+    beside: Parts = attrs.Factory(Parts)
+    done: list[int] = attrs.Factory(list[int])
+    total: int = 0
+
+
+@dataclasses.dataclass
+class DataclassState:
+    beside: Parts = dataclasses.field(default_factory=Parts)
+    done: list[int] = dataclasses.field(default_factory=list[int])
+    total: int = 0
+
+
+class Edits(Workflow[int]):
+    """Edits its state many times, each time a number and a short list; what is beside these is not touched."""
+
+    def __init__(self, beside: Parts) -> None:
+        self.beside = beside
+        super().__init__(timeout=None)
+
+
+class MappingEdits(Edits):
+    @step
+    async def begin(self, ctx: Context, ev: Start) -> StopEvent[int]:
+        await ctx.store.set("beside", self.beside)
+        for number in range(ev.number):
+            async with ctx.store.edit_state() as state:
+                state["total"] = state.get("total", 0) + 1
+                state["done"] = [number]
+                state["done"].append(number)
+        return StopEvent(result=await ctx.store.get("total"))
+
+
+class AttrsEdits(Edits):
+    @step
+    async def begin(self, ctx: Context[AttrsState], ev: Start) -> StopEvent[int]:
+        await ctx.store.set("beside", self.beside)
+        for number in range(ev.number):
+            async with ctx.store.edit_state() as state:
+                state.total += 1
+                state.done = [number]
+                state.done.append(number)
+        return StopEvent(result=await ctx.store.get("total"))
+
+
+class DataclassEdits(Edits):
+    @step
+    async def begin(self, ctx: Context[DataclassState], ev: Start) -> StopEvent[int]:
+        await ctx.store.set("beside", self.beside)
+        for number in range(ev.number):
+            async with ctx.store.edit_state() as state:
+                state.total += 1
+                state.done = [number]
+                state.done.append(number)
+        return StopEvent(result=await ctx.store.get("total"))

@@ -7,11 +7,15 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #
 #   workflow, handler       what a user subclasses, and what running it returns
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
+#   _supplies               its state, its resources, its turn among the runs of its workflow
 #   _nesting, _tasks        the runs that are nested in it, and where its tasks stand
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
-#   steps, recovery, context    what a step and a handler of failures declare, and what they may do
-#   _carry _loop _stream _trace _log    what these are made of
+#   steps, recovery         what a step and a handler of failures declare
+#   context, store          what a step may do, the state that it shares
+#   resources, limits       what a step is handed, and what it waits for a turn of
+#   _stock _making _config  the resources of a run or of a workflow, and what is read from files
+#   _carry _editor _loop _stream _trace _log _signatures _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors, retry, _options    values
 
@@ -19,7 +23,7 @@ from __future__ import annotations
 
 import typing
 
-from .context import Context as Context
+from .context import Context as Context, ThreadContext as ThreadContext
 from .errors import (
     DefinitionError as DefinitionError,
     InternalError as InternalError,
@@ -41,7 +45,9 @@ from .events import (
     StopEvent as StopEvent,
 )
 from .handler import Handler as Handler
+from .limits import Limit as Limit
 from .recovery import catch_error as catch_error
+from .resources import Resource as Resource, ResourceConfig as ResourceConfig
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
@@ -56,13 +62,17 @@ __all__ = [
     "HumanResponseEvent",
     "InputRequiredEvent",
     "InternalError",
+    "Limit",
     "QueueFullError",
+    "Resource",
+    "ResourceConfig",
     "RetryPolicy",
     "RunEndedError",
     "SnapshotError",
     "StartEvent",
     "StepTimeoutError",
     "StopEvent",
+    "ThreadContext",
     "UndeclaredEventError",
     "Workflow",
     "WorkflowCancelledError",

@@ -29,15 +29,16 @@ from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
 from ._log import logger
 from ._loop import loop_port, native_cancellations_before
-from ._nesting import Nesting
 from ._options import Options
 from ._queue import ReadyQueue
 from ._stream import Hub
+from ._supplies import Supplies
 from ._trace import Trace
 from ._worker import Worker
 from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
+from .limits import Limit
 
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
 
@@ -56,7 +57,7 @@ gate: Callable[[str], Awaitable[None]] | None = None
 
 
 @final
-class Driver(Nesting):
+class Driver(Supplies):
     """One run: its machine, its workers, its queue and its stream.
 
     Attributes:
@@ -127,6 +128,9 @@ class Driver(Nesting):
                 self.push(effect)
         if not self.machine.active:
             self.perform(self.machine.receive(Begun()))
+        runs: Limit | None = getattr(self.workflow, "_stretto_runs", None)
+        if runs is not None:
+            self._queue_up(runs.line())
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.
@@ -134,10 +138,14 @@ class Driver(Nesting):
         Args:
             lane: Whether a run of steps that cannot send may go without a task group.
         """
-        self._working = True
-        first, self._first = self._first, None
-        leader = Worker(self, copy_context() if first is None else first.carry, native_cancellations_before())
         try:
+            if self.line is not None:
+                await self._await_turn(self.line)
+            self._working = True
+            first, self._first = self._first, None
+            leader = Worker(
+                self, copy_context() if first is None else first.carry, native_cancellations_before()
+            )
             if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
                 first = await self._in_lane(leader, first)
             if self.machine.ended is None:
@@ -147,6 +155,8 @@ class Driver(Nesting):
                 leader.suspended = True
             if leader.ever_hit or (leader.suspended and anyio.current_effective_deadline() == -math.inf):
                 await leader.pass_on_cancellation()
+            if self._stock is not None:
+                await self._stock.close(self.machine.error)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         result, failure = self._conclude()
@@ -208,11 +218,19 @@ class Driver(Nesting):
             await self._end_nested()
         except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
             error = again
+        self._interrupted(error)
+        if self._stock is not None:
+            try:
+                await self._stock.close(self.machine.error)
+            except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
+                error = again
+        if isinstance(error, self.cancelled) and not self.machine.errors:
+            self._conclude()
+            raise error
+
+    def _interrupted(self, error: BaseException) -> None:
         if isinstance(error, self.cancelled):
             self.machine.receive(CancelAsked(why="by its caller", at=self.clock(), by_caller=True))
-            if not self.machine.errors:
-                self._conclude()
-                raise error
             return
         causes = leaves(without(error, self.cancelled))
         broken = next((leaf for leaf in causes if not isinstance(leaf, Exception)), None)
@@ -237,6 +255,8 @@ class Driver(Nesting):
         self.queue.close()
         if self._finished is not None:
             self._finished.set()
+        if self.line is not None:
+            self.line.leave(self)
         self._tg = self.scope = None
         self._working = False
         self.perform(last)
@@ -304,6 +324,8 @@ class Driver(Nesting):
         self.queue.wake()
         if self.machine.waiters is not None:
             self.perform(self.machine.receive(Ending()))
+        if self.line is not None:
+            self.line.wake(self)
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
         if at_work or self._children or self._hosted or self.machine.waiters or self.machine.retrying:

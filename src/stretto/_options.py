@@ -75,6 +75,7 @@ class Options:
     stream_buffer: int = 16_384
     collect_limit: int = 100_000
     grace: float = 5.0
+    num_concurrent_runs: int | None = None
 
     @classmethod
     def of(
@@ -87,6 +88,7 @@ class Options:
         stream_buffer: int,
         collect_limit: int,
         grace: float | None,
+        num_concurrent_runs: int | None = None,
     ) -> Options:
         """Checked options.
 
@@ -101,4 +103,7 @@ class Options:
             stream_buffer=count(stream_buffer, "stream_buffer"),
             collect_limit=count(collect_limit, "collect_limit"),
             grace=seconds(grace, "grace", none="never") or math.inf,
+            num_concurrent_runs=None
+            if num_concurrent_runs is None
+            else count(num_concurrent_runs, "num_concurrent_runs"),
         )

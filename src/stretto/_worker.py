@@ -61,6 +61,10 @@ class Crew(Host, RunPort, Protocol):
     def spawn_spare(self) -> None:
         """Starts one more worker."""
 
+    async def supply(self, spec: StepSpec) -> dict[str, object]:
+        """The resources that a step asks for, by parameter."""
+        ...
+
     def attend(self, ended: anyio.Event) -> None:
         """Names a step in a thread that does not end after the run was cancelled."""
 
@@ -200,7 +204,7 @@ class Worker:
         return await self.host.queue.wait()
 
     async def _call(self, spec: StepSpec, delivery: Delivery) -> object:
-        """Calls a step of any other shape: no self, parameters in another order, a plain function, with a limit."""
+        """Calls a step of any other shape: no self, resources, a limit, held back events, or a plain function."""
         if spec.timeout is None:
             return await self._call_now(spec, delivery)
         run = self.host
@@ -217,11 +221,23 @@ class Worker:
         return value
 
     async def _call_now(self, spec: StepSpec, delivery: Delivery) -> object:
+        supplied = await self.host.supply(spec) if spec.needs else {}
+        if spec.limiter is None:
+            return await self._call_with(spec, delivery, supplied)
+        line = spec.limiter.line()
+        line.join(delivery)
+        try:
+            await line.wait(delivery)
+            return await self._call_with(spec, delivery, supplied)
+        finally:
+            line.leave(delivery)
+
+    async def _call_with(self, spec: StepSpec, delivery: Delivery, supplied: dict[str, object]) -> object:
         run = self.host
         context = None
         if spec.context_name is not None:
             context = _CONTEXTS[spec.threaded, spec.holds](run, delivery)
-        arguments = spec.arguments(run.workflow, context, delivery.event)
+        arguments = {**supplied, **spec.arguments(run.workflow, context, delivery.event)}
         if not spec.threaded:
             return await spec.call(**arguments)
         ended = anyio.Event()

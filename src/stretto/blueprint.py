@@ -12,6 +12,7 @@ from typing import final
 import attrs
 
 from ._core.plan import Plan, StepPlan
+from ._state_class import agreed_state
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
 from .steps import StepSpec
 
@@ -47,7 +48,11 @@ class Blueprint:
     def __init__(self, name: str, specs: Sequence[StepSpec]) -> None:
         self.name = name
         self.specs = tuple(specs)
-        self.plan = Plan(name, [_plan(spec, index) for index, spec in enumerate(self.specs)])
+        self.plan = Plan(
+            name,
+            [_plan(spec, index) for index, spec in enumerate(self.specs)],
+            agreed_state(name, self.specs),
+        )
         self.timed = any(not step.plain for step in self.plan.steps)
         self.starts: tuple[type[StartEvent], ...] = tuple(
             dict.fromkeys(

@@ -11,21 +11,22 @@ import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
 
 import anyio
 import attrs
 
 from ._core.effects import Effects
 from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
-from ._core.machine import Machine
 from ._core.past import Held
 from ._core.state import Delivery
 from ._core.waiting import Waiter
+from ._editor import Access, StorePort
 from ._options import seconds
 from ._trace import Trace
 from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
 from .events import Event, StopEvent
+from .store import S, Store, ThreadStore
 
 if TYPE_CHECKING:
     import anyio.from_thread  # anyio loads it with its backend, and only then can a step be in a thread
@@ -49,10 +50,9 @@ _ANY_TIME = -math.inf
 _OTHER_WORDS = {"session": "ctx.run_id", "is_running": "handler.done"}
 
 
-class RunPort(Protocol):
+class RunPort(StorePort, Protocol):
     """What a context needs of its run."""
 
-    machine: Machine
     clock: Callable[[], float]
     trace: Trace | None
     gate: Callable[[str], Awaitable[None]] | None
@@ -83,8 +83,13 @@ class RunPort(Protocol):
         """Sends as one who is no step of the run."""
 
 
-class Context:
-    """The run as one of its steps sees it. Make none yourself: annotate a parameter of the step with it."""
+class Context(Generic[S]):
+    """The run as one of its steps sees it. Make none yourself: annotate a parameter of the step with it.
+
+    ``Context[Cart]`` names the class of the run's state, see `store`: an attrs class, a dataclass or a pydantic model
+    whose fields have defaults. All steps of a workflow that name one name the same, or classes that derive from one
+    another: the state is of the most derived. Where none does, it is a dict.
+    """
 
     __slots__ = ("_delivery", "_run")
 
@@ -117,6 +122,15 @@ class Context:
         if past is None or past.began is None or delivery.started is None:
             return Attempt()
         return Attempt(number=delivery.attempt, elapsed=delivery.started - past.began, error=past.error)
+
+    @property
+    def store(self) -> Store[S]:
+        """The state of the run, which its steps share; it belongs to this run alone.
+
+        ``await ctx.store.get("total", 0)``, ``await ctx.store.set("total", 5)``, and to change what depends on
+        what it was, ``async with ctx.store.edit_state() as state``. It is made when it is first asked for.
+        """
+        return Store(Access(self._run, self._delivery, outside=False))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """Sends an event to the steps that take it, or to one of them by name. Never waits.
@@ -324,7 +338,7 @@ def _check_for_the_stream(given: object) -> None:
         )
 
 
-class HoldingContext(Context):
+class HoldingContext(Context[S]):
     """The context of a step with ``emit="on_success"``: what it sends waits until the attempt has succeeded."""
 
     __slots__ = ()
@@ -346,10 +360,19 @@ class HoldingContext(Context):
         run.perform(run.machine.hold(self._delivery, held, run.clock()), self._delivery.step.label)
 
 
-class ThreadContext(Context):
-    """The context of a step that runs in a thread: each call goes to the loop's thread and back."""
+class ThreadContext(Context[S]):
+    """The context of a step that runs in a thread: each call goes to the loop's thread and back.
+
+    A plain ``def`` step is given one also if it asks for a `Context`; to type checkers, `ThreadContext` says that its
+    `store` is used without ``await``.
+    """
 
     __slots__ = ()
+
+    @property
+    def store(self) -> ThreadStore[S]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As `Context.store`, without ``await``: ``with ctx.store.edit_state() as state``."""
+        return ThreadStore(Access(self._run, self._delivery, outside=False))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As `Context.send_event`, from a thread."""
@@ -391,13 +414,13 @@ class ThreadContext(Context):
         )
 
 
-class HoldingThreadContext(ThreadContext, HoldingContext):
+class HoldingThreadContext(ThreadContext[S], HoldingContext[S]):
     """Both: each call goes to the loop's thread, and what is sent waits."""
 
     __slots__ = ()
 
 
-class OutsideContext(Context):
+class OutsideContext(Context[S]):
     """What ``handler.ctx`` is: the run as somebody outside sees it."""
 
     __slots__ = ()
@@ -413,6 +436,11 @@ class OutsideContext(Context):
             WorkflowError: Always.
         """
         raise WorkflowError("attempt belongs to a step: read it from the Context that the step was given")
+
+    @property
+    def store(self) -> Store[S]:
+        """As `Context.store`: it reads also when the run is over, and writes until then."""
+        return Store(Access(self._run, self._run, outside=True))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As ``handler.send_event``."""

@@ -14,12 +14,14 @@ from typing import TypeGuard, final
 
 __all__ = [
     "CollectError",
+    "ConfigError",
     "DefinitionError",
     "InternalError",
     "QueueFullError",
     "RoutingError",
     "RunEndedError",
     "SnapshotError",
+    "StateError",
     "StepTimeoutError",
     "UndeclaredEventError",
     "WaitTimeoutError",
@@ -204,8 +206,21 @@ class CollectError(WorkflowError, ValueError):
 
 
 @final
+class StateError(WorkflowError, ValueError):
+    """``ctx.store`` was given a path that leads nowhere, or was used in a way in which it would wait for itself.
+
+    Nothing was written.
+    """
+
+
+@final
+class ConfigError(WorkflowError, ValueError):
+    """A file does not hold what the class of a `ResourceConfig` wants."""
+
+
+@final
 class RunEndedError(WorkflowError):
-    """An event was sent from outside to a run that is over; the sender came too late."""
+    """Something was sent or written from outside to a run that is over; it came too late."""
 
 
 @final

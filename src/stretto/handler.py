@@ -312,7 +312,7 @@ class Handler(Generic[R]):
 
     @property
     def ctx(self) -> Context:
-        """The run as a Context: ``run.ctx.send_event(...)`` sends from outside.
+        """The run as a Context: ``run.ctx.send_event(...)`` sends from outside, ``run.ctx.store`` is its state.
 
         Raises:
             WorkflowError: If the run has not started.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
-import os
 import re
 import sys
 import types
@@ -22,9 +21,13 @@ import attrs
 
 from ._core.recovering import Recovery
 from ._options import count, flag, seconds
-from .context import Context
+from ._signatures import hints, place
+from ._state_class import state_named
+from .context import Context, ThreadContext
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
+from .limits import Limit
+from .resources import Need, read_need
 
 if typing.TYPE_CHECKING:
     from .retry import Policy
@@ -45,6 +48,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Emit: TypeAlias = Literal["now", "on_success"]
 _MARK = "__stretto_step__"
 _JOIN = "take one, ev: A | B, and join them with ctx.collect_events(ev, [A, B])"
+_CONTEXTS = ((Context,), (ThreadContext,))
+_THREAD_CONTEXT = "takes a ThreadContext, which is for a plain def step; write ctx: Context"
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
 
 
@@ -77,6 +82,7 @@ class Mark:
     recovers: Recovery | None = None
     names: dict[str, Any]
     bound: bool
+    limiter: Limit | None = None
 
 
 @final
@@ -89,6 +95,9 @@ class StepSpec:
         in_lane: Whether it can neither send, fan out nor be tried again, so that one worker is enough for it.
         holds: Whether what it sends waits until it has succeeded.
         recovers: For a handler of failures: what it recovers, and how often.
+        state: The class that it names for the state of its run, as in ``Context[Cart]``.
+        needs: The resources that it is handed, by parameter.
+        limiter: What its body waits for a turn of.
     """
 
     name: str
@@ -110,6 +119,9 @@ class StepSpec:
     timeout: float | None
     holds: bool
     recovers: Recovery | None
+    state: type | None = None
+    needs: dict[str, Need] = attrs.field(factory=dict[str, Need])
+    limiter: Limit | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -132,6 +144,7 @@ def step(
     timeout: float | None = None,
     emit: Emit = "now",
     workflow: StepHolder | None = None,
+    limiter: Limit | None = None,
 ) -> Callable[[F], F]: ...
 def step(
     function: Any = None,
@@ -143,11 +156,13 @@ def step(
     timeout: float | None = None,
     emit: Emit = "now",
     workflow: StepHolder | None = None,
+    limiter: Limit | None = None,
 ) -> Any:
     """Makes a method a step of its workflow, bare or with options.
 
     The annotations say which event it takes and which it may return: an event class, a union of them, or
-    None. A parameter annotated `Context` is given the run. A plain ``def`` runs in a thread.
+    None. A parameter annotated `Context` is given the run, one annotated with a `Resource` the resource. A plain
+    ``def`` runs in a thread.
 
     Args:
         function: The method, where the decorator is used bare.
@@ -163,6 +178,8 @@ def step(
         emit: ``"on_success"`` holds back what an attempt sends and writes to the stream until it has returned;
             if it raises, that is discarded.
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
+        limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
+            its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
 
     Raises:
         DefinitionError: If an option or, when the class is defined, the signature makes no sense.
@@ -176,6 +193,7 @@ def step(
     policy = _policy(retry_policy)
     limit = seconds(timeout, "timeout", none="no limit")
     holds = _holds(emit)
+    _check_limiter(limiter)
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     around = names_around(frame)
     before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
@@ -200,6 +218,7 @@ def step(
             holds=holds,
             names=names_for(plain, around),
             bound=workflow is None,
+            limiter=limiter,
         )
         leave_mark(plain, mark)
         if workflow is not None:
@@ -228,6 +247,14 @@ def _holds(emit: object) -> bool:
     return emit == "on_success"
 
 
+def _check_limiter(value: object) -> None:
+    if value is not None and not isinstance(value, Limit):
+        raise DefinitionError(
+            f"limiter is a Limit, as in @step(limiter=Limit(5)), not {shown(value)}; a limiter of anyio belongs to "
+            "one event loop, and a class to all of them"
+        )
+
+
 def leave_mark(function: Callable[..., Any], mark: Mark) -> None:
     """Makes a function a step."""
     setattr(function, _MARK, mark)
@@ -240,9 +267,20 @@ def mark_of(value: object) -> Mark | None:
 
 
 def names_for(function: Callable[..., Any], around: dict[str, Any]) -> dict[str, Any]:
-    """Those that its annotations name; only these are kept of what stands around, which may be large."""
-    words = {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
-    return {word: around[word] for word in words if word in around}
+    """What the names in the annotations mean, also in those of the factories that they name; the rest may be large."""
+    meant: dict[str, Any] = {}
+    words = _words(function)
+    while words:
+        name = words.pop()
+        if name in around and name not in meant:
+            meant[name] = around[name]
+            if inspect.isfunction(meant[name]):
+                words |= _words(meant[name])
+    return meant
+
+
+def _words(function: Callable[..., Any]) -> set[str]:
+    return {word for hint in function.__annotations__.values() for word in re.findall(r"\w+", str(hint))}
 
 
 def names_around(frame: types.FrameType) -> dict[str, Any]:
@@ -289,10 +327,12 @@ class _Reader:
         self.function: Any = getattr(value, "__func__", value)
         self.plain: Any = inspect.unwrap(self.function)  # what a decorator under @step was put on
         code = self.plain.__code__
-        self.label = f"{owner}.{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119
+        self.label = place(f"{owner}.{name}", code)
         self.is_classmethod = isinstance(value, classmethod)
         self.has_self = mark.bound and not isinstance(value, staticmethod)
-        self.hints = self._hints({**names, **mark.names})
+        self.names = {**names, **mark.names}
+        self.hints = self._hints(extras=False)
+        self.annotated = self._hints(extras=True)
 
     def read(self) -> StepSpec:
         if self.is_classmethod:
@@ -305,11 +345,16 @@ class _Reader:
             raise self._error("is a generator; return the event instead of yielding it")
         parameters = list(inspect.signature(self.function).parameters.values())
         self_name = self._take_self(parameters)
-        context_name, event_name, accepts = self._read_parameters(parameters)
+        needs = self._read_needs(parameters)
+        context_name, event_name, accepts = self._read_parameters(
+            [each for each in parameters if each.name not in needs]
+        )
         returns, returns_list = self._read_return()
         threaded = not inspect.iscoroutinefunction(self.function)
         code: types.CodeType = self.plain.__code__
-        shape = self._shape(parameters, self_name, context_name, threaded=threaded)
+        limited = self.mark.timeout is not None or self.mark.limiter is not None
+        special = threaded or limited or self.mark.holds
+        shape = self._shape(parameters, self_name, context_name, special=special)
         return StepSpec(
             name=self.name,
             label=self.label,
@@ -330,6 +375,9 @@ class _Reader:
             timeout=self.mark.timeout,
             holds=self.mark.holds,
             recovers=self.mark.recovers,
+            state=None if context_name is None else state_named(self.hints[context_name], self._error),
+            needs=needs,
+            limiter=self.mark.limiter,
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -350,11 +398,10 @@ class _Reader:
         self_name: str | None,
         context_name: str | None,
         *,
-        threaded: bool,
+        special: bool,
     ) -> Shape:
         plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
-        guarded = self.mark.timeout is not None or self.mark.holds
-        if threaded or guarded or self_name is None or not plain:
+        if special or self_name is None or not plain:
             return Shape.OTHER
         match [each.name for each in parameters]:
             case [_] if context_name is None:
@@ -363,6 +410,15 @@ class _Reader:
                 return Shape.CONTEXT_EVENT
             case _:
                 return Shape.OTHER
+
+    def _read_needs(self, parameters: list[inspect.Parameter]) -> dict[str, Need]:
+        needs: dict[str, Need] = {}
+        for each in parameters:
+            need = read_need(self.annotated.get(each.name), self.label, self.names)
+            if need is not None:
+                self._check_filled(each, "resources", None, "")
+                needs[each.name] = need
+        return needs
 
     def _read_parameters(
         self, parameters: list[inspect.Parameter]
@@ -374,7 +430,9 @@ class _Reader:
             if each.name not in self.hints:
                 raise self._error(self._bare_parameter(each.name))
             members = _members(self.hints[each.name])
-            if members == (Context,):
+            if members in _CONTEXTS:
+                if members == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
+                    raise self._error(_THREAD_CONTEXT)
                 self._check_filled(each, "Contexts", context_name, "one is enough")
                 context_name = each.name
             elif members and all(_is_event(member) for member in members):
@@ -414,7 +472,7 @@ class _Reader:
             )
         return (
             f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
-            "a Context, or parameters with a default"
+            "a Context, resources, or parameters with a default"
         )
 
     def _bare_parameter(self, name: str) -> str:
@@ -445,21 +503,10 @@ class _Reader:
                 kinds.append(kind)
         return tuple(dict.fromkeys(kinds)), returns_list
 
-    def _hints(self, names: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return typing.get_type_hints(self.plain, self.plain.__globals__, names)
-        except NameError as error:
-            known = {**self.plain.__globals__, **names}
-            missing = str(error.name)
-            raise self._error(
-                f"is annotated with {missing!r}, which is not defined where the step is; "
-                "define it above the workflow"
-                f"{near(missing, [name for name, value in known.items() if isinstance(value, type)])}"
-            ) from None
-        except Exception as error:
-            raise self._error(
-                f"has an annotation that cannot be read, {error}; write event classes, joined by |"
-            ) from error
+    def _hints(self, *, extras: bool) -> dict[str, Any]:
+        """The annotations; with what `Annotated` adds to a type, or the types alone."""
+        instead = "where the step is; define it above the workflow"
+        return hints(self.plain, self.names, self._error, instead=instead, extras=extras)
 
     def _error(self, what: str) -> DefinitionError:
         return DefinitionError(f"{self.label} {what}")

@@ -6,18 +6,23 @@ import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast
 
 import anyio
 
+from ._config import Configs
 from ._driver import ambient, surrounding
 from ._log import logger
 from ._loop import is_running
 from ._options import Options
+from ._state_class import agreed_state
+from ._stock import Stock
 from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
 from .handler import Handler
+from .limits import Limit
 from .recovery import check_handlers
 from .steps import StepSpec, mark_of, read_step
 
@@ -45,7 +50,9 @@ class Workflow(Generic[R]):
     'HELLO'
 
     One workflow may have any number of runs at once. Attributes set on ``self`` belong to the workflow and
-    are shared by all of its runs, as in any Python object.
+    are shared by all of its runs, as in any Python object. ``async with Shout() as workflow`` holds the resources
+    that its runs share (``Resource(factory, scope="workflow")``): leaving the block waits for the runs that have
+    them, or cancels them if it is left by an error, and tears the resources down.
 
     Args:
         timeout: Seconds until a run is timed out, counted from its start; None for no limit.
@@ -55,7 +62,10 @@ class Workflow(Generic[R]):
         scoped_only: Refuses to start a run that is neither awaited nor entered, see `Handler`.
         stream_buffer: How many events a stream keeps for readers that are late.
         collect_limit: How many events one buffer of ``collect_events`` holds.
-        grace: Seconds after a cancellation until steps that have not ended are named by the logger; None: never.
+        grace: Seconds after a cancellation until steps that have not ended are named by the logger; the same for a
+            resource that is torn down; None: never.
+        num_concurrent_runs: How many runs of this object are at work at once in one event loop; None for no limit. The
+            rest wait in the order in which they were started, and their time limit counts from when they go on.
 
     Raises:
         DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
@@ -65,6 +75,10 @@ class Workflow(Generic[R]):
     _read_steps: ClassVar[dict[type, dict[str, StepSpec]]] = {}
     _blueprint: ClassVar[Blueprint | None] = None
     _options = Options()
+    # Not plainly `_stock`: that may be an attribute of the user's, who keeps a shop.
+    _stretto_runs: Limit | None = None
+    _stretto_stock: Stock | None = None
+    _stretto_configs: Configs | None = None  # made by the first run that asks for a resource
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class Workflow(Generic[R]):
         stream_buffer: int = 16_384,
         collect_limit: int = 100_000,
         grace: float | None = 5.0,
+        num_concurrent_runs: int | None = None,
     ) -> None:
         self._options = Options.of(
             timeout=timeout,
@@ -85,7 +100,10 @@ class Workflow(Generic[R]):
             stream_buffer=stream_buffer,
             collect_limit=collect_limit,
             grace=grace,
+            num_concurrent_runs=num_concurrent_runs,
         )
+        if self._options.num_concurrent_runs is not None:
+            self._stretto_runs = Limit(self._options.num_concurrent_runs)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -94,7 +112,9 @@ class Workflow(Generic[R]):
         for base in cls.__mro__:
             if base is cls or not issubclass(base, Workflow):
                 cls._read_steps[base] = _read_class(base, {cls.__name__: cls})
-        check_handlers(cls.__name__, _steps_of(cls))
+        steps = _steps_of(cls)
+        check_handlers(cls.__name__, steps)
+        agreed_state(cls.__name__, steps.values())
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -158,6 +178,28 @@ class Workflow(Generic[R]):
             )
         return anyio.run(partial(self.execute, start_event, **fields), backend=backend)
 
+    # -- the block that holds its resources ------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._stretto_stock is not None:
+            raise WorkflowError(
+                f"this {type(self).__name__} has been entered already; make another, or run it within that block"
+            )
+        self._stretto_configs = self._stretto_configs or Configs()
+        # Runs that a factory starts belong to whom the block belongs to, and not to the run that asked first.
+        set_apart = partial(ambient.set, ambient.get())
+        self._stretto_stock = Stock(
+            type(self).__name__, self._options.grace, self._stretto_configs, set_apart=set_apart
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stock, self._stretto_stock = self._stretto_stock, None
+        if stock is not None:
+            await stock.leave(error)  # noqa: ASYNC102 - it shields itself
+
     # -- steps and their checks ------------------------------------------------------------------------------
 
     @classmethod
@@ -186,6 +228,7 @@ class Workflow(Generic[R]):
             )
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
         check_handlers(cls.__name__, {**_steps_of(cls), name: spec})
+        agreed_state(cls.__name__, [*_steps_of(cls).values(), spec])
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
 

@@ -9,6 +9,7 @@ import pytest
 
 from stretto._core.effects import END_RUN, EndRun, Kept, Publish
 from stretto._core.inputs import (
+    Admitted,
     Begun,
     CancelAsked,
     Concluded,
@@ -556,6 +557,16 @@ def test_at_the_deadline_it_is_too_late_to_return_anything(value: object, at: fl
     run = machine(step(returns=(A, StopEvent)), deadline=9.0)
     run.step_returned(at_work(run), value, at)
     assert (run.ended is Ended.TIMED_OUT) == late
+
+
+@pytest.mark.parametrize(("at", "ended"), [(8.9, Ended.STOPPED), (9.0, Ended.TIMED_OUT)])
+def test_the_time_of_a_run_that_waited_for_its_turn_counts_from_when_it_went_on(at: float, ended: Ended):
+    run = machine(step("a", returns=(StopEvent,)), deadline=5.0)
+    delivery = at_work(run)
+    assert run.receive(Admitted(at=4.0)) == ()
+    run.receive(StepReturned(delivery=delivery, value=StopEvent(), at=at))
+    assert run.ended is ended
+    assert (run.begun, run.deadline) == (4.0, 9.0)
 
 
 @pytest.mark.parametrize(("at", "ended"), [(8.999, Ended.FAILED), (9.0, Ended.TIMED_OUT)])

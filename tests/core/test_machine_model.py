@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from stretto._core.effects import Effects, EndRun, Kept, Publish, Resume
 from stretto._core.inputs import (
+    Admitted,
     Begun,
     CancelAsked,
     Concluded,
@@ -152,8 +153,9 @@ class MachineLife(RuleBasedStateMachine):
         deadline=st.sampled_from([math.inf, math.inf, 9.0]),
         limit=st.integers(1, 6),
         lifetime=st.integers(0, 30),
+        turn=st.sampled_from([0.0, 0.0, 4.0]),
     )
-    def begin(self, plan: Plan, deadline: float, limit: int, lifetime: int) -> None:
+    def begin(self, plan: Plan, deadline: float, limit: int, lifetime: int, turn: float) -> None:
         self.lifetime = lifetime
         self.plan, self.deadline, self.limit = plan, deadline, limit
         self.now = 0.0
@@ -177,6 +179,11 @@ class MachineLife(RuleBasedStateMachine):
         self.alive: list[object] = []  # identities are compared, so nothing may be freed
         self.give(plan.steps[0].accepts[0]())
         self.expect(self.model.check(), lambda _: Begun())
+        self.timeout = deadline
+        if turn:  # it had to wait for other runs, and that does not count
+            self.now = turn
+            self.deadline += turn
+            self.expect([], lambda _: Admitted(at=turn))
 
     # -- feeding -------------------------------------------------------------------------------------------
 
@@ -604,7 +611,7 @@ class MachineLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "journal"):
             return
-        again = Fed(self.plan, self.deadline, self.limit, as_values=True)
+        again = Fed(self.plan, self.timeout, self.limit, as_values=True)
         for make, effects in self.journal:
             assert again.feed(make) == effects, "the same inputs give the same effects"
 

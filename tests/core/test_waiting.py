@@ -186,6 +186,23 @@ def test_what_was_kept_and_given_is_kept_again_if_its_wait_is_cancelled():
     assert ids([*run.leftovers()]) == [id(event)]
 
 
+def test_who_is_cancelled_while_it_waits_for_a_worker_leaves_the_queue_and_its_event_behind():
+    run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
+    assert isinstance(one, Delivery)
+    one.started = 0.0
+    waits = Waiter(delivery=one, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waits, parks=True))
+    (two,) = run.event_sent(A(n=2), CARRY, at=0.0)  # takes the worker
+    assert isinstance(two, Delivery)
+    event = B()
+    assert [*run.event_sent(event, CARRY, at=0.0)] == []  # it is given, and stands in the queue
+    run.receive(WaitCancelled(waiter=waits))
+    assert one in run.active
+    assert [*run.step_returned(two, None, 0.0)] == []
+    assert [*run.leftovers()] == [event]
+
+
 def test_who_waits_for_a_worker_when_the_run_is_over_goes_on_without_one():
     run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
     (one,) = run.event_sent(A(n=1), CARRY, at=0.0)

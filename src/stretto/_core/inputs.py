@@ -15,6 +15,7 @@ from .delivery import Delivery
 from .waiting import Waiter
 
 __all__ = [
+    "Admitted",
     "Begun",
     "CancelAsked",
     "Concluded",
@@ -118,6 +119,13 @@ class CancelAsked(_Fields):
 
 
 @final
+class Admitted(_Fields):
+    """A run that had to wait for its turn may start: its time counts from here."""
+
+    at: float
+
+
+@final
 class Begun(_Fields):
     """The first event was sent."""
 
@@ -187,6 +195,7 @@ Input: TypeAlias = (
     | StepCancelled
     | DeadlinePassed
     | CancelAsked
+    | Admitted
     | Begun
     | Interrupted
     | FeederOpened

@@ -28,6 +28,7 @@ from .collecting import Buffers, is_sequence
 from .delivery import Delivery
 from .effects import END_RUN, NOTHING, Effect, Effects, Resume
 from .inputs import (
+    Admitted,
     Begun,
     CancelAsked,
     Concluded,
@@ -74,6 +75,10 @@ class Machine(Attempts):
                 return self._deadline_passed(at)
             case CancelAsked(why=why, at=at, by_caller=by_caller):
                 return self._cancelled(why, at, by_caller=by_caller)
+            case Admitted(at=at):
+                self.deadline += at - self.begun
+                self.begun = at
+                return NOTHING
             case Begun():
                 return self._check_stalled()
             case Interrupted(error=error):

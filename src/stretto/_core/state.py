@@ -51,6 +51,8 @@ class RunState:
     """
 
     # What few runs have is set when it comes up, see Driver.
+    begun: float
+    deadline: float
     feeders: int = 0
     result: object = None
     errors: list[BaseException] | None = None

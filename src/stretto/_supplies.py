@@ -1,0 +1,85 @@
+"""What a run has besides its events: its state, its resources, and its turn among the runs of its workflow."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from ._config import Configs
+from ._core.inputs import Admitted, Interrupted
+from ._editor import Editor
+from ._nesting import Nesting
+from ._stock import Stock
+from .errors import WorkflowError
+from .limits import Line
+from .steps import StepSpec
+
+__all__ = ["Supplies"]
+
+
+class Supplies(Nesting):
+    """A run as far as something is made for it, or it waits for something.
+
+    Attributes:
+        line: Where it waits for its turn among the runs of its workflow, or has it; None if these are not limited.
+    """
+
+    workflow: object
+
+    line: Line | None = None
+    _editor: Editor | None = None
+    _stock: Stock | None = None
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Waits until the outcome is settled."""
+
+    @abstractmethod
+    def cancel(self, why: str) -> None:
+        """Cancels the run."""
+
+    def editor(self) -> Editor:
+        """The state of the run; made when somebody first asks for it."""
+        if self._editor is None:
+            plan = self.machine.plan
+            self._editor = Editor(plan.state, plan.name)
+        return self._editor
+
+    async def supply(self, spec: StepSpec) -> dict[str, object]:
+        """The resources that a step asks for, by parameter."""
+        if self._stock is None:
+            self._stock = Stock(
+                self.machine.plan.name,
+                self._options.grace,
+                vars(self.workflow).setdefault("_stretto_configs", Configs()),
+                self._resource_failed,
+                self,
+                getattr(self.workflow, "_stretto_stock", None),
+            )
+        return await self._stock.fill(spec.needs, spec.label)
+
+    def _resource_failed(self, error: BaseException) -> None:
+        self.perform(self.machine.receive(Interrupted(error=error)))
+
+    # -- its turn --------------------------------------------------------------------------------------------
+
+    def _queue_up(self, line: Line) -> None:
+        """Joins the runs of its workflow that are at work; one that would wait for its own ancestor has failed."""
+        self.line = line
+        if line.join(self):
+            return
+        around = self.parent
+        while around is not None:
+            if isinstance(around, Supplies) and around.line is line:
+                name = self.machine.plan.name
+                self.machine.receive(Interrupted(error=WorkflowError(
+                    f"a run of {name} is nested in another one of the same workflow object, whose num_concurrent_runs "
+                    f"are all at work: it would wait for its own ancestor; raise that number, or make another {name}(…)"
+                )))  # fmt: skip
+                return
+            around = around.parent
+
+    async def _await_turn(self, line: Line) -> None:
+        """Waits until fewer runs of the workflow are at work than may be, or until this one is over."""
+        if self.machine.ended is None:
+            await line.wait(self)
+            self.machine.receive(Admitted(at=self.clock()))
