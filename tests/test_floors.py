@@ -20,7 +20,7 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "retry", "_event_init", "_options"},
+    {"errors", "events", "retry", "_event_init", "_options", "_types"},
     {"_core"},
     {"context", "store", "steps", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_trace"}
@@ -31,17 +31,20 @@ FLOORS = [
 ]
 DEPENDENCIES = {"anyio", "attrs"}
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
-# What takes long to import and what a program that does all right never needs.
+# What takes long to import, and a program that does all right, or does without that feature, never needs.
 LAZY = {
     ("_log", "logging"),
     ("errors", "difflib"),
     ("_config", "json"),
     ("_config", "tomllib"),
-    ("steps", "retry"),
-    ("context", "retry"),
-    ("__init__", "retry"),
+    *[("__init__", each) for each in ("limits", "resources", "retry")],
+    *[("steps", each) for each in ("limits", "resources", "retry")],
+    *[("context", each) for each in ("_editor", "retry", "store")],
+    *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_stock")],
+    *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
+    *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
-WITHOUT_A_LOOP = {"errors", "events", "retry", "_event_init", "_options", "_core"}
+WITHOUT_A_LOOP = {"errors", "events", "retry", "_event_init", "_options", "_types", "_core"}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",
     "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "subprocess",

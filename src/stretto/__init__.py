@@ -21,6 +21,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 
 from __future__ import annotations
 
+import types
 import typing
 
 from .context import Context as Context, ThreadContext as ThreadContext
@@ -45,13 +46,13 @@ from .events import (
     StopEvent as StopEvent,
 )
 from .handler import Handler as Handler
-from .limits import Limit as Limit
 from .recovery import catch_error as catch_error
-from .resources import Resource as Resource, ResourceConfig as ResourceConfig
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
 if typing.TYPE_CHECKING:
+    from .limits import Limit as Limit
+    from .resources import Resource as Resource, ResourceConfig as ResourceConfig
     from .retry import RetryPolicy as RetryPolicy
 
 __all__ = [
@@ -84,14 +85,26 @@ __all__ = [
 ]
 
 
-_LATER = {"RetryPolicy"}  # loaded when they are first named, lest every program pays for them
+# Loaded when they are first named, lest every program pays for them.
+_LATER = {"Limit", "Resource", "ResourceConfig", "RetryPolicy"}
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-    from . import retry as module  # noqa: PLC0415
+    module: types.ModuleType
+    if name == "Limit":
+        from . import limits  # noqa: PLC0415
 
+        module = limits
+    elif name == "RetryPolicy":
+        from . import retry  # noqa: PLC0415
+
+        module = retry
+    else:
+        from . import resources  # noqa: PLC0415
+
+        module = resources
     value = getattr(module, name)
     value.__module__ = __name__
     globals()[name] = value

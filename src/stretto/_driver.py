@@ -38,7 +38,6 @@ from ._worker import Worker
 from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
-from .limits import Limit
 
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
 
@@ -128,7 +127,7 @@ class Driver(Supplies):
                 self.push(effect)
         if not self.machine.active:
             self.perform(self.machine.receive(Begun()))
-        runs: Limit | None = getattr(self.workflow, "_stretto_runs", None)
+        runs: Any = getattr(self.workflow, "_stretto_runs", None)  # a Limit
         if runs is not None:
             self._queue_up(runs.line())
 

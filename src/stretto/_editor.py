@@ -45,7 +45,11 @@ class StorePort(Protocol):
     """What a store needs of its run."""
 
     machine: Machine
-    outcome: tuple[Any, BaseException | None] | None
+
+    @property
+    def outcome(self) -> tuple[Any, BaseException | None] | None:
+        """The result and the error, once the run is over."""
+        ...
 
     def editor(self) -> Editor:
         """The state of the run; made at the first call."""

@@ -8,9 +8,10 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
-from ._core.run_state import StateKind
-from ._core.shapes import field_names
 from .errors import DefinitionError, shown
+
+if typing.TYPE_CHECKING:
+    from ._core.run_state import StateKind
 
 __all__ = ["StateNamer", "agreed_state", "state_named"]
 
@@ -48,6 +49,8 @@ def state_named(hint: object, error: Callable[[str], DefinitionError]) -> type |
     kind = cast("object", typing.get_origin(inner) or inner)
     if inner is Any or isinstance(inner, TypeVar) or kind is dict or kind is Mapping:
         return None
+    from ._core.shapes import field_names  # noqa: PLC0415 - loaded by who uses it, as below
+
     if not isinstance(kind, type) or field_names(kind) is None:
         told = kind.__name__ if isinstance(kind, type) else shown(inner)
         raise error(
@@ -57,8 +60,8 @@ def state_named(hint: object, error: Callable[[str], DefinitionError]) -> type |
     return kind
 
 
-def agreed_state(workflow: str, steps: Iterable[StateNamer]) -> StateKind:
-    """The state of a workflow's runs: the most derived of the classes that its steps name.
+def agreed_state(workflow: str, steps: Iterable[StateNamer]) -> StateKind | None:
+    """The state of a workflow's runs: the most derived of the classes that its steps name; None if they name none.
 
     Raises:
         DefinitionError: If there is none such, or it cannot be made without arguments.
@@ -68,7 +71,9 @@ def agreed_state(workflow: str, steps: Iterable[StateNamer]) -> StateKind:
         if step.state is not None:
             named.setdefault(step.state, step.label)
     if not named:
-        return StateKind()
+        return None
+    from ._core.run_state import StateKind  # noqa: PLC0415
+
     for kind, label in named.items():
         if all(issubclass(kind, other) for other in named):
             _check_defaults(kind, label)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
-from ._config import Configs
 from ._core.inputs import Admitted, Interrupted
-from ._editor import Editor
 from ._nesting import Nesting
-from ._stock import Stock
 from .errors import WorkflowError
-from .limits import Line
 from .steps import StepSpec
+
+if TYPE_CHECKING:
+    from ._editor import Editor
+    from ._stock import Stock
+    from .limits import Line
 
 __all__ = ["Supplies"]
 
@@ -40,13 +42,19 @@ class Supplies(Nesting):
     def editor(self) -> Editor:
         """The state of the run; made when somebody first asks for it."""
         if self._editor is None:
+            from ._core.run_state import StateKind  # noqa: PLC0415 - loaded by who uses it, as all below
+            from ._editor import Editor  # noqa: PLC0415
+
             plan = self.machine.plan
-            self._editor = Editor(plan.state, plan.name)
+            self._editor = Editor(plan.state or StateKind(), plan.name)
         return self._editor
 
     async def supply(self, spec: StepSpec) -> dict[str, object]:
         """The resources that a step asks for, by parameter."""
         if self._stock is None:
+            from ._config import Configs  # noqa: PLC0415
+            from ._stock import Stock  # noqa: PLC0415
+
             self._stock = Stock(
                 self.machine.plan.name,
                 self._options.grace,

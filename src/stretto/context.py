@@ -21,17 +21,19 @@ from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
 from ._core.state import Delivery
 from ._core.waiting import Waiter
-from ._editor import Access, StorePort
 from ._options import seconds
 from ._trace import Trace
+from ._types import S_co
 from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
 from .events import Event, StopEvent
-from .store import S, Store, ThreadStore
 
 if TYPE_CHECKING:
     import anyio.from_thread  # anyio loads it with its backend, and only then can a step be in a thread
 
+    from ._core.machine import Machine
+    from ._editor import Editor
     from .retry import Attempt
+    from .store import Store, ThreadStore
 
 __all__ = [
     "Context",
@@ -50,9 +52,10 @@ _ANY_TIME = -math.inf
 _OTHER_WORDS = {"session": "ctx.run_id", "is_running": "handler.done"}
 
 
-class RunPort(StorePort, Protocol):
+class RunPort(Protocol):
     """What a context needs of its run."""
 
+    machine: Machine
     clock: Callable[[], float]
     trace: Trace | None
     gate: Callable[[str], Awaitable[None]] | None
@@ -62,6 +65,15 @@ class RunPort(StorePort, Protocol):
     @property
     def run_id(self) -> str:
         """The identity of the run."""
+        ...
+
+    @property
+    def outcome(self) -> tuple[Any, BaseException | None] | None:
+        """The result and the error, once the run is over."""
+        ...
+
+    def editor(self) -> Editor:
+        """The state of the run."""
         ...
 
     def publish(self, event: Event, /) -> None:
@@ -83,7 +95,7 @@ class RunPort(StorePort, Protocol):
         """Sends as one who is no step of the run."""
 
 
-class Context(Generic[S]):
+class Context(Generic[S_co]):
     """The run as one of its steps sees it. Make none yourself: annotate a parameter of the step with it.
 
     ``Context[Cart]`` names the class of the run's state, see `store`: an attrs class, a dataclass or a pydantic model
@@ -124,12 +136,15 @@ class Context(Generic[S]):
         return Attempt(number=delivery.attempt, elapsed=delivery.started - past.began, error=past.error)
 
     @property
-    def store(self) -> Store[S]:
+    def store(self) -> Store[S_co]:
         """The state of the run, which its steps share; it belongs to this run alone.
 
         ``await ctx.store.get("total", 0)``, ``await ctx.store.set("total", 5)``, and to change what depends on
         what it was, ``async with ctx.store.edit_state() as state``. It is made when it is first asked for.
         """
+        from ._editor import Access  # noqa: PLC0415 - loaded by who uses it, as below
+        from .store import Store  # noqa: PLC0415
+
         return Store(Access(self._run, self._delivery, outside=False))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
@@ -338,7 +353,7 @@ def _check_for_the_stream(given: object) -> None:
         )
 
 
-class HoldingContext(Context[S]):
+class HoldingContext(Context[S_co]):
     """The context of a step with ``emit="on_success"``: what it sends waits until the attempt has succeeded."""
 
     __slots__ = ()
@@ -360,7 +375,7 @@ class HoldingContext(Context[S]):
         run.perform(run.machine.hold(self._delivery, held, run.clock()), self._delivery.step.label)
 
 
-class ThreadContext(Context[S]):
+class ThreadContext(Context[S_co]):
     """The context of a step that runs in a thread: each call goes to the loop's thread and back.
 
     A plain ``def`` step is given one also if it asks for a `Context`; to type checkers, `ThreadContext` says that its
@@ -370,8 +385,11 @@ class ThreadContext(Context[S]):
     __slots__ = ()
 
     @property
-    def store(self) -> ThreadStore[S]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def store(self) -> ThreadStore[S_co]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """As `Context.store`, without ``await``: ``with ctx.store.edit_state() as state``."""
+        from ._editor import Access  # noqa: PLC0415
+        from .store import ThreadStore  # noqa: PLC0415
+
         return ThreadStore(Access(self._run, self._delivery, outside=False))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
@@ -414,13 +432,13 @@ class ThreadContext(Context[S]):
         )
 
 
-class HoldingThreadContext(ThreadContext[S], HoldingContext[S]):
+class HoldingThreadContext(ThreadContext[S_co], HoldingContext[S_co]):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Both: each call goes to the loop's thread, and what is sent waits."""
 
     __slots__ = ()
 
 
-class OutsideContext(Context[S]):
+class OutsideContext(Context[S_co]):
     """What ``handler.ctx`` is: the run as somebody outside sees it."""
 
     __slots__ = ()
@@ -438,8 +456,11 @@ class OutsideContext(Context[S]):
         raise WorkflowError("attempt belongs to a step: read it from the Context that the step was given")
 
     @property
-    def store(self) -> Store[S]:
+    def store(self) -> Store[S_co]:
         """As `Context.store`: it reads also when the run is over, and writes until then."""
+        from ._editor import Access  # noqa: PLC0415
+        from .store import Store  # noqa: PLC0415
+
         return Store(Access(self._run, self._run, outside=True))
 
     def send_event(self, ev: Event, step: str | None = None) -> None:

@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, dataclass_transform
 import attrs
 
 from ._event_init import annotated_fields, check_fields, make_init
+from ._types import R_co
 from .errors import near
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    R = TypeVar("R", default=Any, covariant=True)
-else:  # the default of a type variable matters to type checkers alone
-    from typing import TypeVar
-
-    R = TypeVar("R", covariant=True)
 
 __all__ = [
     "Event",
@@ -135,7 +127,7 @@ class StartEvent(Event):
         def __getattr__(self, name: str) -> Any: ...
 
 
-class StopEvent(Event, Generic[R]):
+class StopEvent(Event, Generic[R_co]):
     """Ends a run: ``await run`` gives its `result`, or for a subclass with fields the event itself.
 
     >>> StopEvent("done").result
@@ -144,9 +136,9 @@ class StopEvent(Event, Generic[R]):
 
     if TYPE_CHECKING:
 
-        def __init__(self, result: R = ..., **fields: Any) -> None: ...
+        def __init__(self, result: R_co = ..., **fields: Any) -> None: ...
         @property
-        def result(self) -> R:
+        def result(self) -> R_co:
             """What ``await run`` gives."""
             ...
 

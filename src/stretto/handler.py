@@ -33,6 +33,7 @@ from ._loop import RootTask, call_soon, outlast
 from ._nesting import Nesting
 from ._options import Options
 from ._stream import EventStream
+from ._types import R
 from .blueprint import Blueprint
 from .context import Context, OutsideContext
 from .errors import RunEndedError, WorkflowError, add_note, leaves, near, told
@@ -41,13 +42,6 @@ from .events import Event
 if TYPE_CHECKING:
     import anyio.lowlevel
     from anyio.abc import TaskGroup
-    from typing_extensions import TypeVar
-
-    R = TypeVar("R", default=Any)
-else:  # the default of a type variable matters to type checkers alone
-    from typing import TypeVar
-
-    R = TypeVar("R")
 
 __all__ = ["Handler"]
 

@@ -26,10 +26,10 @@ from ._state_class import state_named
 from .context import Context, ThreadContext
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
-from .limits import Limit
-from .resources import Need, read_need
 
 if typing.TYPE_CHECKING:
+    from .limits import Limit
+    from .resources import Need
     from .retry import Policy
 
 __all__ = [
@@ -120,7 +120,7 @@ class StepSpec:
     holds: bool
     recovers: Recovery | None
     state: type | None = None
-    needs: dict[str, Need] = attrs.field(factory=dict[str, Need])
+    needs: dict[str, Need] = attrs.field(factory=dict[str, "Need"])
     limiter: Limit | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def step(
 def _policy(value: object) -> Policy | None:
     if value is None:
         return None
-    from .retry import Policy  # noqa: PLC0415 - loaded by who uses it: it takes longer than all other values
+    from .retry import Policy  # noqa: PLC0415 - loaded by who uses it, here and below
 
     if not isinstance(value, Policy):
         raise DefinitionError(
@@ -248,7 +248,11 @@ def _holds(emit: object) -> bool:
 
 
 def _check_limiter(value: object) -> None:
-    if value is not None and not isinstance(value, Limit):
+    if value is None:
+        return
+    from .limits import Limit  # noqa: PLC0415
+
+    if not isinstance(value, Limit):
         raise DefinitionError(
             f"limiter is a Limit, as in @step(limiter=Limit(5)), not {shown(value)}; a limiter of anyio belongs to "
             "one event loop, and a class to all of them"
@@ -413,6 +417,10 @@ class _Reader:
 
     def _read_needs(self, parameters: list[inspect.Parameter]) -> dict[str, Need]:
         needs: dict[str, Need] = {}
+        if all(typing.get_origin(hint) is not typing.Annotated for hint in self.annotated.values()):
+            return needs
+        from .resources import read_need  # noqa: PLC0415
+
         for each in parameters:
             need = read_need(self.annotated.get(each.name), self.label, self.names)
             if need is not None:

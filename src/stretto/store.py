@@ -14,17 +14,11 @@ import anyio
 from ._core.paths import MISSING, Path
 from ._core.run_state import Edit
 from ._editor import Access
+from ._types import S_co
 from .errors import StateError, near
 
 if TYPE_CHECKING:
     import anyio.from_thread
-    from typing_extensions import TypeVar
-
-    S = TypeVar("S", default=Any, covariant=True)
-else:  # the default of a type variable matters to type checkers alone
-    from typing import TypeVar
-
-    S = TypeVar("S", covariant=True)
 
 __all__ = ["Edited", "Store", "ThreadEdited", "ThreadStore"]
 
@@ -59,7 +53,7 @@ class _AnyStore:
 
 
 @final
-class Store(_AnyStore, Generic[S]):
+class Store(_AnyStore, Generic[S_co]):
     """The state of a run: read it by paths, edit it in a block. Get it as ``ctx.store``.
 
     A path is text with dots, each part of which is a key of a mapping, an index of a list or the name of an
@@ -77,9 +71,9 @@ class Store(_AnyStore, Generic[S]):
         """
         return self._access.state.get(path, default)
 
-    async def get_state(self) -> S:
+    async def get_state(self) -> S_co:
         """All that is committed, itself and no copy. Never waits."""
-        return cast("S", self._access.state.committed)
+        return cast("S_co", self._access.state.committed)
 
     async def set(self, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever is to stand there
         """Commits a value at a path; waits while somebody edits.
@@ -95,7 +89,7 @@ class Store(_AnyStore, Generic[S]):
         self._access.refuse(*_SET)
         await self._access.write(path, value)
 
-    def edit_state(self) -> Edited[S]:
+    def edit_state(self) -> Edited[S_co]:
         """A block that edits the state: ``async with ctx.store.edit_state() as state``.
 
         One block at a time in a run, the others wait in order. What is changed is committed when the block is left
@@ -111,7 +105,7 @@ class Store(_AnyStore, Generic[S]):
 
 
 @final
-class ThreadStore(_AnyStore, Generic[S]):
+class ThreadStore(_AnyStore, Generic[S_co]):
     """``ctx.store`` in a step that is a plain ``def``: the names of `Store`, without ``await``.
 
     Each call goes to the loop's thread and back, and waits there where its namesake waits.
@@ -123,16 +117,16 @@ class ThreadStore(_AnyStore, Generic[S]):
         """As `Store.get`, from a thread."""
         return anyio.from_thread.run_sync(lambda: self._access.state.get(path, default))
 
-    def get_state(self) -> S:
+    def get_state(self) -> S_co:
         """As `Store.get_state`, from a thread."""
-        return cast("S", anyio.from_thread.run_sync(lambda: self._access.state.committed))
+        return cast("S_co", anyio.from_thread.run_sync(lambda: self._access.state.committed))
 
     def set(self, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever is to stand there
         """As `Store.set`, from a thread."""
         self._access.refuse(*_SET)  # here, since on trio the loop's thread does not see our context variables
         anyio.from_thread.run(self._access.write, path, value)
 
-    def edit_state(self) -> ThreadEdited[S]:
+    def edit_state(self) -> ThreadEdited[S_co]:
         """As `Store.edit_state`, from a thread: ``with ctx.store.edit_state() as state``."""
         return ThreadEdited(self._access)
 
@@ -157,12 +151,12 @@ class _AnyEdit:
 
 
 @final
-class Edited(_AnyEdit, Generic[S]):
+class Edited(_AnyEdit, Generic[S_co]):
     """What ``ctx.store.edit_state()`` gives; enter it with ``async with``, once."""
 
-    async def __aenter__(self) -> S:
+    async def __aenter__(self) -> S_co:
         self._refuse()
-        return cast("S", self._begin(await self._access.begin()))
+        return cast("S_co", self._begin(await self._access.begin()))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -172,12 +166,12 @@ class Edited(_AnyEdit, Generic[S]):
 
 
 @final
-class ThreadEdited(_AnyEdit, Generic[S]):
+class ThreadEdited(_AnyEdit, Generic[S_co]):
     """What ``ctx.store.edit_state()`` gives in a step that is a plain ``def``; enter it with ``with``, once."""
 
-    def __enter__(self) -> S:
+    def __enter__(self) -> S_co:
         self._refuse()
-        return cast("S", self._begin(anyio.from_thread.run(self._access.begin)))
+        return cast("S_co", self._begin(anyio.from_thread.run(self._access.begin)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,29 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast
 
 import anyio
 
-from ._config import Configs
 from ._driver import ambient, surrounding
 from ._log import logger
 from ._loop import is_running
 from ._options import Options
 from ._state_class import agreed_state
-from ._stock import Stock
+from ._types import R
 from .blueprint import Blueprint
 from .errors import DefinitionError, WorkflowError, shown
 from .events import StartEvent
 from .handler import Handler
-from .limits import Limit
 from .recovery import check_handlers
 from .steps import StepSpec, mark_of, read_step
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    R = TypeVar("R", default=Any)
-else:  # the default of a type variable matters to type checkers alone
-    from typing import TypeVar
-
-    R = TypeVar("R")
+    from ._config import Configs
+    from ._stock import Stock
+    from .limits import Limit
 
 __all__ = ["Workflow"]
 
@@ -103,6 +97,8 @@ class Workflow(Generic[R]):
             num_concurrent_runs=num_concurrent_runs,
         )
         if self._options.num_concurrent_runs is not None:
+            from .limits import Limit  # noqa: PLC0415 - loaded by who uses it, as below
+
             self._stretto_runs = Limit(self._options.num_concurrent_runs)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -185,6 +181,9 @@ class Workflow(Generic[R]):
             raise WorkflowError(
                 f"this {type(self).__name__} has been entered already; make another, or run it within that block"
             )
+        from ._config import Configs  # noqa: PLC0415
+        from ._stock import Stock  # noqa: PLC0415
+
         self._stretto_configs = self._stretto_configs or Configs()
         # Runs that a factory starts belong to whom the block belongs to, and not to the run that asked first.
         set_apart = partial(ambient.set, ambient.get())

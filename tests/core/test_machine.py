@@ -161,8 +161,8 @@ def test_a_question_goes_to_the_stream_and_to_the_steps_that_take_it():
 def test_a_question_that_no_step_takes_is_no_dead_letter():
     run = machine(step())
     question = Question()
-    assert run.event_sent(question, CARRY, at=0.0) == [Publish(question)]
-    assert run.event_sent(question, CARRY, at=0.0, outside=True) == [Publish(question)]
+    assert run.event_sent(question, CARRY, at=0.0) == [Publish(event=question)]
+    assert run.event_sent(question, CARRY, at=0.0, outside=True) == [Publish(event=question)]
     assert not run.dead_letters
     assert list(run.leftovers()) == []
 
@@ -222,7 +222,7 @@ def test_what_no_step_takes_is_kept_and_told_once_and_is_a_dead_letter_in_the_en
     run = machine(step())
     events = [B(), B()]
     assert list(run.event_sent(events[0], CARRY, at=0.0)) == [
-        Kept(events[0], "no step of Flow takes exactly B")
+        Kept(event=events[0], reason="no step of Flow takes exactly B")
     ]
     assert list(run.event_sent(events[1], CARRY, at=0.0)) == []
     assert (run.dead_letters, ids([*run.leftovers()])) == (None, ids(events))
@@ -273,7 +273,7 @@ def test_the_last_thousand_dead_letters_are_kept():
 def test_what_comes_from_outside_and_no_step_takes_is_kept_up_to_the_limit():
     run = machine(step(), limit=2)
     events = [B(n=number) for number in range(3)]
-    told = Kept(events[0], "no step of Flow takes exactly B")
+    told = Kept(event=events[0], reason="no step of Flow takes exactly B")
     assert [run.event_sent(event, CARRY, at=0.0, outside=True) for event in events[:2]] == [[told], []]
     reason = "no step of Flow takes exactly B, and 2 such events are kept already"
     for outside in (True, False):
@@ -826,7 +826,7 @@ def test_received_inputs_are_passed_on_whole():
     assert delivery.step.name == "b"
     assert delivery.carry is CARRY
     assert run.receive(EventSent(event=B(), carry=CARRY, at=0.0, outside=True)) == [
-        Kept(B(), "no step of Flow takes exactly B")
+        Kept(event=B(), reason="no step of Flow takes exactly B")
     ]
     assert run.receive(StepReturned(delivery=delivery, value=StopEvent("tea"), at=1.0)) == END_RUN
     assert run.result == "tea"

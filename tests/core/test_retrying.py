@@ -101,7 +101,7 @@ def test_a_step_that_failed_waits_without_a_worker_and_becomes_ready_when_it_is_
     run = machine(retried())
     (delivery,) = sent(run, A(n=1))
     (retry,) = raises(run, delivery, ValueError("no"))
-    assert retry == Retry(3.0)
+    assert retry == Retry(at=3.0)
     assert (list(run.active), run.busy, run.ended) == ([], [0], None)
     assert list(due(run, at=2.999)) == []
     assert list(due(run)) == [delivery]
@@ -427,7 +427,7 @@ def test_what_is_sent_after_the_end_of_the_step_or_the_run_is_not_held_back():
     run.step_returned(one, None, 0.0)
     (following,) = run.hold(one, Held(B(), CARRY, None), 0.0)
     assert isinstance(following, Delivery)
-    assert list(run.hold(one, Held(B(n=1), None, None), 0.0)) == [Publish(B(n=1))]
+    assert list(run.hold(one, Held(B(n=1), None, None), 0.0)) == [Publish(event=B(n=1))]
     run.receive(CancelAsked(why="by its handler"))
     run.hold(other, Held(B(n=2), CARRY, None), 0.0)
     assert [letter.event for letter in run.dead_letters or ()] == [B(n=2)]

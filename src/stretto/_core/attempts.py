@@ -50,7 +50,7 @@ class Attempts(Sending):
             if self.retrying is None:
                 self.retrying = Alarms()
             self.retrying.set(due, delivery)
-            again = (Retry(due),)
+            again = (Retry(at=due),)
         return again if freed is None else (freed, *again)
 
     # -- another attempt -------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class Attempts(Sending):
 
     def _sent_at_last(self, held: Held, cause: Delivery, at: float) -> Effects:
         if held.carry is None:
-            return (Publish(held.event),)
+            return (Publish(event=held.event),)
         return self._sent(held.event, held.carry, held.step, at=at, cause=cause)
 
     def _let_go(self, delivery: Delivery, past: Past, at: float) -> list[Effect]:

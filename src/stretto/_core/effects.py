@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
-import attrs
-
 from ..events import Event
 from .delivery import DeadLetter, Delivery
+from .fields import Fields
 from .waiting import Waiter
 
 __all__ = [
@@ -31,16 +30,14 @@ __all__ = [
 
 
 @final
-@attrs.frozen
-class Publish:
+class Publish(Fields):
     """Put this event on the stream of the run."""
 
     event: Event
 
 
 @final
-@attrs.frozen
-class Kept:
+class Kept(Fields):
     """Say that no step takes this event; it is kept in case that somebody waits for it later."""
 
     event: Event
@@ -48,24 +45,21 @@ class Kept:
 
 
 @final
-@attrs.frozen(eq=False)
-class Resume:
+class Resume(Fields):
     """Let the step go on that waits in its middle."""
 
     waiter: Waiter
 
 
 @final
-@attrs.frozen
-class Retry:
+class Retry(Fields):
     """Give the machine a `RetryDue` at this time, unless the run ends before."""
 
     at: float
 
 
 @final
-@attrs.frozen
-class EndRun:
+class EndRun(Fields):
     """The run is decided: cancel what still works, start nothing more."""
 
 

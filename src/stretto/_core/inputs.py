@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from contextvars import Context
-from typing import TypeAlias, dataclass_transform, final
+from typing import TypeAlias, final
 
 from ..events import Event
 from .delivery import Delivery
+from .fields import Fields
 from .waiting import Waiter
 
 __all__ = [
@@ -36,16 +37,8 @@ __all__ = [
 ]
 
 
-@dataclass_transform(kw_only_default=True)
-class _Fields:
-    """Fields by name. attrs takes a tenth of a millisecond to define a class, and there are many here."""
-
-    def __init__(self, **fields: object) -> None:
-        self.__dict__.update(fields)
-
-
 @final
-class EventSent(_Fields):
+class EventSent(Fields):
     """A step, or somebody outside, sends an event: to all steps that take it, or to the one named.
 
     The time matters to a StopEvent alone, which comes too late past the deadline. `cause` is the step that sends it.
@@ -60,7 +53,7 @@ class EventSent(_Fields):
 
 
 @final
-class StepReturned(_Fields):
+class StepReturned(Fields):
     """The body of a step ended with a value."""
 
     delivery: Delivery
@@ -69,7 +62,7 @@ class StepReturned(_Fields):
 
 
 @final
-class StepRaised(_Fields):
+class StepRaised(Fields):
     """The body of a step failed, or has passed its time limit, see `retrying.overdue`.
 
     Attributes:
@@ -84,14 +77,14 @@ class StepRaised(_Fields):
 
 
 @final
-class RetryDue(_Fields):
+class RetryDue(Fields):
     """The time has come that a `Retry` named, or has passed."""
 
     at: float
 
 
 @final
-class StepCancelled(_Fields):
+class StepCancelled(Fields):
     """The body of a step ended because it was cancelled; or with a value that nobody waits for any more."""
 
     delivery: Delivery
@@ -99,14 +92,14 @@ class StepCancelled(_Fields):
 
 
 @final
-class DeadlinePassed(_Fields):
+class DeadlinePassed(Fields):
     """The deadline of the run is over."""
 
     at: float
 
 
 @final
-class CancelAsked(_Fields):
+class CancelAsked(Fields):
     """Somebody cancels the run; past the deadline it comes too late.
 
     Attributes:
@@ -119,31 +112,31 @@ class CancelAsked(_Fields):
 
 
 @final
-class Admitted(_Fields):
+class Admitted(Fields):
     """A run that had to wait for its turn may start: its time counts from here."""
 
     at: float
 
 
 @final
-class Begun(_Fields):
+class Begun(Fields):
     """The first event was sent."""
 
 
 @final
-class Interrupted(_Fields):
+class Interrupted(Fields):
     """The run was broken off by something that is no step: Ctrl-C between two of them, or a bug of ours."""
 
     error: BaseException
 
 
 @final
-class FeederOpened(_Fields):
+class FeederOpened(Fields):
     """Somebody who may still send events began: a nested run that nobody awaits yet."""
 
 
 @final
-class FeederClosed(_Fields):
+class FeederClosed(Fields):
     """One who could send events has ended; with an error if it failed and nobody was told."""
 
     error: BaseException | None = None
@@ -151,7 +144,7 @@ class FeederClosed(_Fields):
 
 
 @final
-class WaitBegan(_Fields):
+class WaitBegan(Fields):
     """A step waits for an event in its middle.
 
     Attributes:
@@ -164,26 +157,26 @@ class WaitBegan(_Fields):
 
 
 @final
-class WaitTimedOut(_Fields):
+class WaitTimedOut(Fields):
     """The time limit of a wait is over; the step goes on as soon as a worker is free for it."""
 
     waiter: Waiter
 
 
 @final
-class WaitCancelled(_Fields):
+class WaitCancelled(Fields):
     """The wait was cancelled: the step goes on at once, and what it was given is not its any more."""
 
     waiter: Waiter
 
 
 @final
-class Ending(_Fields):
+class Ending(Fields):
     """The run is decided, and no worker is given out any more."""
 
 
 @final
-class Concluded(_Fields):
+class Concluded(Fields):
     """Everything of the run has ended, and nothing more will be sent or waited for."""
 
 

@@ -15,10 +15,10 @@ from ..errors import near
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
 from .recovering import Recovery, handler_for
 from .routing import Routes
-from .run_state import StateKind
 
 if TYPE_CHECKING:
     from ..retry import Policy
+    from .run_state import StateKind
 
 __all__ = ["Plan", "StepPlan"]
 
@@ -77,14 +77,14 @@ class Plan:
         name: The class, for messages.
         single: For an event type: the one step that takes it, where that is all there is to decide.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
-        state: What the state of a run is.
+        state: What the state of a run is, if a step names its class.
     """
 
     __slots__ = ("fed", "name", "routes", "single", "state", "steps")
 
     def __init__(self, name: str, steps: Sequence[StepPlan], state: StateKind | None = None) -> None:
         self.name = name
-        self.state = state or StateKind()
+        self.state = state
         self.steps = tuple(steps)
         self.routes: Routes[StepPlan] = Routes([step for step in self.steps if step.recovers is None])
         self._look_at_failures()

@@ -41,7 +41,7 @@ class Sending(Waits):
         if is_stop(event):
             return self._stopped(event)
         asked = isinstance(event, InputRequiredEvent)
-        effects: list[Effect] = [Publish(event)] if asked else []
+        effects: list[Effect] = [Publish(event=event)] if asked else []
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
             return effects
         if takers:

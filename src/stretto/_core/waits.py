@@ -22,7 +22,7 @@ class Waits(Outcome):
         mail = None if self.mailbox is None else self.mailbox.claim(waiter)
         if mail is not None or waiter.error is not None:
             waiter.mail = mail
-            return (Resume(waiter),)
+            return (Resume(waiter=waiter),)
         if self.waiters is None:
             self.waiters = Waiters()
         self.waiters.add(waiter)
@@ -60,7 +60,7 @@ class Waits(Outcome):
                 f"the run of {self.plan.name} is over, and nothing more comes for a wait"
             )
             self._withdraw(waiter)
-            effects.append(Resume(waiter))
+            effects.append(Resume(waiter=waiter))
         for event in self.mailbox.take_inside() if self.mailbox is not None else ():
             effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
         return effects
@@ -85,7 +85,9 @@ class Waits(Outcome):
             tell = first and not self.plan.may_await(type(mail.event))
             if not tell:
                 return NOTHING
-            return (Kept(mail.event, self._no_taker(mail.event) + self.plan.meant(type(mail.event))),)
+            return (
+                Kept(event=mail.event, reason=self._no_taker(mail.event) + self.plan.meant(type(mail.event))),
+            )
         return self._dead(
             mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
         )

@@ -54,7 +54,7 @@ class Workers(RunState):
     def _resume(self, waiter: Waiter) -> Effects:
         """A wait is over: the step goes on when a worker is free for it, if it had left its own and the run goes on."""
         if not waiter.parked:
-            return (Resume(waiter),)
+            return (Resume(waiter=waiter),)
         if self.ended is not None:
             return (self._resumed(waiter),)
         index = waiter.step.index
@@ -76,7 +76,7 @@ class Workers(RunState):
     def _resumed(self, waiter: Waiter) -> Resume:
         self.active[waiter.delivery] = None
         waiter.parked = False
-        return Resume(waiter)
+        return Resume(waiter=waiter)
 
     def _resume_unserved(self, waiter: Waiter, *, queued: bool) -> None:
         """A step goes on whether a worker is free or not; if not, one fewer of those that wait does later."""
