@@ -33,6 +33,7 @@ from stretto import (
     InputRequiredEvent,
     InternalError,
     Limit,
+    QueueFullError,
     Resource,
     ResourceConfig,
     RetryPolicy,
@@ -2193,6 +2194,42 @@ async def test_a_fault_of_stretto_is_told_as_one():
         logger.removeFilter(broken)
     assert text(caught.value) == "stretto failed while it ran Astray; please report this"
     assert repr(caught.value.__cause__) == "ValueError('filter')"
+
+
+class Floods(Workflow[None]):
+    @step(num_workers=1)
+    async def begin(self, ctx: Context, ev: StartEvent | Ask) -> Ask | StopEvent[None]:
+        ctx.send_event(Ask(number=1))
+        if isinstance(ev, StartEvent) and ev.waits:
+            await ctx.send(Ask(number=2))
+        ctx.send_event(Ask(number=3))
+        return StopEvent()
+
+
+@pytest.mark.parametrize(
+    ("waits", "says"),
+    [
+        (
+            False,
+            (
+                "there is no room for Ask(number=3) in the queue of Floods (1 queued, queue_size=1); wait for some "
+                "with await ctx.send(…), or await run.send(…)"
+            ),
+        ),
+        (
+            True,
+            (
+                "Floods.begin (here) waits for room for Ask(number=2) in the queue of Floods (1 queued, queue_size=1), "
+                "and all steps at work wait for room as well; raise it, give the steps more workers, or return events "
+                "in place of sending them"
+            ),
+        ),
+    ],
+)
+async def test_a_queue_that_is_full_is_told(waits: bool, says: str):
+    with pytest.raises(QueueFullError) as caught:
+        await Floods(queue_size=1).run(waits=waits)
+    assert text(caught.value) == says
 
 
 async def test_collecting_from_outside_is_refused():

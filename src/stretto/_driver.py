@@ -96,6 +96,8 @@ class Driver(Supplies):
         self.timed = options.timeout is not None or blueprint.timed
         deadline = math.inf if options.timeout is None else begun + options.timeout
         self.machine = Machine(blueprint.plan, begun, deadline, options.collect_limit)
+        if options.queue_size is not None:
+            self.machine.bound(options.queue_size)
         if streamed:
             self.keep_stream()
         if options.verbose:
@@ -243,9 +245,8 @@ class Driver(Supplies):
     def _conclude(self) -> tuple[Any, BaseException | None]:
         """The outcome is settled: the stream gets its last event, and who waits is told."""
         machine = self.machine
-        last = (
-            machine.receive(Concluded()) if machine.mailbox is not None or machine.waiters is not None else ()
-        )
+        unsettled = machine.mailbox is not None or machine.waiters is not None or machine.room is not None
+        last = machine.receive(Concluded()) if unsettled else ()
         error = machine.error()
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.hub is not None:
@@ -358,9 +359,14 @@ class Driver(Supplies):
         if ended is not None:
             name = self.machine.plan.name
             raise RunEndedError(f"{shown(event)} came too late: the run of {name} is over, {ended.value}")
+        context = self.outside_context()
+        self.perform(self.machine.event_sent(event, context, step, at=self.clock(), outside=True))
+
+    def outside_context(self) -> VarContext:
+        """The context variables of what somebody outside sends now; a step that it starts belongs to this run."""
         context = copy_context()
         context.run(ambient.set, self)
-        self.perform(self.machine.event_sent(event, context, step, at=self.clock(), outside=True))
+        return context
 
     # -- the stream and the trace ----------------------------------------------------------------------------
 

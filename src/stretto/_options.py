@@ -52,6 +52,10 @@ def count(value: object, name: str) -> int:
     return value
 
 
+def _count_or_none(value: object, name: str) -> int | None:
+    return None if value is None else count(value, name)
+
+
 def flag(value: object, name: str) -> bool:
     """True or False.
 
@@ -76,6 +80,7 @@ class Options:
     collect_limit: int = 100_000
     grace: float = 5.0
     num_concurrent_runs: int | None = None
+    queue_size: int | None = None
 
     @classmethod
     def of(
@@ -89,6 +94,7 @@ class Options:
         collect_limit: int,
         grace: float | None,
         num_concurrent_runs: int | None = None,
+        queue_size: int | None = None,
     ) -> Options:
         """Checked options.
 
@@ -103,7 +109,6 @@ class Options:
             stream_buffer=count(stream_buffer, "stream_buffer"),
             collect_limit=count(collect_limit, "collect_limit"),
             grace=seconds(grace, "grace", none="never") or math.inf,
-            num_concurrent_runs=None
-            if num_concurrent_runs is None
-            else count(num_concurrent_runs, "num_concurrent_runs"),
+            num_concurrent_runs=_count_or_none(num_concurrent_runs, "num_concurrent_runs"),
+            queue_size=_count_or_none(queue_size, "queue_size"),
         )

@@ -10,21 +10,30 @@ from __future__ import annotations
 import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context as VarContext, copy_context
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
 
 import anyio
 import attrs
 
 from ._core.effects import Effects
-from ._core.inputs import WaitBegan, WaitCancelled, WaitTimedOut
+from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
+from ._core.room import Sender
 from ._core.state import Delivery
 from ._core.waiting import Waiter
 from ._options import seconds
 from ._trace import Trace
 from ._types import S_co
-from .errors import DefinitionError, RunEndedError, WaitTimeoutError, WorkflowError, near, shown
+from .errors import (
+    DefinitionError,
+    QueueFullError,
+    RunEndedError,
+    WaitTimeoutError,
+    WorkflowError,
+    near,
+    shown,
+)
 from .events import Event, StopEvent
 
 if TYPE_CHECKING:
@@ -90,6 +99,10 @@ class RunPort(Protocol):
 
     def refuse_elsewhere(self, what: str) -> None:
         """Raises in another thread than that of the run's loop."""
+
+    def outside_context(self) -> VarContext:
+        """The context variables of what somebody outside sends now."""
+        ...
 
     def send_from_outside(self, event: Event, step: str | None) -> None:
         """Sends as one who is no step of the run."""
@@ -157,6 +170,7 @@ class Context(Generic[S_co]):
         Raises:
             RoutingError: If there is no step of that name, or it does not take the event.
             TypeError: If `ev` is no event, or a StopEvent with a coroutine in it that nobody awaited.
+            QueueFullError: If the workflow has a `queue_size` and there is no room; nothing was sent.
         """
         run = self._run
         if run.thread != get_ident():
@@ -172,6 +186,26 @@ class Context(Generic[S_co]):
                 run.push(effect)
             else:
                 run.perform((effect,), self._delivery.step.label)
+
+    async def send(self, ev: Event, step: str | None = None) -> None:
+        """As `send_event`, and waits for room where the workflow has a `queue_size`.
+
+        It is to `send_event` what ``send`` is to ``send_nowait`` of anyio's memory object streams. Who waits longest is
+        let in first. The step keeps its worker meanwhile. One that is cancelled while it waits has sent nothing, unless
+        room was made in the same instant.
+
+        Raises:
+            QueueFullError: If all steps that could make room wait for some themselves, or no queue of that size could
+                ever take the event.
+            RoutingError: As `send_event`.
+            TypeError: As `send_event`.
+        """
+        try:
+            self.send_event(ev, step)
+        except QueueFullError:
+            await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context())
+        else:
+            await anyio.lowlevel.checkpoint()
 
     def collect_events(
         self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None
@@ -299,6 +333,23 @@ class Context(Generic[S_co]):
         return f"<Context of {self._delivery.step.label} in run {self.run_id}>"
 
 
+async def _send_when_there_is_room(
+    run: RunPort, delivery: Delivery | None, ev: Event, step: str | None, carry: VarContext
+) -> None:
+    admitted = anyio.Event()
+    sender = Sender(
+        delivery, ev, step, carry=carry, wake=admitted.set, parks=delivery is not None and run.inside
+    )
+    run.perform(run.machine.receive(SendBegan(sender=sender)))
+    try:
+        await admitted.wait()
+    except BaseException:
+        run.perform(run.machine.receive(SendCancelled(sender=sender)))
+        raise
+    if sender.error is not None:
+        raise sender.error
+
+
 def _check_wait(
     event_type: object,
     waiter_event: object,
@@ -411,6 +462,16 @@ class ThreadContext(Context[S_co]):
         """As `Context.remaining`, from a thread."""
         return anyio.from_thread.run_sync(self._run.remaining)
 
+    async def send(self, ev: Event, step: str | None = None) -> None:  # noqa: ARG002 - refused whatever it is
+        """Not to be had in a thread: a plain ``def`` step cannot await.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError(
+            "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def"
+        )
+
     async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
@@ -466,6 +527,15 @@ class OutsideContext(Context[S_co]):
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As ``handler.send_event``."""
         self._run.send_from_outside(ev, step)
+
+    async def send(self, ev: Event, step: str | None = None) -> None:
+        """As ``handler.send``."""
+        try:
+            self._run.send_from_outside(ev, step)
+        except QueueFullError:
+            await _send_when_there_is_room(self._run, None, ev, step, self._run.outside_context())
+        else:
+            await anyio.lowlevel.checkpoint()
 
     def collect_events(
         self,

@@ -271,9 +271,22 @@ class Handler(Generic[R]):
         Raises:
             RunEndedError: If the run is over.
             RoutingError: If there is no step of that name, or it does not take the event.
+            QueueFullError: If the workflow has a `queue_size` and there is no room; nothing was sent.
             WorkflowError: If the run has not started.
         """
         self._started("send_event").send_from_outside(ev, step)
+
+    async def send(self, ev: Event, step: str | None = None) -> None:
+        """As `send_event`, and waits for room where the workflow has a `queue_size`.
+
+        Raises:
+            RunEndedError: If the run is over, or ends while it waits; the event was not sent then.
+            QueueFullError: If no queue of that size could ever take the event.
+            RoutingError: As `send_event`.
+            WorkflowError: If the run has not started.
+        """
+        self._started("send")
+        await self.ctx.send(ev, step)
 
     async def cancel(self) -> None:
         """Cancels the run and waits until its steps have ended; ``await handler`` then raises.

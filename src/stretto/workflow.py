@@ -60,6 +60,8 @@ class Workflow(Generic[R]):
             resource that is torn down; None: never.
         num_concurrent_runs: How many runs of this object are at work at once in one event loop; None for no limit. The
             rest wait in the order in which they were started, and their time limit counts from when they go on.
+        queue_size: How many events of one run may wait for a worker, beyond which ``ctx.send_event`` is refused and
+            ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
 
     Raises:
         DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
@@ -85,6 +87,7 @@ class Workflow(Generic[R]):
         collect_limit: int = 100_000,
         grace: float | None = 5.0,
         num_concurrent_runs: int | None = None,
+        queue_size: int | None = None,
     ) -> None:
         self._options = Options.of(
             timeout=timeout,
@@ -95,6 +98,7 @@ class Workflow(Generic[R]):
             collect_limit=collect_limit,
             grace=grace,
             num_concurrent_runs=num_concurrent_runs,
+            queue_size=queue_size,
         )
         if self._options.num_concurrent_runs is not None:
             from .limits import Limit  # noqa: PLC0415 - loaded by who uses it, as below

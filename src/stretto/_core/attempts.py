@@ -14,14 +14,14 @@ from .delivery import Delivery
 from .effects import NOTHING, Effect, Effects, Publish, Retry
 from .past import Held, Past
 from .plan import StepPlan
+from .queueing import Queueing
 from .recovering import note_recovered, spend
 from .retrying import failure_of, next_attempt
-from .sending import Sending
 
 __all__ = ["Attempts"]
 
 
-class Attempts(Sending):
+class Attempts(Queueing):
     """Decides what follows when a step has raised."""
 
     def _step_raised(

@@ -12,6 +12,7 @@ from typing import TypeAlias, final
 from ..events import Event
 from .delivery import DeadLetter, Delivery
 from .fields import Fields
+from .room import Sender
 from .waiting import Waiter
 
 __all__ = [
@@ -46,9 +47,9 @@ class Kept(Fields):
 
 @final
 class Resume(Fields):
-    """Let the step go on that waits in its middle."""
+    """Let the step go on that waits in its middle, or whoever waits for room."""
 
-    waiter: Waiter
+    waiter: Waiter | Sender
 
 
 @final

@@ -13,6 +13,7 @@ from typing import TypeAlias, final
 from ..events import Event
 from .delivery import Delivery
 from .fields import Fields
+from .room import Sender
 from .waiting import Waiter
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Input",
     "Interrupted",
     "RetryDue",
+    "SendBegan",
+    "SendCancelled",
     "StepCancelled",
     "StepRaised",
     "StepReturned",
@@ -171,6 +174,20 @@ class WaitCancelled(Fields):
 
 
 @final
+class SendBegan(Fields):
+    """Somebody waits for room for an event, in a run whose queue is full."""
+
+    sender: Sender
+
+
+@final
+class SendCancelled(Fields):
+    """Who waited for room was cancelled. If there was some meanwhile, the event has been sent."""
+
+    sender: Sender
+
+
+@final
 class Ending(Fields):
     """The run is decided, and no worker is given out any more."""
 
@@ -196,6 +213,8 @@ Input: TypeAlias = (
     | WaitBegan
     | WaitTimedOut
     | WaitCancelled
+    | SendBegan
+    | SendCancelled
     | Ending
     | Concluded
 )

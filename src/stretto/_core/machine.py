@@ -2,9 +2,10 @@
 
 Everything that decides about a run is in this class (the rule is h11's), and each subject of it in a class and a
 module of its own, one upon the other: `state` what a run keeps, `workers` the queues of the steps, `outcome` how a
-run ends and what it comes to, `waits` the waits in the middle of a step, `sending` where an event goes, `attempts`
-what follows when a step has raised; and here what follows when it has returned. It is pure: it reads no clock, knows
-no loop and starts nothing, so the same inputs always give the same effects, whoever feeds them.
+run ends and what it comes to, `waits` the waits in the middle of a step, `sending` where an event goes, `queueing`
+whether there is room for it, `attempts` what follows when a step has raised; and here what follows when it has
+returned. It is pure: it reads no clock, knows no loop and starts nothing, so the same inputs always give the same
+effects, whoever feeds them.
 
 How it works. An event is *sent*, by a step, by the return of a step or from outside; routing finds the steps
 that take it, and each gets a `Delivery`. A delivery is *ready* if a worker of the step is free, and handed
@@ -40,6 +41,8 @@ from .inputs import (
     Input,
     Interrupted,
     RetryDue,
+    SendBegan,
+    SendCancelled,
     StepCancelled,
     StepRaised,
     StepReturned,
@@ -48,6 +51,7 @@ from .inputs import (
     WaitTimedOut,
 )
 from .returning import is_stop, returned_events
+from .room import Room
 
 __all__ = ["Machine"]
 
@@ -56,8 +60,17 @@ __all__ = ["Machine"]
 class Machine(Attempts):
     """Decides what happens in one run; `receive` is the one door."""
 
-    def receive(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
+    def bound(self, queue_size: int) -> None:
+        """From now on no more than so many events may wait for a worker."""
+        self.room = Room(queue_size)
+        self.detour = True
+
+    def receive(self, given: Input) -> Effects:
         """Takes what has happened and gives what is to be done, in order."""
+        effects = self._received(given)
+        return self._relieved(effects) if self.room else effects
+
+    def _received(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
         match given:
             case EventSent(event=event, carry=carry, step=step, at=at, outside=outside, cause=cause):
                 return self.event_sent(event, carry, step, at=at, outside=outside, cause=cause)
@@ -97,10 +110,14 @@ class Machine(Attempts):
                 return self._wait_timed_out(waiter)
             case WaitCancelled(waiter=waiter):
                 return self._wait_cancelled(waiter)
+            case SendBegan(sender=sender):
+                return self._send_began(sender)
+            case SendCancelled(sender=sender):
+                return self._send_cancelled(sender)
             case Ending():
                 return [self._resumed(waiter) for waiter in self._waiters_in_queues()]
             case Concluded():
-                return self._concluded()
+                return [*self._give_up_senders(), *self._concluded()]
             case _:
                 assert_never(given)
 
@@ -121,10 +138,13 @@ class Machine(Attempts):
         Raises:
             RoutingError: If no step is called `step`, or it does not take the event; nothing has happened
                 then.
+            QueueFullError: If there is no room; nothing has happened then.
             TypeError: If it is no event, or a StopEvent with a coroutine in it that nobody awaited.
         """
         taker = self.plan.single.get(type(event))
         if taker is None or step is not None or self.detour:
+            if self.room is not None:
+                self._claim_room(self.room, self._checked(event), step)
             effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause)
             over = self.waiters is None or self.ended is not None
             return effects if over else [*effects, *self._check_stalled()]
@@ -142,7 +162,8 @@ class Machine(Attempts):
         step = delivery.step
         taker = step.direct.get(type(value))
         if (taker is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
-            return self._returned(delivery, value, at)
+            effects = self._returned(delivery, value, at)
+            return self._relieved(effects) if self.room else effects
         active, busy, index = self.active, self.busy, step.index
         del active[delivery]
         freed = None

@@ -13,6 +13,7 @@ from ..events import Event
 from .alarms import Alarms
 from .delivery import DeadLetter, Delivery
 from .plan import Plan
+from .room import Room
 from .waiting import Mailbox, Waiter, Waiters
 
 __all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
@@ -46,6 +47,7 @@ class RunState:
         given_up: Events of batches that a failed attempt had taken, and no other one will.
         waiters: The steps that wait in their middle.
         mailbox: What no step takes and nobody waits for, yet.
+        room: The room in its queues; None if they have no bound.
         detour: Whether an event may have to go another way than to its step: the run is over, or somebody waits.
         late: What steps returned after the run was decided.
     """
@@ -64,6 +66,7 @@ class RunState:
     given_up: list[Event] | None = None
     waiters: Waiters | None = None
     mailbox: Mailbox | None = None
+    room: Room | None = None
     detour = False
     late: list[object] | None = None
 

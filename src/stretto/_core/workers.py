@@ -34,6 +34,8 @@ class Workers(RunState):
         if queue is None:
             queue = self.waiting[index] = deque()
         queue.append(delivery)
+        if self.room is not None and type(delivery) is Delivery:
+            self.room.queued += 1
 
     def _release(self, delivery: Delivery) -> Delivery | Resume | None:
         """The delivery leaves its worker, who goes to the first that waits for the step."""
@@ -47,6 +49,8 @@ class Workers(RunState):
     def _next_in(self, queue: deque[Delivery | Waiter]) -> Delivery | Resume:
         freed = queue.popleft()
         if type(freed) is Delivery:
+            if self.room is not None:
+                self.room.queued -= 1
             self.active[freed] = None
             return freed
         return self._resumed(freed)

@@ -1,0 +1,97 @@
+"""Whether there is room for what is sent, in a run whose queue has a bound, and who waits for some.
+
+The pair is that of anyio's memory object streams: one who sends without waiting is refused, one who waits is let in,
+in the order of asking, as soon as there is room. A step keeps its worker while it waits for room; where all that could
+make some wait for it themselves, the last of them is told.
+"""
+
+from __future__ import annotations
+
+from ..errors import QueueFullError, RunEndedError, shown
+from ..events import Event
+from .effects import NOTHING, Effect, Effects, Resume
+from .room import Room, Sender
+from .sending import Sending
+
+__all__ = ["Queueing"]
+
+
+class Queueing(Sending):
+    """Keeps the bound of a run, if it has one."""
+
+    def _claim_room(self, room: Room, event: Event, step: str | None) -> None:
+        """Raises unless there is room for an event that is about to be sent."""
+        needed = 0 if self.ended is not None else self._needed(event, step)
+        if room.fits(needed):
+            return
+        raise QueueFullError(
+            f"there is no room for {shown(event)} in the queue of {self.plan.name} ({room.queued} queued, "
+            f"queue_size={room.size}); wait for some with await ctx.send(…), or await run.send(…)"
+        )
+
+    def _needed(self, event: Event, step: str | None) -> int:
+        """How many deliveries of it would have to wait for a worker."""
+        if step is None and self.waiters is not None and type(event) in self.waiters.by_kind:
+            return 0  # somebody waits for it
+        takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
+        return sum(self.busy[taker.index] >= taker.limit for taker in takers)
+
+    def _send_began(self, sender: Sender) -> Effects:
+        room = self.room
+        assert room is not None, "there is room for all"
+        needed = self._needed(sender.event, sender.step)
+        if needed > room.size:
+            sender.error = QueueFullError(
+                f"{shown(sender.event)} would wait for a worker in {needed} steps of {self.plan.name} at once, and "
+                f"queue_size is {room.size}; raise it, or give the steps more workers"
+            )
+            return (Resume(waiter=sender),)
+        room.add(sender)
+        return NOTHING
+
+    def _send_cancelled(self, sender: Sender) -> Effects:
+        if self.room is not None:
+            self.room.discard(sender)
+        return NOTHING
+
+    def _relieved(self, effects: Effects) -> Effects:
+        """The effects, and what follows for those who wait for room."""
+        room = self.room
+        if not room or self.ended is not None:
+            return effects
+        more: list[Effect] = [*effects]
+        while (sender := room.first()) is not None and room.fits(self._needed(sender.event, sender.step)):
+            room.discard(sender)
+            more += self._sent(sender.event, sender.carry, sender.step, at=self.begun, cause=sender.delivery)
+            more.append(Resume(waiter=sender))
+        if (
+            room.parked
+            and len(self.active) == room.parked
+            and not self.retrying
+            and self.feeders == self.plan.fed
+        ):
+            more += self._refused(room)
+        return more
+
+    def _refused(self, room: Room) -> Effects:
+        """All that is at work waits for room, so there will be none."""
+        sender = room.last_parked()
+        assert sender.delivery is not None, "only a step parks"
+        room.discard(sender)
+        sender.error = QueueFullError(
+            f"{sender.delivery.step.label} waits for room for {shown(sender.event)} in the queue of {self.plan.name} "
+            f"({room.queued} queued, queue_size={room.size}), and all steps at work wait for room as well; raise it, "
+            "give the steps more workers, or return events in place of sending them"
+        )
+        return (Resume(waiter=sender),)
+
+    def _give_up_senders(self) -> Effects:
+        """The run is over, and nobody makes room any more."""
+        effects: list[Effect] = []
+        for sender in tuple(self.room or ()):
+            sender.error = RunEndedError(
+                f"{shown(sender.event)} waited for room in the queue of {self.plan.name}, and the run is over"
+            )
+            self._send_cancelled(sender)
+            effects.append(Resume(waiter=sender))
+        return effects
