@@ -8,6 +8,7 @@ to high:
 - `sampling.py`, `worker.py`: contenders take turns in one process, a fresh process for each cell;
 - `machine.py`, `record.py`: what the JSON file says;
 - `report/`: the table and the chart, drawn from that JSON alone;
+- `peers/`: the same programs on other engines; `make bench-peers` makes their environments and measures;
 - `__main__.py`: the command line.
 
 The package is not shipped: it needs a checkout, and a POSIX system.

@@ -14,14 +14,13 @@ import shlex
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from benchmarks import machine, record
 from benchmarks.cells.catalog import CATALOG
 from benchmarks.contenders.native import BACKENDS, Backend
-from benchmarks.record import About, CellRecord, Report
+from benchmarks.record import CellRecord, Report
 from benchmarks.report import chart, numbers, table
 
 ROUNDS, QUICK_ROUNDS = 25, 5
@@ -86,7 +85,7 @@ def measure(
     keys: list[str], backends: tuple[Backend, ...], rounds: int, command: str
 ) -> tuple[Report, list[str]]:
     """Measures cell by cell and says how it goes; gives the report and the names of what failed."""
-    start, loads = time.monotonic(), [machine.load()]
+    session = machine.Session(command, rounds)
     cells: list[CellRecord] = []
     failed: list[str] = []
     todo: list[tuple[str, Backend]] = [
@@ -101,19 +100,7 @@ def measure(
             continue
         cells.append(cell)
         print(f"[{number}/{len(todo)}] {progress(cell)}  [{took:.0f} s]", flush=True)
-    about: About = {
-        "command": command,
-        "rounds": rounds,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seconds": round(time.monotonic() - start),
-        "python": machine.python(),
-        "system": machine.system(),
-        "processor": machine.processor(),
-        "cores": machine.cores(),
-        "load": [*loads, machine.load()],
-        "versions": machine.versions(),
-    }
-    return {"about": about, "cells": cells}, failed
+    return {"about": session.about(), "cells": cells}, failed
 
 
 def in_fresh_process(key: str, backend: Backend, rounds: int) -> CellRecord | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import time
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from benchmarks.record import About
 
 PACKAGES = ("stretto", "anyio", "attrs", "trio")
 
@@ -49,3 +53,31 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed, from the path"
     return found
+
+
+class Session:
+    """One session of measuring: how long it took, and how busy the machine was meanwhile."""
+
+    def __init__(self, command: str, rounds: int) -> None:
+        self._command, self._rounds = command, rounds
+        self._began, self._loads = time.monotonic(), [load()]
+
+    def look(self) -> None:
+        """Notes the load of the moment."""
+        self._loads.append(load())
+
+    def about(self, peers: dict[str, str] | None = None) -> About:
+        """What the record says of the session that ends here; `peers` are versions in other environments."""
+        self.look()
+        return {
+            "command": self._command,
+            "rounds": self._rounds,
+            "date": datetime.now(UTC).date().isoformat(),
+            "seconds": round(time.monotonic() - self._began),
+            "python": python(),
+            "system": system(),
+            "processor": processor(),
+            "cores": cores(),
+            "load": self._loads,
+            "versions": versions() | (peers or {}),
+        }

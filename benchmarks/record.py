@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from benchmarks.cells.cell import Measure, Part
 from benchmarks.contenders.native import Backend
@@ -36,7 +36,10 @@ class ReadingRecord(Spread):
 
 
 class CellRecord(TypedDict):
-    """One cell on one backend."""
+    """One cell on one backend; beside peers, the backend of all who do not say theirs in their name.
+
+    Who cannot do the work is in `absent`, with the reason.
+    """
 
     key: str
     part: Part
@@ -47,6 +50,7 @@ class CellRecord(TypedDict):
     size: int
     wait: float
     rounds: int
+    absent: NotRequired[dict[str, str]]
     contenders: dict[str, ContenderRecord]
     readings: list[ReadingRecord]
 

@@ -147,7 +147,7 @@ def test_the_first_program_takes_one_second_and_not_three(backend: str):
 def test_the_commands_on_the_page_are_there():
     page = (ROOT / "README.md").read_text("utf-8")
     goals = set(
-        " ".join(re.findall(r"^([\w ]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)).split()
+        " ".join(re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)).split()
     )
     assert set(re.findall(r"^make (\w+)", page, re.MULTILINE)) == {"demo", "test"} <= goals
     for path in re.findall(r"(?:python|`) ?((?:examples|tools|tests)/[\w/.]+)", page):

@@ -1,4 +1,4 @@
-"""The project's one gate, and the two commands beside it: what `make test`, `make demo` and `make bench` run.
+"""The project's one gate, and the commands beside it: what `make test`, `demo`, `bench` and `bench-peers` run.
 
 A developer, CI and a reader with a fresh clone type the same word and get the same checks, so setting up is
 part of each command. Only the standard library is imported: this runs before anything is installed.
@@ -7,6 +7,7 @@ part of each command. Only the standard library is imported: this runs before an
     python tools/gate.py test             # every stage; the first that fails ends it
     python tools/gate.py test lint types  # while working: the stages whose names begin so
     python tools/gate.py bench --help     # what follows goes to the benchmarks
+    python tools/gate.py bench-peers      # beside other engines, each in an environment of its own
 """
 
 from __future__ import annotations
@@ -52,14 +53,17 @@ class Stage:
 
 def checkers() -> list[Stage]:
     """What reads the code without running it."""
+    # What is written for another engine may have steps that are async without a need (124), as tests may.
+    theirs = modules("tests", "benchmarks/peers/contenders")
+    ours = [path for path in modules("src", "examples", "benchmarks", "tools") if path not in theirs]
     return [
         Stage(name="format", programs=[("-m", "ruff", "format", "--check", ".")]),
         Stage(name="lint: ruff", programs=[("-m", "ruff", "check", ".")]),
         Stage(
             name="lint: flake8-async",
             programs=[
-                ("-m", "flake8_async", "--anyio", *modules("src", "examples", "benchmarks", "tools")),
-                ("-m", "flake8_async", "--anyio", f"--disable={','.join(TESTS_MAY)}", *modules("tests")),
+                ("-m", "flake8_async", "--anyio", *ours),
+                ("-m", "flake8_async", "--anyio", f"--disable={','.join(TESTS_MAY)}", *theirs),
             ],
         ),
         Stage(name="types: mypy", programs=[("-m", "mypy")]),
@@ -171,6 +175,16 @@ def program(extra: str, *line: str) -> None:
         sys.exit(error.returncode)
 
 
+def bench_peers(options: list[str]) -> None:
+    """Measure beside other engines. An engine's requirements collide with another's: each gets an environment."""
+    try:
+        for listed in sorted((ROOT / "benchmarks" / "peers" / "requirements").glob("*.txt")):
+            Venv(name=f".venv-peers/{listed.stem}", extras=frozenset(), requirements=listed).prepare()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    program("bench", "-m", "benchmarks.peers", *options)
+
+
 def main() -> None:
     """Do what the command line says."""
     match sys.argv[1:]:
@@ -180,6 +194,8 @@ def main() -> None:
             test(wanted)
         case ["bench", *options]:
             program("bench", "-m", "benchmarks", *options)
+        case ["bench-peers", *options]:
+            bench_peers(options)
         case _:
             sys.exit(__doc__)
 

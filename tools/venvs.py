@@ -29,12 +29,15 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 class Venv:
     """An environment in the project's folder, with the package installed in place.
 
+    Or with something else: where there is a file of `requirements`, that is all that is installed.
+
     Attributes:
         name: its folder.
         extras: the extras of the package that it must have; it may have more.
         version: the Python that it has, such as `3.11`.
         base: the interpreter that it is made from.
         pins: exact requirements, such as `attrs==23.2.0`, to install along with the package.
+        requirements: a file of exact requirements to install in place of the package.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Venv:
     version: str = HERE
     base: str = sys.executable
     pins: tuple[str, ...] = ()
+    requirements: Path | None = None
 
     @property
     def python(self) -> str:
@@ -54,7 +58,12 @@ class Venv:
         Raises:
             subprocess.CalledProcessError: `venv` or `pip` failed, and has said why.
         """
-        wanted = {"at": str(ROOT), "digest": digest(), "python": self.version, "pins": list(self.pins)}
+        wanted = {
+            "at": str(ROOT),
+            "digest": digest(self.requirements),
+            "python": self.version,
+            "pins": list(self.pins),
+        }
         stamp = ROOT / self.name / "stretto-gate.json"
         found: dict[str, Any] = json.loads(stamp.read_text()) if stamp.exists() else {}
         had = set(found.pop("extras", ()))
@@ -72,6 +81,10 @@ class Venv:
 
     def _install(self, extras: list[str]) -> None:
         pip = [self.python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        if self.requirements is not None:
+            print(f"   installing {self.requirements.name} into {self.name}", flush=True)
+            subprocess.run([*pip, "--requirement", str(self.requirements)], cwd=ROOT, check=True)
+            return
         package = f".[{','.join(extras)}]" if extras else "."
         print(f"   installing {package} into {self.name}", *self.pins, flush=True)
         subprocess.run([*pip, "--editable", package, *self.pins], cwd=ROOT, check=True)
@@ -83,9 +96,10 @@ def project() -> dict[str, Any]:
     return {**told["project"], "build-system": told["build-system"]}
 
 
-def digest() -> str:
+def digest(requirements: Path | None = None) -> str:
     """A short mark of all that decides what an environment holds."""
-    return hashlib.sha256(json.dumps(project(), sort_keys=True).encode()).hexdigest()
+    decides = json.dumps(project(), sort_keys=True) if requirements is None else requirements.read_text()
+    return hashlib.sha256(decides.encode()).hexdigest()
 
 
 def lowest_pins() -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, expect, sampled
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, sampled
 from benchmarks.cells.engine import DIRECT, MINI, OURS, against
 from benchmarks.contenders import floor, flows, steps
 from benchmarks.contenders.mini import MiniRun

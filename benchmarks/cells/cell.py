@@ -16,7 +16,7 @@ import attrs
 
 from benchmarks.contenders.native import BACKENDS, Backend
 
-Part = Literal["io", "engine"]
+Part = Literal["io", "engine", "peers"]
 Measure = Literal["cpu", "wall", "bytes", "count"]
 Sampler = Callable[[], Awaitable[float]]
 
@@ -73,16 +73,6 @@ class Spec:
     tiny: Scale
     prepare: Callable[[Backend, Scale], AbstractContextManager[Cell]]
     backends: tuple[Backend, ...] = BACKENDS
-
-
-class WrongResultError(Exception):
-    """A contender's work came out wrong, so its figures are worth nothing."""
-
-
-def expect(result: object, expected: object) -> None:
-    """Refuses a wrong result: fast and wrong does not count."""
-    if result != expected:
-        raise WrongResultError(f"expected {expected!r}, got {result!r}")
 
 
 def sampled(

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, expect
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec
 from benchmarks.cells.engine import DIRECT, MINI, OURS, against
 from benchmarks.contenders import floor, flows, steps
 from benchmarks.contenders.mini import MiniRun

@@ -11,7 +11,8 @@ from functools import partial
 
 import anyio
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, expect, sampled
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, sampled
 from benchmarks.contenders import floor, flows, steps
 from benchmarks.contenders.mini import MiniRun, MiniStream
 from benchmarks.contenders.native import Backend, native

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, expect, sampled
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, sampled
 from benchmarks.contenders import flows
 from benchmarks.contenders.native import Backend
 

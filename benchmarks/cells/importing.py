@@ -9,7 +9,8 @@ from functools import partial
 
 import anyio
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, expect
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec
 from benchmarks.cells.engine import OURS
 from benchmarks.contenders.native import Backend
 

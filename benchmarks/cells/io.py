@@ -8,8 +8,9 @@ from functools import partial
 
 import anyio
 
+from benchmarks.answer import expect
 from benchmarks.cells import ground
-from benchmarks.cells.cell import Cell, Reading, Scale, Spec, expect, sampled
+from benchmarks.cells.cell import Cell, Reading, Scale, Spec, sampled
 from benchmarks.cells.ground import Ground
 from benchmarks.contenders import flows
 from benchmarks.contenders.native import Backend

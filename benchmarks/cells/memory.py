@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import anyio
 from anyio.lowlevel import checkpoint
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec, expect
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Sampler, Scale, Spec
 from benchmarks.cells.engine import DIRECT, MINI, OURS
 from benchmarks.contenders import floor, flows, steps
 from benchmarks.contenders.mini import MiniRun

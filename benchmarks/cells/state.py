@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, expect, sampled
+from benchmarks.answer import expect
+from benchmarks.cells.cell import Bound, Cell, Reading, Scale, Spec, sampled
 from benchmarks.cells.growth import GROWTH
 from benchmarks.contenders import flows
 from benchmarks.contenders.native import Backend

@@ -18,6 +18,10 @@ T = TypeVar("T")
 class Native(Protocol):
     """What the floor needs of a backend."""
 
+    def run(self, job: Callable[[], Coroutine[Any, Any, T]], /) -> T:
+        """Runs the job in a loop of its own."""
+        ...
+
     async def each(self, job: Callable[[T], Coroutine[Any, Any, None]], items: Iterable[T], /) -> None:
         """Runs the job on all items at once, a task each, and waits for all of them."""
         ...

@@ -12,6 +12,9 @@ T = TypeVar("T")
 class AsyncioFloor:
     """Satisfies `native.Native`."""
 
+    def run(self, job: Callable[[], Coroutine[Any, Any, T]], /) -> T:
+        return asyncio.run(job())
+
     async def each(self, job: Callable[[T], Coroutine[Any, Any, None]], items: Iterable[T], /) -> None:
         async with asyncio.TaskGroup() as group:
             for item in items:

@@ -14,6 +14,9 @@ T = TypeVar("T")
 class TrioFloor:
     """Satisfies `native.Native`."""
 
+    def run(self, job: Callable[[], Coroutine[Any, Any, T]], /) -> T:
+        return trio.run(job)
+
     async def each(self, job: Callable[[T], Coroutine[Any, Any, None]], items: Iterable[T], /) -> None:
         async with trio.open_nursery() as nursery:
             for item in items:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.record import About, CellRecord, Report
 from benchmarks.report import panels
 from benchmarks.report.svg import Drawing
@@ -48,7 +50,7 @@ text{font-family:system-ui,-apple-system,"Segoe UI","Noto Sans",Helvetica,Arial,
 def render(report: Report) -> str:
     """Draws the panels for which the report has cells, one below the other."""
     drawing = Drawing(WIDTH)
-    y = header(drawing, report["about"])
+    y = header(drawing, "What concurrency gains, what the engine costs", provenance(report["about"]))
     for panel in (panels.speedups, panels.costs, panels.targets):
         bottom = panel(drawing, report["cells"], panels.Frame(MARGIN, WIDTH - MARGIN, y))
         y = y if bottom is None else bottom + GAP
@@ -60,16 +62,21 @@ def render(report: Report) -> str:
     )
 
 
-def header(drawing: Drawing, about: About) -> float:
+def header(drawing: Drawing, title: str, lines: Sequence[str]) -> float:
     """Title and provenance; gives where the first panel may begin."""
     y = MARGIN + 20
-    drawing.text((MARGIN, y), "What concurrency gains, what the engine costs", "ink title")
+    drawing.text((MARGIN, y), title, "ink title")
+    for number, line in enumerate(lines):
+        drawing.text((MARGIN, y + 24 + 17 * number), line, "soft")
+    return y + 44 + 17 * len(lines)
+
+
+def provenance(about: About) -> list[str]:
+    """Two lines: what was measured when, and on which machine."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     rounds = f"medians of {about['rounds']} rounds, {about['date']}"
     machine = f"{about['python']}, {about['processor']}, {about['cores']} cores"
-    drawing.text((MARGIN, y + 24), f"{versions}; {rounds}", "soft")
-    drawing.text((MARGIN, y + 41), machine, "soft")
-    return y + 78
+    return [f"{versions}; {rounds}", machine]
 
 
 def style() -> str:

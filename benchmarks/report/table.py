@@ -27,7 +27,7 @@ TARGETS_TEXT = """Ratios are medians of per-round ratios with their quartiles.""
 def render(report: Report) -> str:
     """All tables, with what they were measured on."""
     cells = report["cells"]
-    parts = ["# Benchmarks", provenance(report["about"])]
+    parts = ["# Benchmarks", provenance(report["about"], "take turns within one process")]
     for title, text, table in (
         ("Real I/O: in sequence and at once", IO_TEXT, io_table(cells)),
         ("What the engine costs", ENGINE_TEXT, engine_table(cells)),
@@ -41,15 +41,15 @@ def render(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def provenance(about: About) -> str:
-    """How to get these figures again, and where they come from."""
+def provenance(about: About, turns: str) -> str:
+    """How to get these figures again, and where they come from; `turns` says how the contenders alternate."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     before, after = about["load"][0], about["load"][-1]
     machine = f"{about['python']}, {about['system']}, {about['processor']}, {about['cores']} cores"
     return (
         f"Made by `{about['command']}` on {about['date']} in {about['seconds'] / 60:.0f} minutes: medians of"
-        f" {about['rounds']} rounds in which the contenders take turns within one process, quartiles in"
-        f" brackets. {machine}, load {before:g} before and {after:g} after. {versions}."
+        f" {about['rounds']} rounds in which the contenders {turns}, quartiles in brackets."
+        f" {machine}, load {before:g} before and {after:g} after. {versions}."
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import ROUNDS
+from benchmarks.answer import WrongResultError, expect
 from benchmarks.cells.catalog import CATALOG
-from benchmarks.cells.cell import WrongResultError, expect
 from benchmarks.contenders.native import Backend
 from benchmarks.worker import measure
 
