@@ -11,6 +11,7 @@ from stretto import (
     Context,
     DefinitionError,
     Event,
+    HumanResponseEvent,
     QueueFullError,
     RetryPolicy,
     RunEndedError,
@@ -158,6 +159,48 @@ async def test_steps_that_wait_for_room_of_each_other_fail_when_the_last_that_co
     with pytest.raises(QueueFullError, match=r"Circle\.work"):
         await Circle(queue_size=1).run()
     assert anyio.current_time() - began == pytest.approx(3)
+
+
+class Crowded(Workflow[str]):
+    """Two steps wait for room for ever, and a third may still end the run."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Job | Go | None:
+        ctx.send_event(Job(n=0))
+        await anyio.sleep(0.5)
+        for n in range(3):
+            await ctx.send(Go(n=n))
+        raise AssertionError
+
+    @step(num_workers=1)
+    async def crowd(self, ctx: Context, ev: Go) -> Go:
+        for n in range(2):
+            await ctx.send(Go(n=n))
+        raise AssertionError
+
+
+async def test_a_step_that_will_be_tried_again_may_still_make_room():
+    class Tries(Crowded):
+        @step(retry_policy=RetryPolicy(attempts=2, wait=fixed(2)))
+        async def work(self, ctx: Context, ev: Job) -> StopEvent[str]:
+            if ctx.attempt.number == 1:
+                raise ValueError
+            return StopEvent(result="tried again")
+
+    assert await Tries(queue_size=1).run() == "tried again"
+
+
+async def test_a_step_that_waits_for_an_event_may_still_make_room():
+    class Waits(Crowded):
+        @step
+        async def work(self, ctx: Context, ev: Job) -> StopEvent[str]:
+            answer = await ctx.wait_for_event(HumanResponseEvent)
+            return StopEvent(result=answer.text)
+
+    async with Waits(queue_size=1).run() as run:
+        await anyio.sleep(2)
+        run.send_event(HumanResponseEvent(text="came"))
+        assert await run == "came"
 
 
 async def test_a_refusal_can_be_caught_and_the_run_goes_on():
