@@ -443,9 +443,10 @@ def test_a_number_of_workers_is_a_whole_number(num_workers: Any):
 
 
 @pytest.mark.parametrize("flag", [1, 0, "yes", None])
-def test_a_flag_of_a_step_is_true_or_false(flag: Any):
-    with pytest.raises(DefinitionError, match="accept_event_subclasses is True or False, not"):
-        step(accept_event_subclasses=flag)
+@pytest.mark.parametrize("name", ["accept_event_subclasses", "abandon"])
+def test_a_flag_of_a_step_is_true_or_false(name: str, flag: Any):
+    with pytest.raises(DefinitionError, match=f"{name} is True or False, not"):
+        step(**{name: flag})
 
 
 # -- classes -------------------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ FLOORS = [
     {"errors", "events", "retry", "_event_init", "_options", "_types"},
     {"_core"},
     {"context", "store", "steps", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_trace"}
+    | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
     | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
-    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue", "_threads"},
+    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"},
     {"handler", "workflow"},
     {"__init__"},
 ]

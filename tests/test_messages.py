@@ -12,6 +12,7 @@ import gc
 import logging
 import math
 import re
+import threading
 import time
 import traceback
 import warnings
@@ -407,6 +408,21 @@ def no_workers():
 @at_definition("accept_event_subclasses is True or False, not 'yes'")
 def a_string_for_a_flag():
     step(accept_event_subclasses="yes")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("abandon is True or False, not 'yes'")
+def a_string_for_another_flag():
+    step(abandon="yes")  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "W.begin (here) is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step "
+    "is cancelled where it awaits"
+)
+def an_async_step_that_may_be_abandoned():
+    class W(Workflow):
+        @step(abandon=True)
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
 
 
 @at_definition("workflow= is a Workflow class, not 'App'; write @step(workflow=MyWorkflow)")
@@ -1529,6 +1545,14 @@ class Calls(Workflow[Any]):
             AttributeError,
             "Context has no 'sent_event'; did you mean 'send_event'?",
         ),
+        (
+            lambda ctx, ev: ctx.check_cancelled(),
+            WorkflowError,
+            (
+                "ctx.check_cancelled is for a plain def step, in its thread; an async step is cancelled where it "
+                "awaits: write await anyio.lowlevel.checkpoint()"
+            ),
+        ),
         (lambda ctx, ev: ctx.session, AttributeError, "Context has no 'session'; write ctx.run_id"),
         (lambda ctx, ev: ctx.is_running, AttributeError, "Context has no 'is_running'; write handler.done"),
     ],
@@ -1563,19 +1587,90 @@ async def test_a_full_buffer_says_how_to_make_it_larger():
     )
 
 
-async def test_a_step_in_a_thread_is_told_that_it_cannot_await():
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda ctx: ctx.sleep(1),
+            "ctx.sleep needs an async step; in a plain def step use time.sleep, or write async def",
+        ),
+        (
+            lambda ctx: ctx.wait_for_event(Ask),
+            "ctx.wait_for_event needs an async step; write async def, or let a step of its own take the event",
+        ),
+        (
+            lambda ctx: ctx.send(Ask()),
+            "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def",
+        ),
+    ],
+)
+async def test_a_step_in_a_thread_is_told_that_it_cannot_await(call: Callable[[Any], object], says: str):
+    """It was told only when the call was awaited, which is what such a step cannot do."""
+
     class Threaded(Workflow):
         @step
         def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
-            ctx.sleep(1).send(None)
-            time.sleep(0)
+            call(ctx)
             return StopEvent()
 
     with pytest.raises(WorkflowError) as caught:
         await Threaded().run()
-    assert text(caught.value) == (
-        "ctx.sleep needs an async step; in a plain def step use time.sleep, or write async def"
-    )
+    assert text(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("late", "level", "says"),
+    [
+        (lambda ctx: None, "INFO", "Left.sit (here), which was abandoned, has ended in its thread"),
+        (
+            lambda ctx: Ask(number=1),
+            "WARNING",
+            "Left.sit (here) returned Ask(number=1) in its thread, when nobody waited for it any more",
+        ),
+        (
+            lambda ctx: ctx.remaining,
+            "WARNING",
+            (
+                "Left.sit (here) raised RunEndedError('Left: Left.sit (here) is over, and nothing is taken from its "
+                "thread any more') in its thread, when nobody waited for it any more"
+            ),
+        ),
+        (
+            lambda ctx: ctx.send_event(Ask(number=1)),
+            "WARNING",
+            "dead letter Ask(number=1) from Left.sit (here): the step that sent it was over, and its thread was not",
+        ),
+    ],
+    ids=["nothing", "value", "error", "event"],
+)
+async def test_what_becomes_of_a_thread_that_was_abandoned_is_told(
+    late: Callable[[Any], Any], level: str, says: str, caplog: pytest.LogCaptureFixture
+):
+    class Left(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent:
+            ctx.send_event(Ask())
+            while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+                await anyio.sleep(0.001)
+            return StopEvent()
+
+        @step(abandon=True)
+        def sit(self, ctx: Context, ev: Ask) -> Ask:
+            began.set()
+            free.wait(5)
+            return late(ctx)
+
+    began, free = threading.Event(), threading.Event()
+    caplog.set_level(logging.INFO, "stretto")
+    await Left(disable_validation=True).run()
+    free.set()
+    until = time.monotonic() + 5
+    while len(caplog.records) < 2 and time.monotonic() < until:
+        time.sleep(0.0005)  # noqa: ASYNC251 - a thread that no loop waits for
+    abandoned, then = caplog.records[:2]
+    assert text(abandoned) == "Left: Left.sit (here) was abandoned in its thread, which goes on"
+    assert (abandoned.levelname, then.levelname) == ("WARNING", level)
+    assert text(then) == f"Left: {says}"
 
 
 async def test_a_step_that_raises_the_loops_cancellation_is_named():

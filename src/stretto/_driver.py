@@ -106,8 +106,8 @@ class Driver(Supplies):
     @property
     def run_id(self) -> str:
         """Twelve hexadecimal digits."""
-        if self._run_id is None:
-            self._run_id = os.urandom(6).hex()
+        if self._run_id is None:  # threads ask too: what came first stays
+            return str(vars(self).setdefault("_run_id", os.urandom(6).hex()))
         return self._run_id
 
     def remaining(self) -> float | None:

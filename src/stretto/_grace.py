@@ -1,6 +1,6 @@
 """Names the steps that do not end after their run was cancelled.
 
-Nothing is ever abandoned, so somebody must say why a run goes on.
+Nothing is abandoned but a thread whose step says so, so somebody must say why a run goes on.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ __all__ = [
     "call_soon",
     "is_running",
     "loop_port",
+    "name_loop",
     "native_cancellations",
     "native_cancellations_before",
     "outlast",
@@ -121,6 +122,16 @@ def call_soon() -> Callable[[Callable[[], object]], object]:
         return loop.call_soon_threadsafe
     run_soon: Callable[[Callable[[], object]], object] = _trio().lowlevel.current_trio_token().run_sync_soon
     return run_soon
+
+
+def name_loop() -> None:
+    """Makes the loop known again to anyio in the context of a thread, where it was made to look as if there were none.
+
+    Only asyncio's is looked up there, and only if there is a sniffio to look it up.
+    """
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None and _own_asyncio_loop() is not None:
+        sniffio.current_async_library_cvar.set("asyncio")
 
 
 def _trio() -> Any:  # noqa: ANN401 - the module, which is imported by nobody here

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Awaitable, Callable
-from contextvars import Context as VarContext, ContextVar, copy_context
+from contextvars import Context as VarContext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import anyio
 
@@ -24,7 +24,7 @@ from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
-from ._threads import in_thread
+from ._threads import Work, tell_limit
 from .context import Context, HoldingContext, HoldingThreadContext, RunPort, ThreadContext
 from .errors import WorkflowError, without
 from .steps import Shape, StepSpec
@@ -37,13 +37,6 @@ __all__ = ["Crew", "Worker"]
 _TURNS = 32  # hops between two checkpoints: one each would cost a hop six times what it costs
 _EVENT = Shape.EVENT
 _CONTEXT_EVENT = Shape.CONTEXT_EVENT
-# By whether the step is in a thread, and whether it holds back what it sends.
-_CONTEXTS = {
-    (False, False): Context,
-    (False, True): HoldingContext,
-    (True, False): ThreadContext,
-    (True, True): HoldingThreadContext,
-}
 
 
 class Crew(Host, RunPort, Protocol):
@@ -234,16 +227,27 @@ class Worker:
 
     async def _call_with(self, spec: StepSpec, delivery: Delivery, supplied: dict[str, object]) -> object:
         run = self.host
-        context = None
-        if spec.context_name is not None:
-            context = _CONTEXTS[spec.threaded, spec.holds](run, delivery)
+        if spec.threaded:
+            return await self._call_in_thread(spec, delivery, supplied)
+        make = HoldingContext if spec.holds else Context
+        context = make(run, delivery) if spec.context_name is not None else None
+        return await spec.call(**supplied, **spec.arguments(run.workflow, context, delivery.event))
+
+    async def _call_in_thread(
+        self, spec: StepSpec, delivery: Delivery, supplied: dict[str, object]
+    ) -> object:
+        run = self.host
+        name = f"{run.machine.plan.name}: {spec.label}"
+        tell_limit(spec, name, spec.num_workers)
+        work = Work(name, run.cancelled, abandon=spec.abandon)
+        make = HoldingThreadContext if spec.holds else ThreadContext
+        context = make(run, delivery, work) if spec.context_name is not None else None
         arguments = {**supplied, **spec.arguments(run.workflow, context, delivery.event)}
-        if not spec.threaded:
-            return await spec.call(**arguments)
         ended = anyio.Event()
-        run.attend(ended)
+        if not spec.abandon:
+            run.attend(ended)
         try:
-            value, variables = await in_thread(partial(_call_and_look, partial(spec.call, **arguments)))
+            value, variables = await work.run(partial(spec.call, **arguments))
         finally:
             ended.set()
         for variable, set_to in variables:
@@ -338,11 +342,3 @@ class Worker:
         await anyio.lowlevel.checkpoint_if_cancelled()
         if self._natively_cancelled():
             raise self.host.cancelled
-
-
-def _call_and_look(call: Callable[[], object]) -> tuple[object, list[tuple[ContextVar[Any], Any]]]:
-    """Calls a step in a thread, and gives the context variables that it set, for the events that follow."""
-    before = copy_context()
-    value = call()
-    after = copy_context().items()
-    return value, [(each, now) for each, now in after if each not in before or before[each] is not now]

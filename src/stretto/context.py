@@ -11,18 +11,20 @@ import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextvars import Context as VarContext, copy_context
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar
 
 import anyio
 import attrs
 
 from ._core.effects import Effects
-from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
+from ._core.inputs import SendBegan, SendCancelled, Strayed, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
 from ._core.room import Sender
-from ._core.state import Delivery
+from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
 from ._options import seconds
+from ._threads import Work
 from ._trace import Trace
 from ._types import S_co
 from .errors import (
@@ -37,8 +39,6 @@ from .errors import (
 from .events import Event, StopEvent
 
 if TYPE_CHECKING:
-    import anyio.from_thread  # anyio loads it with its backend, and only then can a step be in a thread
-
     from ._core.machine import Machine
     from ._editor import Editor
     from .retry import Attempt
@@ -322,6 +322,31 @@ class Context(Generic[S_co]):
             await self._run.gate("sleep")
         await anyio.sleep(seconds)
 
+    def check_cancelled(self) -> None:
+        """Ends a plain ``def`` step in the middle of its thread, if its run is over or being cancelled.
+
+        No cancellation reaches a thread, so a long computation asks now and then. What is raised then is the
+        cancellation of the event loop, as in an async step: let it pass, and the step counts as cancelled, not as
+        failed. It costs about a microsecond, and is called in the thread that the step was started in.
+
+        >>> from stretto import StartEvent, Workflow, step
+        >>> class Search(Workflow[int]):
+        ...     @step
+        ...     def search(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+        ...         for number in range(10**9):
+        ...             ctx.check_cancelled()
+        ...             if number**2 == ev.square:
+        ...                 break
+        ...         return StopEvent(result=number)
+
+        Raises:
+            WorkflowError: In an async step, which is cancelled wherever it awaits.
+        """
+        raise WorkflowError(
+            "ctx.check_cancelled is for a plain def step, in its thread; an async step is cancelled where it awaits: "
+            "write await anyio.lowlevel.checkpoint()"
+        )
+
     def __getattr__(self, name: str) -> object:
         ours = _OTHER_WORDS.get(name)
         names = [known for known in dir(type(self)) if not known.startswith("_")]
@@ -433,7 +458,16 @@ class ThreadContext(Context[S_co]):
     `store` is used without ``await``.
     """
 
-    __slots__ = ()
+    __slots__ = ("_work",)
+
+    def __init__(self, run: RunPort, delivery: Delivery, work: Work) -> None:
+        super().__init__(run, delivery)
+        self._work = work
+
+    @property
+    def remaining(self) -> float | None:
+        """As `Context.remaining`, from a thread."""
+        return self._work.ask(self._run.remaining)
 
     @property
     def store(self) -> ThreadStore[S_co]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -441,52 +475,58 @@ class ThreadContext(Context[S_co]):
         from ._editor import Access  # noqa: PLC0415
         from .store import ThreadStore  # noqa: PLC0415
 
-        return ThreadStore(Access(self._run, self._delivery, outside=False))
+        return ThreadStore(Access(self._run, self._delivery, outside=False), self._work)
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
-        """As `Context.send_event`, from a thread."""
-        anyio.from_thread.run_sync(super().send_event, ev, step)
+        """As `Context.send_event`, from a thread; a dead letter if the step is over."""
+        self._ask_or_stray(partial(super().send_event, ev, step), ev)
 
     def collect_events(
         self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None
     ) -> list[E] | None:
         """As `Context.collect_events`, from a thread."""
-        return anyio.from_thread.run_sync(super().collect_events, ev, expected, buffer_id)
+        return self._work.ask(partial(super().collect_events, ev, expected, buffer_id))
 
     def write_event_to_stream(self, ev: Event) -> None:
-        """As `Context.write_event_to_stream`, from a thread."""
-        anyio.from_thread.run_sync(super().write_event_to_stream, ev)
+        """As `Context.write_event_to_stream`, from a thread; a dead letter if the step is over."""
+        self._ask_or_stray(partial(super().write_event_to_stream, ev), ev)
 
-    @property
-    def remaining(self) -> float | None:
-        """As `Context.remaining`, from a thread."""
-        return anyio.from_thread.run_sync(self._run.remaining)
+    def _ask_or_stray(self, call: Callable[[], None], ev: Event) -> None:
+        run = self._run
+        letter = DeadLetter(ev, "the step that sent it was over, and its thread was not")
+        try:
+            self._work.ask(call, instead=partial(run.machine.receive, Strayed(letter=letter)))
+        except RunEndedError:
+            run.perform((letter,), self._delivery.step.label)  # logged from here: the loop may be gone
 
-    async def send(self, ev: Event, step: str | None = None) -> None:  # noqa: ARG002 - refused whatever it is
+    def check_cancelled(self) -> None:  # noqa: D102 - as it is told there
+        self._work.check_cancelled()
+
+    def send(self, ev: Event, step: str | None = None) -> NoReturn:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
         Raises:
-            WorkflowError: Always.
+            WorkflowError: Always, and when it is called: who cannot await would never see it later.
         """
         raise WorkflowError(
             "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def"
         )
 
-    async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+    def wait_for_event(self, *_: object, **__: object) -> NoReturn:
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
         Raises:
-            WorkflowError: Always.
+            WorkflowError: Always, and when it is called, as above.
         """
         raise WorkflowError(
             "ctx.wait_for_event needs an async step; write async def, or let a step of its own take the event"
         )
 
-    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - refused whatever it is
+    def sleep(self, seconds: float) -> NoReturn:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
         Raises:
-            WorkflowError: Always.
+            WorkflowError: Always, and when it is called, as above.
         """
         raise WorkflowError(
             "ctx.sleep needs an async step; in a plain def step use time.sleep, or write async def"

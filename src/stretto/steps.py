@@ -76,6 +76,7 @@ class Mark:
 
     num_workers: int
     accept_event_subclasses: bool = False
+    abandon: bool = False
     retry: Policy | None = None
     timeout: float | None = None
     holds: bool = False
@@ -92,6 +93,7 @@ class StepSpec:
 
     Attributes:
         awaits: Names in its code, if it seems to wait for an event in its middle.
+        abandon: Whether its thread is left behind when its run ends, or its time.
         in_lane: Whether it can neither send, fan out nor be tried again, so that one worker is enough for it.
         holds: Whether what it sends waits until it has succeeded.
         recovers: For a handler of failures: what it recovers, and how often.
@@ -114,6 +116,7 @@ class StepSpec:
     returns_list: bool
     num_workers: int
     accept_event_subclasses: bool
+    abandon: bool
     awaits: frozenset[str]
     retry: Policy | None
     timeout: float | None
@@ -143,6 +146,7 @@ def step(
     retry_policy: Policy | None = None,
     timeout: float | None = None,
     emit: Emit = "now",
+    abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
 ) -> Callable[[F], F]: ...
@@ -155,6 +159,7 @@ def step(
     retry_policy: Policy | None = None,
     timeout: float | None = None,
     emit: Emit = "now",
+    abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
 ) -> Any:
@@ -162,7 +167,8 @@ def step(
 
     The annotations say which event it takes and which it may return: an event class, a union of them, or
     None. A parameter annotated `Context` is given the run, one annotated with a `Resource` the resource. A plain
-    ``def`` runs in a thread.
+    ``def`` runs in a thread, which cannot be cancelled: a run waits for it at its end. A long one looks now and
+    then at `Context.check_cancelled`.
 
     Args:
         function: The method, where the decorator is used bare.
@@ -173,10 +179,14 @@ def step(
             Between two attempts the event holds no worker. A returned value that the annotation does not name is a
             mistake in the program: it fails the run at once.
         timeout: Seconds that one attempt may take, waits for events included; past them it has failed with a
-            `StepTimeoutError`, whatever it returns. A step in a thread is waited for, and has failed then. None for
-            no limit.
+            `StepTimeoutError`, whatever it returns. A step in a thread is waited for, unless it has `abandon`, and has
+            failed then. None for no limit.
         emit: ``"on_success"`` holds back what an attempt sends and writes to the stream until it has returned;
             if it raises, that is discarded.
+        abandon: For a plain ``def`` that may sit for long where nothing can wake it: neither the end of its run nor
+            its `timeout` waits for the thread, which goes on, the one thing that outlives its run. The logger
+            ``stretto`` names the step then, and says what the thread returns or raises later. On trio the thread
+            keeps its place among those that anyio lets run at once.
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
         limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
             its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
@@ -194,6 +204,7 @@ def step(
     limit = seconds(timeout, "timeout", none="no limit")
     holds = _holds(emit)
     _check_limiter(limiter)
+    abandons = flag(abandon, "abandon")
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     around = names_around(frame)
     before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
@@ -213,6 +224,7 @@ def step(
         mark = Mark(
             num_workers=workers,
             accept_event_subclasses=subclasses,
+            abandon=abandons,
             retry=policy,
             timeout=limit,
             holds=holds,
@@ -355,6 +367,11 @@ class _Reader:
         )
         returns, returns_list = self._read_return()
         threaded = not inspect.iscoroutinefunction(self.function)
+        if self.mark.abandon and not threaded:
+            raise self._error(
+                "is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step is "
+                "cancelled where it awaits"
+            )
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
         special = threaded or limited or self.mark.holds
@@ -374,6 +391,7 @@ class _Reader:
             returns_list=returns_list,
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
+            abandon=self.mark.abandon,
             awaits=_names_beside_a_wait(code),
             retry=self.mark.retry,
             timeout=self.mark.timeout,

@@ -6,19 +6,16 @@ is left, all at once, or dropped.
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast, final
-
-import anyio
+from typing import Any, Generic, NoReturn, cast, final
 
 from ._core.paths import MISSING, Path
 from ._core.run_state import Edit
 from ._editor import Access
+from ._threads import Work
 from ._types import S_co
-from .errors import StateError, near
-
-if TYPE_CHECKING:
-    import anyio.from_thread
+from .errors import RunEndedError, StateError, near
 
 __all__ = ["Edited", "Store", "ThreadEdited", "ThreadStore"]
 
@@ -111,24 +108,28 @@ class ThreadStore(_AnyStore, Generic[S_co]):
     Each call goes to the loop's thread and back, and waits there where its namesake waits.
     """
 
-    __slots__ = ()
+    __slots__ = ("_work",)
+
+    def __init__(self, access: Access, work: Work) -> None:
+        super().__init__(access)
+        self._work = work
 
     def get(self, path: Path, default: Any = MISSING) -> Any:  # noqa: ANN401 - whatever stands there
         """As `Store.get`, from a thread."""
-        return anyio.from_thread.run_sync(lambda: self._access.state.get(path, default))
+        return self._work.ask(lambda: self._access.state.get(path, default))
 
     def get_state(self) -> S_co:
         """As `Store.get_state`, from a thread."""
-        return cast("S_co", anyio.from_thread.run_sync(lambda: self._access.state.committed))
+        return cast("S_co", self._work.ask(lambda: self._access.state.committed))
 
     def set(self, path: Path, value: Any) -> None:  # noqa: ANN401 - whatever is to stand there
         """As `Store.set`, from a thread."""
         self._access.refuse(*_SET)  # here, since on trio the loop's thread does not see our context variables
-        anyio.from_thread.run(self._access.write, path, value)
+        self._work.wait(self._access.write, path, value)
 
     def edit_state(self) -> ThreadEdited[S_co]:
         """As `Store.edit_state`, from a thread: ``with ctx.store.edit_state() as state``."""
-        return ThreadEdited(self._access)
+        return ThreadEdited(self._access, self._work)
 
 
 class _AnyEdit:
@@ -169,12 +170,21 @@ class Edited(_AnyEdit, Generic[S_co]):
 class ThreadEdited(_AnyEdit, Generic[S_co]):
     """What ``ctx.store.edit_state()`` gives in a step that is a plain ``def``; enter it with ``with``, once."""
 
+    def __init__(self, access: Access, work: Work) -> None:
+        super().__init__(access)
+        self._work = work
+
     def __enter__(self) -> S_co:
         self._refuse()
-        return cast("S_co", self._begin(anyio.from_thread.run(self._access.begin)))
+        return cast("S_co", self._begin(self._work.wait(self._access.begin)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._access.unmark(self._mark)
-        anyio.from_thread.run_sync(lambda: self._access.finish(self._edit, commit=kind is None))
+        finish = partial(self._access.finish, self._edit)
+        try:
+            self._work.ask(partial(finish, commit=kind is None), instead=partial(finish, commit=False))
+        except RunEndedError:
+            if kind is None:  # nothing was committed
+                raise

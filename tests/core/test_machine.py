@@ -21,6 +21,7 @@ from stretto._core.inputs import (
     StepCancelled,
     StepRaised,
     StepReturned,
+    Strayed,
 )
 from stretto._core.machine import Machine
 from stretto._core.past import Past
@@ -257,6 +258,20 @@ def test_what_is_sent_when_the_run_is_over_is_a_dead_letter_that_says_why(
     assert run.receive(end) == END_RUN
     assert run.event_sent(event, CARRY, at=0.0) == [DeadLetter(event, reason), EndRun()]
     assert run.event_sent(event, CARRY, at=0.0, outside=True) == [DeadLetter(event, reason), EndRun()]
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_what_comes_from_a_thread_whose_step_was_over_is_a_dead_letter_and_nothing_else(over: bool):
+    run = machine(step())
+    delivery = at_work(run)
+    if over:
+        run.receive(CancelAsked(why="by a test"))
+    before = run.ended, dict(run.active), list(run.leftovers())
+    letter = DeadLetter(A(), "its thread was not over")
+    assert run.receive(Strayed(letter=letter)) == (letter,)
+    assert list(run.dead_letters or ()) == [letter]
+    assert (run.ended, dict(run.active), list(run.leftovers())) == before
+    assert delivery in run.active
 
 
 def test_the_last_thousand_dead_letters_are_kept():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 import anyio
+import anyio.from_thread
+import anyio.to_thread
 import pytest
 
 from stretto import (
@@ -16,8 +19,10 @@ from stretto import (
     UndeclaredEventError,
     Workflow,
     WorkflowCancelledError,
+    WorkflowError,
     step,
 )
+from stretto._threads import Work
 from tests import leaks
 
 pytestmark = pytest.mark.anyio
@@ -332,3 +337,256 @@ async def test_a_step_in_a_thread_that_goes_on_after_the_grace_is_named(caplog: 
         await run.cancel()
     (told,) = [record.getMessage() for record in caplog.records]
     assert told.startswith("Sits: 0.01 s after the run was cancelled these steps have not ended: Sits.sit (")
+
+
+async def test_a_thousand_threads_each_do_their_part():
+    class Thousand(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(number=number) for number in range(1_000)]
+
+        @step
+        def work(self, ev: Job) -> Done:
+            return Done(number=ev.number)
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent[int] | None:
+            batch = ctx.collect_events(ev, [Done] * 1_000)
+            return None if batch is None else StopEvent(result=sum(done.number for done in batch))
+
+    assert await Thousand().run() == 499_500
+
+
+async def test_of_many_threads_that_fail_each_is_kept():
+    class Fails(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(number=number) for number in range(50)]
+
+        @step(num_workers=4)
+        def fail(self, ev: Job) -> StopEvent[str]:
+            barrier.wait(timeout=10)
+            raise BoomError(ev.number)
+
+    barrier = threading.Barrier(4)
+    run = Fails().run()
+    with pytest.raises(BoomError):
+        await run
+    assert sorted(error.args[0] for error in run.failures) == [0, 1, 2, 3]
+
+
+async def test_a_thread_may_use_its_context_in_threads_of_its_own():
+    class Threaded(Workflow[list[int]]):
+        @step
+        def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            threads = [threading.Thread(target=ctx.send_event, args=[Job(number=n)]) for n in range(3)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+
+        @step
+        async def gather(self, ctx: Context, ev: Job) -> StopEvent[list[int]] | None:
+            batch = ctx.collect_events(ev, [Job] * 3)
+            return None if batch is None else StopEvent(result=sorted(job.number for job in batch))
+
+    assert await Threaded().run() == [0, 1, 2]
+
+
+async def test_a_thread_that_goes_back_to_the_loop_may_use_its_context_there():
+    class Threaded(Workflow[int]):
+        @step
+        def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            anyio.from_thread.run(in_the_loop, ctx)
+
+        @step
+        async def end(self, ev: Job) -> StopEvent[int]:
+            return StopEvent(result=ev.number)
+
+    async def in_the_loop(ctx: Context) -> None:
+        await anyio.sleep(0.001)
+        assert ctx.remaining is not None
+        ctx.send_event(Job(number=3))
+
+    assert await Threaded().run() == 3
+
+
+async def test_a_mistake_that_a_thread_makes_with_its_context_comes_out_there():
+    class Wrong(Workflow[str]):
+        @step
+        def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            with pytest.raises(TypeError, match="send_event takes an event"):
+                ctx.send_event("text")  # pyright: ignore[reportArgumentType]
+            with pytest.raises(TypeError, match="no StopEvent"):
+                ctx.write_event_to_stream(StopEvent())
+            with pytest.raises(WorkflowError, match="needs an async step"):
+                ctx.wait_for_event(Job)  # pyright: ignore[reportUnusedCoroutine]
+            with pytest.raises(WorkflowError, match="needs an async step"):
+                ctx.sleep(1)  # pyright: ignore[reportUnusedCoroutine]
+            return StopEvent(result="told")
+
+    assert await Wrong().run() == "told"
+
+
+async def test_a_context_that_outlives_its_step_sends_dead_letters(caplog: pytest.LogCaptureFixture):
+    class Leaks(Workflow[str]):
+        @step
+        def begin(self, ctx: Context, ev: StartEvent) -> Job:
+            contexts.append(ctx)
+            return Job()
+
+        @step
+        async def end(self, ev: Job) -> StopEvent[str]:
+            await anyio.to_thread.run_sync(contexts[0].send_event, Job(number=2))
+            return StopEvent(result="ended")
+
+    contexts: list[Context] = []
+    run = Leaks().run()
+    assert await run == "ended"
+    assert [letter.event for letter in run.dead_letters] == [Job(number=2)]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("Leaks: dead letter Job(number=2) from Leaks.begin (")
+
+
+async def test_all_threads_see_one_run_id():
+    class Asks(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(number=number) for number in range(8)]
+
+        @step(num_workers=8)
+        def ask(self, ctx: Context, ev: Job) -> Done:
+            barrier.wait(timeout=10)
+            ids.add(ctx.run_id)
+            return Done(number=ev.number)
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent[int] | None:
+            return None if ctx.collect_events(ev, [Done] * 8) is None else StopEvent(result=len(ids))
+
+    barrier, ids = threading.Barrier(8), set[str]()
+    run = Asks().run()
+    assert await run == 1
+    assert ids == {run.run_id}
+
+
+async def test_more_workers_than_threads_wait_for_each_other_and_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Wide(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(number=number) for number in range(50)]
+
+        @step(num_workers=50)
+        def work(self, ev: Job) -> Done:
+            with lock:
+                now.append(len(now) + 1)
+                most[0] = max(most[0], len(now))
+            time.sleep(0.0005)
+            with lock:
+                now.pop()
+            return Done(number=ev.number)
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent[int] | None:
+            return None if ctx.collect_events(ev, [Done] * 50) is None else StopEvent(result=most[0])
+
+    now, most, lock = list[int](), [0], threading.Lock()
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 3
+    assert await Wide().run() <= 3
+    assert await Wide().run() <= 3
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("Wide: Wide.work (test_threads.py:")
+    assert told.endswith(
+        ") has num_workers=50, but anyio lets 3 threads run at once, of all steps and runs together; for more write "
+        "anyio.to_thread.current_default_thread_limiter().total_tokens = 50"
+    )
+
+
+async def test_as_many_workers_as_threads_may_run_are_all_at_work_at_once(caplog: pytest.LogCaptureFixture):
+    class Wide(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(number=number) for number in range(50)]
+
+        @step(num_workers=50)
+        def work(self, ev: Job) -> Done:
+            barrier.wait(timeout=10)
+            return Done(number=ev.number)
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent[str] | None:
+            return None if ctx.collect_events(ev, [Done] * 50) is None else StopEvent(result="met")
+
+    barrier = threading.Barrier(50)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 50
+    assert await Wide().run() == "met"
+    assert caplog.records == []
+
+
+def test_a_thread_that_ends_after_its_caller_was_cancelled_natively_is_told(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Late(Workflow[str]):
+        @step
+        def late(self, ev: StartEvent) -> StopEvent[str]:
+            began.set()
+            ended.wait(10)
+            return StopEvent(result="late")
+
+    async def main() -> None:
+        task = asyncio.create_task(Late().execute())
+        while not began.is_set():  # noqa: ASYNC110 - a thread sets it
+            await anyio.sleep(0.001)
+        task.cancel()
+        await anyio.sleep(0.005)
+        assert not task.done()
+        ended.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    anyio.run(main)  # in real time: the virtual clock takes a thread whose wait was cancelled for none
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.endswith(
+        ") returned StopEvent(result='late') in its thread, when nobody waited for it any more"
+    )
+
+
+async def test_what_ends_a_program_comes_out_bare_from_a_call_in_the_loop_too():
+    class Key:
+        def __hash__(self) -> int:
+            raise error
+
+    class Ends(Workflow[str]):
+        @step
+        def end(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            ctx.collect_events(ev, [StartEvent], buffer_id=Key())
+            return StopEvent(result="")
+
+    error = SystemExit("mine")
+    with pytest.raises(SystemExit) as caught:
+        await Ends().run()
+    assert caught.value is error
+
+
+async def test_a_thread_that_raises_stop_iteration_fails_and_nothing_else_is_told(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Runs(Workflow[str]):
+        @step
+        def out(self, ev: StartEvent) -> StopEvent[str]:
+            return StopEvent(result=next(iter(())))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await Runs().run()
+    assert caplog.records == []
+
+
+async def test_a_call_that_is_called_off_before_it_begins_is_never_made():
+    """Whoever waited for it was cancelled while no thread had taken it up."""
+    work = Work("Late: Late.late", anyio.get_cancelled_exc_class(), abandon=False)
+    work._let_go()
+    with pytest.raises(RuntimeError, match="called off"):
+        await anyio.to_thread.run_sync(work._work, ended.set)
+    assert not ended.is_set()

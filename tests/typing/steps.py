@@ -54,6 +54,11 @@ class Steps(Workflow[int]):
     def in_a_thread(self, ev: Answer) -> StopEvent[int]:
         return StopEvent(result=len(ev.text))
 
+    @step(abandon=True)
+    def abandoned(self, ctx: Context, ev: Answer) -> Ask:
+        assert_type(ctx.check_cancelled(), None)
+        return Ask(number=len(ev.text))
+
 
 @step(workflow=Steps)
 async def unbound(ev: StartEvent) -> StopEvent[int]:
@@ -92,6 +97,7 @@ class BreaksItsWord(Workflow[int]):
 
 
 step(num_workers="4")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+step(abandon="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 step(nun_workers=4)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 

@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import TypeAlias, final
 
 from ..events import Event
-from .delivery import Delivery
+from .delivery import DeadLetter, Delivery
 from .fields import Fields
 from .room import Sender
 from .waiting import Waiter
@@ -34,6 +34,7 @@ __all__ = [
     "StepCancelled",
     "StepRaised",
     "StepReturned",
+    "Strayed",
     "WaitBegan",
     "WaitCancelled",
     "WaitTimedOut",
@@ -92,6 +93,13 @@ class StepCancelled(Fields):
 
     delivery: Delivery
     value: object = None
+
+
+@final
+class Strayed(Fields):
+    """A step that was over sent an event from its thread."""
+
+    letter: DeadLetter
 
 
 @final
@@ -203,6 +211,7 @@ Input: TypeAlias = (
     | StepRaised
     | RetryDue
     | StepCancelled
+    | Strayed
     | DeadlinePassed
     | CancelAsked
     | Admitted

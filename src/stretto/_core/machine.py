@@ -46,6 +46,7 @@ from .inputs import (
     StepCancelled,
     StepRaised,
     StepReturned,
+    Strayed,
     WaitBegan,
     WaitCancelled,
     WaitTimedOut,
@@ -84,6 +85,8 @@ class Machine(Attempts):
                 del self.active[delivery]
                 self._keep_late(value)
                 return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
+            case Strayed(letter=letter):
+                return self._dead(letter.event, letter.reason)
             case DeadlinePassed(at=at):
                 return self._deadline_passed(at)
             case CancelAsked(why=why, at=at, by_caller=by_caller):
