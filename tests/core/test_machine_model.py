@@ -115,7 +115,7 @@ def seen(effects: Effects) -> Iterator[Seen]:
                 yield "dead", "", id(event)
             case Kept(event=event):
                 yield "kept", "", id(event)
-            case Resume(waiter=waiter):
+            case Resume(waiter=Waiter() as waiter):
                 yield "resume", waiter.step.name, id(waiter.delivery.event)
             case EndRun():
                 yield "end", "", 0
