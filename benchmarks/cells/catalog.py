@@ -6,6 +6,7 @@ from benchmarks.cells.asleep import ASLEEP
 from benchmarks.cells.cell import Spec
 from benchmarks.cells.ending import ENDING
 from benchmarks.cells.engine import ENGINE
+from benchmarks.cells.features import FEATURES
 from benchmarks.cells.growth import GROWING
 from benchmarks.cells.importing import IMPORTING
 from benchmarks.cells.io import IO
@@ -13,5 +14,6 @@ from benchmarks.cells.memory import MEMORY
 from benchmarks.cells.state import STATE
 
 CATALOG: dict[str, Spec] = {
-    spec.key: spec for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *STATE, *ASLEEP, *MEMORY, *ENDING)
+    spec.key: spec
+    for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *FEATURES, *STATE, *ASLEEP, *MEMORY, *ENDING)
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import anyio
+from anyio.lowlevel import checkpoint
+
 from benchmarks.contenders.mini import Stop
 from benchmarks.contenders.native import Native
 from benchmarks.contenders.steps import Done, Fan, Hop, Loop, Smallest, Start, Three, Tick, Wait, Work
@@ -39,3 +42,39 @@ async def three(number: int, wait: Wait) -> object:
     job = Three(wait)
     last = await job.middle(None, await job.begin(None, Start(number=number)))
     return (await job.end(None, last)).result
+
+
+async def ask(questions: int) -> int:
+    """Two tasks, a question and an answer at a time."""
+    ask, asked = anyio.create_memory_object_stream[int](1)
+    answer, answered = anyio.create_memory_object_stream[int](1)
+    right = 0
+
+    async def answers() -> None:
+        async for number in asked:
+            await answer.send(number)
+
+    async with asked, answer, answered, anyio.create_task_group() as group:
+        group.start_soon(answers)
+        async with ask:
+            for number in range(questions):
+                await ask.send(number)
+                right += await answered.receive() == number
+    return right
+
+
+async def tries(attempts: int) -> int:
+    """A loop round a call that fails, and the turn of the loop that each attempt owes."""
+
+    async def call(attempt: int) -> int:
+        if attempt < attempts:
+            raise ConnectionError
+        return attempt
+
+    attempt = 1
+    while True:
+        try:
+            return await call(attempt)
+        except ConnectionError:
+            attempt += 1
+            await checkpoint()

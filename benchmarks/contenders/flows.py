@@ -9,7 +9,8 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Context, Event, RetryPolicy, StartEvent, StopEvent, Workflow, step
+from stretto.retry import no_wait
 
 MANY = 20_000
 """More workers than any cell has events: nothing waits for a worker."""
@@ -182,6 +183,47 @@ class Backlog(Workflow[int]):
         await checkpoint()
         self.handled += 1
         return StopEvent(result=self.handled) if self.handled == self.pieces else None
+
+
+class Ask(Event):
+    number: int
+
+
+class Answer(Event):
+    number: int
+
+
+class Asks(Workflow[int]):
+    """One step that asks another again and again, and waits for each answer where it stands."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+
+    @step
+    async def begin(self, ctx: Context, ev: Start) -> Ask | StopEvent[int]:
+        answered = 0
+        for number in range(ev.number):
+            ctx.send_event(Ask(number=number))
+            answer = await ctx.wait_for_event(Answer)
+            answered += answer.number == number
+        return StopEvent(result=answered)
+
+    @step
+    async def answer(self, ev: Ask) -> Answer:
+        return Answer(number=ev.number)
+
+
+class Tries(Workflow[int]):
+    """One step that fails again and again, and is tried again at once."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+
+    @step(retry_policy=RetryPolicy(attempts=None, wait=no_wait()))
+    async def begin(self, ctx: Context, ev: Start) -> StopEvent[int]:
+        if ctx.attempt.number < ev.number:
+            raise ConnectionError
+        return StopEvent(result=ctx.attempt.number)
 
 
 class Turn(Event):
