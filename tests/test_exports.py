@@ -15,6 +15,7 @@ import stretto
 import stretto.drawing
 import stretto.errors
 import stretto.events
+import stretto.joins
 import stretto.retry
 
 PACKAGE = Path(stretto.__file__).parent
@@ -78,6 +79,7 @@ PUBLIC = [(name, getattr(stretto, name)) for name in NAMES] + [
 ]
 
 
+PUBLIC += [(f"joins.{name}", getattr(stretto.joins, name)) for name in ("All", "First")]
 PUBLIC += [(f"retry.{name}", getattr(stretto.retry, name)) for name in stretto.retry.__all__]
 
 

@@ -20,9 +20,9 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "retry", "_event_init", "_options", "_types"},
+    {"errors", "events", "joins", "retry", "_event_init", "_options", "_types"},
     {"_core"},
-    {"context", "store", "steps", "blueprint", "recovery", "drawing"}
+    {"context", "store", "joined", "steps", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
     | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
     {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"},
@@ -42,9 +42,11 @@ LAZY = {
     *[("context", each) for each in ("_editor", "retry", "store")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
+    *[("steps", "joined"), ("blueprint", "joins"), ("_core.plan", "_core.reaching")],
+    *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
-WITHOUT_A_LOOP = {"errors", "events", "retry", "_event_init", "_options", "_types", "_core"}
+WITHOUT_A_LOOP = {"errors", "events", "joins", "retry", "_event_init", "_options", "_types", "_core"}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",
     "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "subprocess",

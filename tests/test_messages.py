@@ -54,6 +54,7 @@ from stretto import (
 )
 from stretto.errors import CollectError, RoutingError, StateError, shown
 from stretto.events import StepFailedEvent
+from stretto.joins import All, First
 from stretto.retry import fixed
 
 pytestmark = pytest.mark.anyio
@@ -208,14 +209,91 @@ def no_event():
         async def begin(self, ctx: Context) -> StopEvent: ...
 
 
-@at_definition(
-    "W.begin (here) takes two events, 'one' and 'other'; take one, ev: A | B, and join them with "
-    "ctx.collect_events(ev, [A, B])"
-)
-def two_events():
+@at_definition("W.begin (here) takes two Ask, 'one' and 'other'; take a list of them, other: list[Ask]")
+def two_events_of_one_type():
     class W(Workflow):
         @step
-        async def begin(self, one: Ask, other: Answer) -> StopEvent: ...
+        async def begin(self, one: Ask, other: Ask) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) joins 'one' and 'other', and 'one' is Ask | Answer; to join one of each type, give each "
+    "parameter one type; to take whatever comes, leave one parameter"
+)
+def two_events_and_a_union():
+    class W(Workflow):
+        @step
+        async def begin(self, one: Ask | Answer, other: AskMore) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) takes two lists of events, 'one' and 'other'; let another step take one of them"
+)
+def two_lists():
+    class W(Workflow):
+        @step
+        async def begin(self, one: list[Ask], other: list[Answer]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) takes a list of events and an event, 'one' and 'other'; let another step take one of them"
+)
+def a_list_and_an_event():
+    class W(Workflow):
+        @step
+        async def begin(self, one: list[Ask], ctx: Context, other: Answer) -> StopEvent: ...
+
+
+@at_definition("W.begin (here) has the class First beside 'asks'; write First()")
+def a_policy_that_is_a_class():
+    class W(Workflow):
+        @step
+        async def begin(self, asks: Annotated[list[Ask], First]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has First(n=2, order='arrival') beside 'ask', which is no list of events; write list[E]"
+)
+def a_policy_beside_an_event():
+    class W(Workflow):
+        @step
+        async def begin(self, ask: Annotated[Ask, First(2)]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has First(n=1, order='arrival') and All(order='arrival') beside 'asks'; one is enough"
+)
+def two_policies():
+    class W(Workflow):
+        @step
+        async def begin(self, asks: Annotated[list[Ask], First(), "a note", All()]) -> StopEvent: ...
+
+
+@at_definition("First(0): it takes the first one or more; write First() or First(2)")
+def the_first_none():
+    First(0)
+
+
+@at_definition("All(order='sources'): the order is 'arrival' or 'source'; did you mean 'source'?")
+def an_order_that_is_none():
+    made: Any = All
+    made(order="sources")
+
+
+@at_definition("First(order=3): the order is 'arrival' or 'source'")
+def an_order_that_is_no_word():
+    made: Any = First
+    made(order=3)
+
+
+@at_definition("W.rescue (here) is a handler of failures and takes a list; write events: StepFailedEvent")
+def a_handler_that_joins():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent: ...
+
+        @catch_error
+        async def rescue(self, events: list[StepFailedEvent]) -> StopEvent: ...
 
 
 @at_definition(
@@ -245,16 +323,6 @@ def a_union_with_something_else():
     class W(Workflow):
         @step
         async def begin(self, ev: StartEvent | int) -> StopEvent: ...
-
-
-@at_definition(
-    "W.begin (here) has a parameter 'evs' of type list[Ask]; take one event, and join several with "
-    "ctx.collect_events(ev, [E] * n)"
-)
-def a_list_of_events_taken():
-    class W(Workflow):
-        @step
-        async def begin(self, evs: list[Ask]) -> StopEvent: ...
 
 
 @at_definition("W.begin (here) is a class method; a step is a method of the workflow, or a static method")
@@ -1082,6 +1150,43 @@ def unreachable_and_endless():
     return W
 
 
+@warned_at_first_run(
+    "W.decide (here) joins a list of Answer, and nothing that leads to it forks, so that each list has one event; "
+    "let a step return a list, or take ev: Answer"
+)
+def a_join_without_a_fork():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Answer:
+            return Answer()
+
+        @step
+        async def decide(self, answers: list[Answer]) -> StopEvent:
+            return StopEvent()
+
+    return W
+
+
+@warned_at_first_run(
+    "W.decide (here) takes Answer, which no step of W returns; name it in the return annotation of the step that "
+    "sends it, or, if it comes from outside, declare it so: class Answer(Event, external=True)"
+)
+def a_join_of_what_nobody_returns():
+    class W(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            return StopEvent()
+
+        @step
+        async def other(self, ctx: Context, ev: StartEvent) -> None:
+            pass
+
+        @step
+        async def decide(self, answers: list[Answer]) -> StopEvent: ...
+
+    return W
+
+
 @pytest.mark.parametrize("case", WARNINGS, ids=names(WARNINGS))
 def test_a_graph_that_looks_wrong_is_told_once_at_the_first_run(case: Case, caplog: pytest.LogCaptureFixture):
     workflow = case.program()()
@@ -1100,6 +1205,90 @@ def test_disable_validation_leaves_out_the_checks_of_the_graph(case: Case, caplo
     with contextlib.suppress(WorkflowStalledError):
         workflow.run_sync()
     assert not any("cannot" in text(record) or "annotation" in text(record) for record in caplog.records)
+
+
+# -- joins, at run time -------------------------------------------------------------------------------------------
+
+
+class Fork(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        return [Ask(number=number) for number in range(ev.count)]
+
+    @step(num_workers=2)
+    async def ask(self, ctx: Context, ev: Ask) -> Answer:
+        try:
+            await anyio.sleep(1 + ev.number)
+        except anyio.get_cancelled_exc_class():
+            ctx.send_event(Ask(number=9))
+        return Answer()
+
+    @step
+    async def join(self, answers: Annotated[list[Answer], First()]) -> StopEvent[int]:
+        raise ValueError(len(answers))
+
+
+async def test_what_a_race_leaves_over_is_told_with_the_reason():
+    run = Fork().run(count=3)
+    with pytest.raises(ValueError, match="1") as caught:
+        await run
+    assert [text(note) for note in caught.value.__notes__] == [
+        "in Fork.join (here), which handled [Answer()], attempt 1"
+    ]
+    assert [(shown(each.event), text(each.reason)) for each in run.dead_letters] == [
+        ("Ask(number=2)", "the join of its fork had enough before Fork.ask (here) took it"),
+        ("Ask(number=9)", "Fork.ask (here) was cancelled, because the join of its fork had enough"),
+        ("Answer()", "Fork.ask (here) was cancelled, because the join of its fork had enough"),
+    ]
+
+
+async def test_what_comes_too_late_for_a_race_is_told_with_the_join():
+    class Late(Fork):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | Answer:
+            ctx.send_event(Answer())
+            ctx.send_event(Answer())
+            ctx.send_event(Ask(number=1))
+            return Answer()
+
+        @step
+        async def join(self, answers: Annotated[list[Answer], First()]) -> StopEvent[int]:
+            return StopEvent(result=len(answers))
+
+    run = Late().run()
+    assert await run == 1
+    assert [(shown(each.event), text(each.reason)) for each in run.dead_letters] == [
+        ("Answer()", "Late.join (here) had enough before it came"),
+        ("Ask(number=1)", "the join of its fork had enough before Fork.ask (here) took it"),
+        ("Answer()", "Late.join (here) had enough before it came"),
+    ]
+
+
+async def test_a_pair_that_stays_alone_and_many_forks_are_told():
+    class Alone(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask]:
+            return [Ask(number=1)] * 7
+
+        @step(num_workers=7)
+        async def ask(self, ctx: Context, ev: Ask) -> AskMore | Answer | None:
+            ctx.send_event(AskMore())
+            ctx.send_event(AskMore())
+            await anyio.sleep(3 if ev.number else 0)
+
+        @step
+        async def pair(self, ask: AskMore, answer: Answer) -> StopEvent[int]: ...
+
+    with pytest.raises(WorkflowTimeoutError) as late:
+        await Alone(timeout=1).run()
+    has = "Alone.pair (here) has 2 x AskMore and still waits for a Answer"
+    assert text(late.value) == (
+        "Alone timed out after 1 s; active: Alone.ask (here) x7 for 1 s; "
+        f"{'; '.join([has] * 5)}; 2 more forks have not been joined"
+    )
+    with pytest.raises(WorkflowStalledError) as stalled:
+        await Alone().run()
+    assert "Alone.pair (here) has 14 x AskMore and still waits for a Answer" in text(stalled.value)
 
 
 # -- the start -----------------------------------------------------------------------------------------------------

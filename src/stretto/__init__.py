@@ -11,13 +11,13 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _nesting, _tasks        the runs that are nested in it, and where its tasks stand
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
-#   steps, recovery         what a step and a handler of failures declare
+#   steps, joined, recovery     what a step and a handler of failures declare
 #   context, store          what a step may do, the state that it shares
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
 #   _carry _editor _loop _stream _trace _log _signatures _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
-#   events, errors, retry, _options    values
+#   events, errors, joins, retry, _options    values
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from typing import Any, final
 import anyio
 
 from ._carry import carried
-from ._core.effects import Effects, EndRun, Kept, Publish, Resume, Retry
+from ._core.effects import Abort, Effects, EndRun, Kept, Publish, Resume, Retry
 from ._core.inputs import Begun, CancelAsked, Concluded, Ending, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
@@ -61,6 +61,7 @@ class Driver(Supplies):
 
     Attributes:
         inside: Whether code of its steps is on the stack.
+        abortable: The scopes of steps whose work a join may cut short.
         unstreamed: How many events were written while nobody kept a stream.
     """
 
@@ -70,6 +71,7 @@ class Driver(Supplies):
     hub: Hub | None = None
     trace: Trace | None = None
     unstreamed = 0
+    abortable: dict[Delivery, anyio.CancelScope] | None = None
     _run_id: str | None = None
     _first: Delivery | None = None
     _working = False
@@ -281,7 +283,7 @@ class Driver(Supplies):
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def perform(self, effects: Effects, sender: str | None = None) -> None:
+    def perform(self, effects: Effects, sender: str | None = None) -> None:  # noqa: C901 - one branch for each there is
         """Does what the machine asks for; never awaits. If a step has sent or returned what it is about, says so."""
         for effect in effects:
             match effect:
@@ -301,14 +303,17 @@ class Driver(Supplies):
                     )
                 case Resume(waiter=waiter):
                     waiter.wake()
+                case Abort(delivery=delivery):
+                    if self.abortable is not None and delivery in self.abortable:
+                        self.abortable[delivery].cancel()
                 case Retry(at=at):
                     self._spawn(partial(self._try_again, at))
-                case DeadLetter(event=event, reason=reason):
+                case DeadLetter(event=event, reason=reason, just_sent=just_sent):
                     logger().warning(
                         "%s: dead letter %s%s: %s",
                         self.machine.plan.name,
                         shown(event),
-                        _from(sender),
+                        _from(sender if just_sent else None),
                         reason,
                     )
 

@@ -48,6 +48,7 @@ class Crew(Host, RunPort, Protocol):
     queue: ReadyQueue
     scope: anyio.CancelScope | None
     timed: bool
+    abortable: dict[Delivery, anyio.CancelScope] | None
     checkpoint: Callable[[], Awaitable[object]]
     cancelled: type[BaseException]
 
@@ -198,6 +199,21 @@ class Worker:
 
     async def _call(self, spec: StepSpec, delivery: Delivery) -> object:
         """Calls a step of any other shape: no self, resources, a limit, held back events, or a plain function."""
+        if not spec.in_scope:
+            return await self._call_limited(spec, delivery)
+        run = self.host
+        if run.abortable is None:
+            run.abortable = {}
+        value = None
+        with anyio.CancelScope() as run.abortable[delivery]:
+            try:
+                if not run.machine.is_lost(delivery):
+                    value = await self._call_limited(spec, delivery)
+            finally:
+                del run.abortable[delivery]
+        return value
+
+    async def _call_limited(self, spec: StepSpec, delivery: Delivery) -> object:
         if spec.timeout is None:
             return await self._call_now(spec, delivery)
         run = self.host

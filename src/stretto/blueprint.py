@@ -14,7 +14,7 @@ import attrs
 from ._core.plan import Plan, StepPlan
 from ._state_class import agreed_state
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
-from .steps import StepSpec
+from .steps import Shape, StepSpec
 
 __all__ = ["Blueprint", "Finding"]
 
@@ -47,7 +47,7 @@ class Blueprint:
 
     def __init__(self, name: str, specs: Sequence[StepSpec]) -> None:
         self.name = name
-        self.specs = tuple(specs)
+        self.specs = tuple(_in_scopes(specs))
         self.plan = Plan(
             name,
             [_plan(spec, index) for index, spec in enumerate(self.specs)],
@@ -76,6 +76,21 @@ class Blueprint:
         """The steps that may take what this one returns, its declared sends included."""
         return (after for after in self.specs if any(_may_take(after, made) for made in before.returns))
 
+    def forks_to(self, join: StepSpec) -> bool:
+        """Whether what leads to a join may be several: a list, sends, or an event that several steps take."""
+        index = self.specs.index(join)
+        to = [
+            spec
+            for spec, step in zip(self.specs, self.plan.steps, strict=True)
+            if spec is join or index in {*step.may, *step.calls}
+        ]
+        kinds = {kind for spec in self.specs for kind in (*spec.accepts, *spec.returns)}
+        return (
+            len(to) == 1
+            or any(spec is not join and (spec.returns_list or spec.context_name is not None) for spec in to)
+            or any(len({*self.takers(kind)} & {*to}) > 1 for kind in kinds)
+        )
+
     # -- checks ----------------------------------------------------------------------------------------------
 
     def _check(self) -> Iterator[Finding]:
@@ -87,6 +102,13 @@ class Blueprint:
                 yield Finding(
                     f"{spec.label} cannot be reached from a start event or one from outside; name "
                     f"{_names(spec.accepts)} in the return annotation of a step that can be"
+                )
+        for spec in self.specs:
+            if spec.join is not None and len(spec.event_names) == 1 and not self.forks_to(spec):
+                kinds = _names(spec.accepts)
+                yield Finding(
+                    f"{spec.label} joins a list of {kinds}, and nothing that leads to it forks, so that each list has "
+                    f"one event; let a step return a list, or take ev: {kinds}"
                 )
         for spec in self._dead_ends():
             made = " | ".join(kind.__name__ for kind in spec.returns)
@@ -187,7 +209,20 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         timeout=spec.timeout,
         holds=spec.holds,
         recovers=spec.recovers,
+        returns_bare=spec.returns_bare,
+        join=spec.join,
     )
+
+
+def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
+    """Where a join may cut work short, each step is called in a scope of its own, the longer way."""
+    if all(spec.join is None for spec in specs):
+        return specs
+    from .joins import First  # noqa: PLC0415 - only for who joins
+
+    if not any(isinstance(spec.join, First) for spec in specs):
+        return specs
+    return [attrs.evolve(spec, shape=Shape.OTHER, in_lane=False, in_scope=True) for spec in specs]
 
 
 def _may_take(spec: StepSpec, made: type[Event]) -> bool:

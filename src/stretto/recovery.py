@@ -83,11 +83,11 @@ def check_handlers(owner: str, steps: Mapping[str, StepSpec]) -> None:
         if spec.recovers is None:
             _check_no_handler(spec)
             continue
-        if spec.accepts != (StepFailedEvent,):
-            takes = " | ".join(kind.__name__ for kind in spec.accepts)
+        if spec.accepts != (StepFailedEvent,) or spec.join is not None:
+            takes = "a list" if spec.join is not None else " | ".join(kind.__name__ for kind in spec.accepts)
             raise DefinitionError(
                 f"{spec.label} is a handler of failures and takes {takes}; write "
-                f"{spec.event_name}: StepFailedEvent"
+                f"{spec.event_names[0]}: StepFailedEvent"
             )
         for name in spec.recovers.for_steps or (None,):
             _check_claim(owner, steps, spec, name)

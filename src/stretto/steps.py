@@ -15,7 +15,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, final, overload
 
 import attrs
 
@@ -28,6 +28,7 @@ from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
 
 if typing.TYPE_CHECKING:
+    from ._core.gathering import Join
     from .limits import Limit
     from .resources import Need
     from .retry import Policy
@@ -47,7 +48,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 Emit: TypeAlias = Literal["now", "on_success"]
 _MARK = "__stretto_step__"
-_JOIN = "take one, ev: A | B, and join them with ctx.collect_events(ev, [A, B])"
 _CONTEXTS = ((Context,), (ThreadContext,))
 _THREAD_CONTEXT = "takes a ThreadContext, which is for a plain def step; write ctx: Context"
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
@@ -67,6 +67,15 @@ class Shape(enum.Enum):
     EVENT = "async def step(self, ev)"
     CONTEXT_EVENT = "async def step(self, ctx, ev)"
     OTHER = "any other"
+
+
+class Taken(NamedTuple):
+    """A parameter that takes events: of these kinds, a list of them, and what `Annotated` adds to that."""
+
+    name: str
+    kinds: tuple[type[Event], ...]
+    listed: bool
+    extras: tuple[Any, ...]
 
 
 @final
@@ -100,6 +109,9 @@ class StepSpec:
         state: The class that it names for the state of its run, as in ``Context[Cart]``.
         needs: The resources that it is handed, by parameter.
         limiter: What its body waits for a turn of.
+        returns_bare: Whether it may send off an event that is in no list.
+        join: For a step that joins: what it waits for.
+        in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
     """
 
     name: str
@@ -110,10 +122,11 @@ class StepSpec:
     in_lane: bool
     self_name: str | None
     context_name: str | None
-    event_name: str
+    event_names: tuple[str, ...]
     accepts: tuple[type[Event], ...]
     returns: tuple[type[Event], ...]
     returns_list: bool
+    returns_bare: bool
     num_workers: int
     accept_event_subclasses: bool
     abandon: bool
@@ -122,18 +135,28 @@ class StepSpec:
     timeout: float | None
     holds: bool
     recovers: Recovery | None
+    join: Join | None
+    in_scope: bool = False
     state: type | None = None
     needs: dict[str, Need] = attrs.field(factory=dict[str, "Need"])
     limiter: Limit | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
-        arguments: dict[str, Any] = {self.event_name: event}
+        arguments: dict[str, Any] = {self.event_names[0]: event}
+        if self.join is not None:
+            arguments = self._joined_arguments(event)
         if self.self_name is not None:
             arguments[self.self_name] = workflow
         if self.context_name is not None:
             arguments[self.context_name] = context
         return arguments
+
+    def _joined_arguments(self, joined: Any) -> dict[str, Any]:  # noqa: ANN401 - a Joined, which few need to load
+        first, *others = self.event_names
+        if others:
+            return dict(zip(self.event_names, joined.events, strict=True))
+        return {first: [*joined.events]}  # the step may change it
 
 
 @overload
@@ -166,9 +189,10 @@ def step(
     """Makes a method a step of its workflow, bare or with options.
 
     The annotations say which event it takes and which it may return: an event class, a union of them, or
-    None. A parameter annotated `Context` is given the run, one annotated with a `Resource` the resource. A plain
-    ``def`` runs in a thread, which cannot be cancelled: a run waits for it at its end. A long one looks now and
-    then at `Context.check_cancelled`.
+    None. One that takes a list joins what a fork has sent, see `stretto.joins`; one with several parameters for events
+    joins one of each type. A parameter annotated `Context` is given the run, one annotated with a `Resource` the
+    resource. A plain ``def`` runs in a thread, which cannot be cancelled: a run waits for it at its end. A long one
+    looks now and then at `Context.check_cancelled`.
 
     Args:
         function: The method, where the decorator is used bare.
@@ -362,10 +386,11 @@ class _Reader:
         parameters = list(inspect.signature(self.function).parameters.values())
         self_name = self._take_self(parameters)
         needs = self._read_needs(parameters)
-        context_name, event_name, accepts = self._read_parameters(
-            [each for each in parameters if each.name not in needs]
-        )
-        returns, returns_list = self._read_return()
+        context_name, taken = self._read_parameters([each for each in parameters if each.name not in needs])
+        accepts = tuple(dict.fromkeys(kind for each in taken for kind in each.kinds))
+        self._check_accepted(accepts)
+        join = self._read_join(taken)
+        returns, returns_list, returns_bare = self._read_return()
         threaded = not inspect.iscoroutinefunction(self.function)
         if self.mark.abandon and not threaded:
             raise self._error(
@@ -374,7 +399,7 @@ class _Reader:
             )
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
-        special = threaded or limited or self.mark.holds
+        special = threaded or limited or self.mark.holds or join is not None
         shape = self._shape(parameters, self_name, context_name, special=special)
         return StepSpec(
             name=self.name,
@@ -385,10 +410,11 @@ class _Reader:
             in_lane=shape is Shape.EVENT and not returns_list and self.mark.retry is None,
             self_name=self_name,
             context_name=context_name,
-            event_name=event_name,
+            event_names=tuple(each.name for each in taken),
             accepts=accepts,
             returns=returns,
             returns_list=returns_list,
+            returns_bare=returns_bare or context_name is not None,
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
             abandon=self.mark.abandon,
@@ -397,6 +423,7 @@ class _Reader:
             timeout=self.mark.timeout,
             holds=self.mark.holds,
             recovers=self.mark.recovers,
+            join=join,
             state=None if context_name is None else state_named(self.hints[context_name], self._error),
             needs=needs,
             limiter=self.mark.limiter,
@@ -442,41 +469,49 @@ class _Reader:
         for each in parameters:
             need = read_need(self.annotated.get(each.name), self.label, self.names)
             if need is not None:
-                self._check_filled(each, "resources", None, "")
+                self._check_filled(each, "resources")
                 needs[each.name] = need
         return needs
 
-    def _read_parameters(
-        self, parameters: list[inspect.Parameter]
-    ) -> tuple[str | None, str, tuple[type[Event], ...]]:
+    def _read_parameters(self, parameters: list[inspect.Parameter]) -> tuple[str | None, list[Taken]]:
         context_name: str | None = None
-        event_name = ""
-        accepts: tuple[type[Event], ...] = ()
+        taken: list[Taken] = []
         for each in parameters:
             if each.name not in self.hints:
                 raise self._error(self._bare_parameter(each.name))
             members = _members(self.hints[each.name])
+            listed = _listed(members)
             if members in _CONTEXTS:
                 if members == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
                     raise self._error(_THREAD_CONTEXT)
-                self._check_filled(each, "Contexts", context_name, "one is enough")
+                self._check_filled(each, "Contexts", context_name)
                 context_name = each.name
-            elif members and all(_is_event(member) for member in members):
-                self._check_filled(each, "events", event_name, _JOIN)
-                event_name, accepts = each.name, typing.cast("tuple[type[Event], ...]", members)
+            elif listed or (members and all(_is_event(member) for member in members)):
+                self._check_filled(each, "events")
+                extras = getattr(self.annotated[each.name], "__metadata__", ())
+                taken.append(Taken(each.name, listed or members, bool(listed), extras))
             elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
                 raise self._error(self._strange_parameter(each.name))
-        self._check_accepted(accepts)
-        return context_name, event_name, accepts
+        return context_name, taken
 
-    def _check_filled(self, given: inspect.Parameter, what: str, before: str | None, instead: str) -> None:
+    def _read_join(self, taken: list[Taken]) -> Join | None:
+        if len(taken) == 1 and not taken[0].listed and not taken[0].extras:
+            return None
+        from .joined import read_join  # noqa: PLC0415 - only for who joins
+
+        join, odd = read_join(taken, subclasses=self.mark.accept_event_subclasses)
+        if odd:
+            raise self._error(odd)
+        return join
+
+    def _check_filled(self, given: inspect.Parameter, what: str, before: str | None = None) -> None:
         """Raises if stretto cannot fill the parameter by its name, or fills another one with the same."""
         if given.kind is given.POSITIONAL_ONLY:
             raise self._error(f"has a positional-only parameter {given.name!r}; leave out the slash")
         if given.kind in {given.VAR_POSITIONAL, given.VAR_KEYWORD}:
             raise self._error(f"takes any number of {what} as {_written(given)}; take one, without the stars")
         if before:
-            raise self._error(f"takes two {what}, {before!r} and {given.name!r}; {instead}")
+            raise self._error(f"takes two {what}, {before!r} and {given.name!r}; one is enough")
 
     def _check_accepted(self, accepts: tuple[type[Event], ...]) -> None:
         if not accepts:
@@ -491,11 +526,6 @@ class _Reader:
 
     def _strange_parameter(self, name: str) -> str:
         hint = self.hints[name]
-        if typing.get_origin(hint) is list:
-            return (
-                f"has a parameter {name!r} of type {_told(hint)}; take one event, and join several with "
-                "ctx.collect_events(ev, [E] * n)"
-            )
         return (
             f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
             "a Context, resources, or parameters with a default"
@@ -507,18 +537,20 @@ class _Reader:
         guess = "Context" if name in {"ctx", "context"} else "StartEvent"
         return f"has no annotation for its parameter {name!r}; write {name}: {guess}"
 
-    def _read_return(self) -> tuple[tuple[type[Event], ...], bool]:
+    def _read_return(self) -> tuple[tuple[type[Event], ...], bool, bool]:
+        """The events, and whether they are in a list, and whether any are not."""
         if "return" not in self.hints:
             seen = " | ".join(_returned_in_source(self.plain))
             instead = f"-> {seen}" if seen else "-> StopEvent, the events it returns, or -> None"
             raise self._error(f"does not say what it returns; write {instead}")
         kinds: list[type[Event]] = []
-        returns_list = False
+        returns_list = returns_bare = False
         for member in _members(self.hints["return"]):
             if typing.get_origin(member) is list:
                 returns_list = True
                 inner = _members(typing.get_args(member)[0])
             else:
+                returns_bare = True
                 inner = (member,)
             for kind in inner:
                 if not _is_event(kind):
@@ -527,7 +559,7 @@ class _Reader:
                         "events or None, and StopEvent(result=…) carries any other value"
                     )
                 kinds.append(kind)
-        return tuple(dict.fromkeys(kinds)), returns_list
+        return tuple(dict.fromkeys(kinds)), returns_list, returns_bare
 
     def _hints(self, *, extras: bool) -> dict[str, Any]:
         """The annotations; with what `Annotated` adds to a type, or the types alone."""
@@ -561,6 +593,14 @@ def _members(hint: object) -> tuple[Any, ...]:
         return tuple(member for each in typing.get_args(hint) for member in _members(each))
     origin = typing.get_origin(hint)
     return (hint,) if origin is None or origin is list else (origin,)
+
+
+def _listed(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The events of a parameter that takes a list of them; nothing for any other."""
+    if len(members) != 1 or typing.get_origin(members[0]) is not list:
+        return ()
+    inner = _members(typing.get_args(members[0])[0])
+    return inner if all(_is_event(member) for member in inner) else ()
 
 
 def _is_event(kind: object) -> bool:

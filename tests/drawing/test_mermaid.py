@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from stretto import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, Workflow, step
 from stretto.drawing import to_mermaid
+from stretto.joins import First
 
 
 class Ask(Event):
@@ -264,3 +265,28 @@ def test_the_text_does_not_depend_on_the_order_of_a_set():
         for seed in ("0", "1", "77")
     }
     assert told == {to_mermaid(Branches) + "\n"}
+
+
+def test_a_step_that_joins_is_a_hexagon_that_says_how():
+    class Joins(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask | Again]: ...
+        @step
+        async def gather(self, asks: list[Ask]) -> Go | None: ...
+        @step(num_workers=1)
+        async def race(self, asks: Annotated[list[Ask], First()]) -> Fine: ...
+        @step
+        async def podium(self, asks: Annotated[list[Ask], First(3)]) -> Fine: ...
+        @step
+        async def pair(self, again: Again, go: Go) -> Fine: ...
+
+    lines = picture(Joins)
+    assert lines[:5] == [
+        'begin["begin"]',
+        'gather{{"gather joins all"}}',
+        'race{{"race x1 joins the first"}}',
+        'podium{{"podium joins the first 3"}}',
+        'pair{{"pair joins one of each"}}',
+    ]
+    assert "begin -->|Ask| gather" in lines
+    assert "begin -->|Again| pair" in lines

@@ -4,9 +4,11 @@ import anyio
 import pytest
 
 from examples import (
+    first_of_three as race,
     human_approval as approval,
     inventory_monitor as monitor,
     inventory_progress as progress,
+    reviews_map_reduce as reviews,
     smallest,
 )
 from stretto import StopEvent
@@ -110,3 +112,34 @@ async def test_what_is_refused_is_not_bought(yes: set[str], spent: int):
                 for each in reversed(asked):
                     run.send_event(approval.Answer(item=each.item, yes=each.item in yes))
         assert await run == spent
+
+
+async def test_the_reviews_are_mapped_and_reduced_to_a_line_for_each_product(
+    capsys: pytest.CaptureFixture[str],
+):
+    totals = await reviews.Reviews().run()
+    assert [(total.product, total.reviews) for total in totals] == [
+        ("apex-ad2600-dvd-player", 98),
+        ("canon-g3-camera", 39),
+        ("creative-zen-xtra-player", 90),
+        ("nikon-coolpix-4300-camera", 33),
+        ("nokia-6610-phone", 40),
+    ]
+    assert all(total.balance["great"] > 0 for total in totals)
+    await reviews.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert lines[0] == (
+        "apex-ad2600-dvd-player       98 reviews: great, price, plays, feature; but service, after, customer, their"
+    )
+
+
+async def test_the_first_of_three_is_taken_and_the_losers_stop_before(capsys: pytest.CaptureFixture[str]):
+    start = anyio.current_time()
+    await race.main()
+    *asked, answered, one, other, won, result = capsys.readouterr().out.splitlines()
+    assert sorted(asked) == [f"{mirror} is asked for hymn.txt" for mirror in ("Bergen", "Lisbon", "Osaka")]
+    assert answered == "Lisbon has answered"
+    assert {one, other} == {f"{mirror} is not needed any more" for mirror in ("Bergen", "Osaka")}
+    assert (won, result) == ("Lisbon has won", "hymn.txt from Lisbon")
+    assert anyio.current_time() - start == pytest.approx(0.1)

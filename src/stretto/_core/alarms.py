@@ -6,7 +6,7 @@ So what is due at one instant becomes ready in the same order on every loop, whi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar, final
 
 __all__ = ["Alarms"]
@@ -33,6 +33,15 @@ class Alarms(Generic[T]):
         """Takes out what is due by this time."""
         while self._heap and self._heap[0][0] <= at:
             yield heappop(self._heap)[-1]
+
+    def discard(self, what: T) -> bool:
+        """Takes it out before its time; whether it was there. O(n)."""
+        kept = [each for each in self._heap if each[-1] is not what]
+        found = len(kept) < len(self._heap)
+        if found:
+            heapify(kept)
+            self._heap = kept
+        return found
 
     def __len__(self) -> int:
         return len(self._heap)

@@ -31,7 +31,7 @@ class Attempts(Queueing):
         if at >= self.deadline:
             self._deadline_passed(at)
         past = delivery.past
-        if past is None or self.ended is not None:
+        if past is None or self.ended is not None or self.is_lost(delivery):
             return self._failed(delivery, error)
         error = failure_of(delivery, error, at)
         if draw is None or not isinstance(error, Exception):
@@ -102,6 +102,7 @@ class Attempts(Queueing):
         effects += self._leave_over(past)
         if self._admit(following):
             effects.append(following)
+        effects += self._branch_left(delivery, following)
         return effects
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Effects:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import Context
-from typing import final
+from typing import TypeAlias, final
 
 import attrs
 
 from ..events import Event
-from .past import Past
+from .past import NOTHING_SPENT, Past
 from .plan import StepPlan
 
-__all__ = ["DeadLetter", "Delivery"]
+__all__ = ["DeadLetter", "Delivery", "Origin", "spent_by"]
+
+Origin: TypeAlias = tuple[Context, Mapping[int, int]]
+"""What a join inherits from where its fork was sent: the context variables, and what was spent on recoveries."""
 
 
 @final
@@ -40,10 +44,20 @@ class Delivery:
         return 1 if self.past is None else self.past.attempt
 
 
+def spent_by(cause: Delivery | None) -> Mapping[int, int]:
+    """What was spent on recoveries on the way to what this delivery causes."""
+    return NOTHING_SPENT if cause is None or cause.past is None else cause.past.spent
+
+
 @final
 @attrs.frozen
 class DeadLetter:
-    """An event that nobody took, and why."""
+    """An event that nobody took, and why.
+
+    Attributes:
+        just_sent: Whether it is from the step that has made it one, which is what the logger says.
+    """
 
     event: object
     reason: str
+    just_sent: bool = attrs.field(default=True, eq=False, repr=False, kw_only=True)

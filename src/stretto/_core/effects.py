@@ -18,6 +18,7 @@ from .waiting import Waiter
 __all__ = [
     "END_RUN",
     "NOTHING",
+    "Abort",
     "DeadLetter",
     "Delivery",
     "Effect",
@@ -60,11 +61,18 @@ class Retry(Fields):
 
 
 @final
+class Abort(Fields):
+    """Cancel this step, and no other; if it has not begun, it never does. Its end is told as that of any step."""
+
+    delivery: Delivery
+
+
+@final
 class EndRun(Fields):
     """The run is decided: cancel what still works, start nothing more."""
 
 
-Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | Retry | EndRun
+Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | Retry | Abort | EndRun
 Effects: TypeAlias = Sequence[Effect]
 
 NOTHING: Effects = ()

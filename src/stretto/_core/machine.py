@@ -198,6 +198,9 @@ class Machine(Attempts):
             del self.active[delivery]
             self._keep_late(value)
             return END_RUN if past is None else [*self._settled(delivery, past), *END_RUN]
+        if self.forks is not None and self.is_lost(delivery):
+            settled = NOTHING if past is None else self._settled(delivery, past)
+            return [*settled, *self._lost_returned(delivery, value)]
         events: Sequence[Event] | WorkflowError = (
             () if value is None else returned_events(delivery.step, value)
         )
@@ -216,10 +219,11 @@ class Machine(Attempts):
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:
             effects.insert(0, freed)
+        self._branch_returned(delivery, value, len(events))
         for number, event in enumerate(events):
             carry = delivery.carry.copy() if number else delivery.carry
             effects += self._sent(event, carry, None, at=at, cause=delivery)
-        return [*effects, *self._check_stalled()]
+        return [*effects, *self._branch_left(delivery), *self._check_stalled()]
 
     def _returned_nothing(self, index: int) -> None:
         if self.silent is None:

@@ -79,8 +79,8 @@ class Outcome(Workers):
 
     # -- what comes to nothing -------------------------------------------------------------------------------
 
-    def _dead(self, event: object, reason: str) -> Effects:
-        letter = DeadLetter(event, reason)
+    def _dead(self, event: object, reason: str, *, just_sent: bool = True) -> Effects:
+        letter = DeadLetter(event, reason, just_sent=just_sent)
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
         self.dead_letters.append(letter)
@@ -131,14 +131,16 @@ class Outcome(Workers):
         return WorkflowFailedEvent(exception=error)
 
     def leftovers(self) -> Iterator[object]:
-        """What was taken in and not used: queued, then half collected, then kept for a wait, then late."""
+        """What was taken in and not used: queued, then half collected or joined, then kept for a wait, then late."""
         for each in self._not_begun():
             if each.event is not None:
-                yield each.event
+                yield from (each.event,) if self.forks is None else self.forks.each_of(each.event)
             if type(each) is Delivery and each.past is not None:
                 yield from each.past.unused()
         if self._buffers is not None:
             yield from self._buffers.leftovers()
+        if self.forks is not None:
+            yield from self.forks.leftovers()
         yield from self.given_up or ()
         yield from (mail.event for mail in self.mailbox or ())
         yield from self.late or ()

@@ -18,6 +18,7 @@ from .routing import Routes
 
 if TYPE_CHECKING:
     from ..retry import Policy
+    from .gathering import Join
     from .run_state import StateKind
 
 __all__ = ["Plan", "StepPlan"]
@@ -36,8 +37,12 @@ class StepPlan:
         retry: When a failed attempt is followed by another; None for never.
         timeout: Seconds that one attempt may take.
         holds: Whether what an attempt sends waits until it has succeeded.
+        returns_bare: Whether it may send off an event that is in no list.
+        join: For a step that joins: what it waits for.
         recovers: For a handler of failures: what it recovers, and how often.
         handler: Who recovers the step.
+        may: The joins that a branch of this step may come to.
+        calls: The joins of a list that it returns: they are called even if nothing arrives.
         plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back
             and nobody recovers. Others take the longer way through the machine.
         direct: For a returned type: the one step that takes it, where that is all there is to decide.
@@ -56,7 +61,11 @@ class StepPlan:
     timeout: float | None = None
     holds: bool = False
     recovers: Recovery | None = None
+    returns_bare: bool = True
+    join: Join | None = None
     handler: StepPlan | None = attrs.field(default=None, init=False)
+    may: tuple[int, ...] = attrs.field(default=(), init=False)
+    calls: tuple[int, ...] = attrs.field(default=(), init=False)
     plain: bool = attrs.field(default=True, init=False)
     direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
 
@@ -76,11 +85,12 @@ class Plan:
     Attributes:
         name: The class, for messages.
         single: For an event type: the one step that takes it, where that is all there is to decide.
+        joins: Whether a step joins. Then no event takes the short way.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
         state: What the state of a run is, if a step names its class.
     """
 
-    __slots__ = ("fed", "name", "routes", "single", "state", "steps")
+    __slots__ = ("fed", "joins", "name", "routes", "single", "state", "steps")
 
     def __init__(self, name: str, steps: Sequence[StepPlan], state: StateKind | None = None) -> None:
         self.name = name
@@ -88,6 +98,9 @@ class Plan:
         self.steps = tuple(steps)
         self.routes: Routes[StepPlan] = Routes([step for step in self.steps if step.recovers is None])
         self._look_at_failures()
+        self.joins = any(step.join is not None for step in self.steps)
+        if self.joins:
+            self._look_at_joins()
         self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
         self.single: dict[type, StepPlan] = {}
         for step in self.steps:
@@ -100,6 +113,13 @@ class Plan:
         for step in self.steps:
             step.handler = handler_for(step, self.steps)
             step.plain = step.retry is None and step.timeout is None and not step.holds and not recovers
+
+    def _look_at_joins(self) -> None:
+        from .reaching import reaches  # noqa: PLC0415 - only for who joins
+
+        handlers = [None if step.handler is None else step.handler.index for step in self.steps]
+        for step, (may, calls) in zip(self.steps, reaches(self.steps, handlers), strict=True):
+            step.may, step.calls = may, calls
 
     def _keep_single(self, kinds: Sequence[type[Event]], into: dict[type, StepPlan]) -> None:
         for kind in kinds:

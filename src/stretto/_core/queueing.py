@@ -34,7 +34,7 @@ class Queueing(Sending):
         if step is None and self.waiters is not None and type(event) in self.waiters.by_kind:
             return 0  # somebody waits for it
         takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
-        return sum(self.busy[taker.index] >= taker.limit for taker in takers)
+        return sum(taker.join is None and self.busy[taker.index] >= taker.limit for taker in takers)
 
     def _send_began(self, sender: Sender) -> Effects:
         room = self.room

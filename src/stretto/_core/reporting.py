@@ -5,6 +5,7 @@ Read from the state when an error is made, never before: nothing here is on the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
@@ -32,7 +33,7 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     ]
     if queued:
         parts.append("queued: " + ", ".join(f"{count} for {labels[name]}" for name, count in queued.items()))
-    parts += _collecting(state, buffers)
+    parts += [*_collecting(state, buffers), *_joining(state)]
     if state.waiters:
         parts.append(
             "waiting: " + ", ".join(f"{each.step.label} for {each.kind.__name__}" for each in state.waiters)
@@ -55,7 +56,7 @@ def awaited(state: RunState) -> Iterator[Waiting]:
 
 def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
     """The error of a run in which nothing is left to run."""
-    why = _collecting(state, buffers)
+    why = [*_collecting(state, buffers), *_joining(state)]
     silent = state.silent or [0] * len(state.plan.steps)
     for step in state.plan.steps:
         count = silent[step.index]
@@ -126,6 +127,21 @@ def _collecting(state: RunState, buffers: Buffers | None) -> list[str]:
                 f"collect_events in {state.plan.steps[index].label}{name} still waits for {missing}"
             )
     return told_of
+
+
+def _joining(state: RunState) -> Iterator[str]:
+    """What has arrived at joins, of each the earliest forks, and what is missing."""
+    if state.forks is None:
+        return
+    gathered = [*state.forks.gathered()]
+    for join, gathering in gathered[:_TOLD]:
+        missing = " and ".join(f"a {kind.__name__}" for kind in gathering.missing())
+        waits = f"still waits for {missing}" if missing else "waits for the end of the fork"
+        kinds = Counter(type(event).__name__ for event in gathering.events())
+        has = ", ".join(f"{count} x {name}" for name, count in kinds.items())
+        yield f"{state.plan.steps[join].label} has {has} and {waits}"
+    if len(gathered) > _TOLD:
+        yield f"{len(gathered) - _TOLD} more forks have not been joined"
 
 
 def _awaited_from_outside(state: RunState) -> str:

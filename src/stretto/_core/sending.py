@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import Context
 
 from ..errors import RoutingError, near, shown
 from ..events import Event, InputRequiredEvent
-from .delivery import Delivery
+from .delivery import Delivery, spent_by
 from .effects import END_RUN, Effect, Effects, Publish
-from .past import NOTHING_SPENT, Past
+from .forking import Forking
+from .past import Past
 from .plan import StepPlan
 from .returning import is_stop, unawaited
 from .waiting import Mail
-from .waits import Waits
 
 __all__ = ["Sending"]
 
 
-class Sending(Waits):
+class Sending(Forking):
     """Takes what is sent, all but the common case, which `Machine` has in place."""
 
     def _sent(
@@ -38,6 +38,8 @@ class Sending(Waits):
             self._deadline_passed(at)
         if self.ended is not None:
             return [*self._dead(event, f"the run was over, {self.ended.value}"), *END_RUN]
+        if cause is not None and self.is_lost(cause):
+            return self._too_late(event, cause)
         if is_stop(event):
             return self._stopped(event)
         asked = isinstance(event, InputRequiredEvent)
@@ -45,7 +47,8 @@ class Sending(Waits):
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
             return effects
         if takers:
-            effects += self._deliver(event, carry, takers, cause)
+            to = self._fork if self.plan.joins else self._deliver
+            effects += to(event, carry, takers, cause)
         elif asked:
             self.asked = event
         else:
@@ -59,7 +62,7 @@ class Sending(Waits):
         for taker in takers:
             delivery = Delivery(taker, event, carry if taker is takers[0] else carry.copy())
             if not taker.plain:
-                delivery.past = Past(carry.copy(), _spent_by(cause))
+                delivery.past = Past(carry.copy(), spent_by(cause))
             if self._admit(delivery):
                 yield delivery
 
@@ -89,7 +92,3 @@ class Sending(Waits):
                 "send it to the steps that take it"
             )
         return step
-
-
-def _spent_by(cause: Delivery | None) -> Mapping[int, int]:
-    return NOTHING_SPENT if cause is None or cause.past is None else cause.past.spent

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from ..events import Event
 from .alarms import Alarms
-from .delivery import DeadLetter, Delivery
+from .delivery import DeadLetter, Delivery, Origin
 from .plan import Plan
 from .room import Room
 from .waiting import Mailbox, Waiter, Waiters
+
+if TYPE_CHECKING:
+    from .joining import Forks
 
 __all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
 
@@ -48,7 +51,9 @@ class RunState:
         waiters: The steps that wait in their middle.
         mailbox: What no step takes and nobody waits for, yet.
         room: The room in its queues; None if they have no bound.
-        detour: Whether an event may have to go another way than to its step: the run is over, or somebody waits.
+        forks: What is live of what steps have sent off; None in a workflow without joins.
+        detour: Whether an event may have to go another way than to its step: the run is over, somebody waits, or
+            there are joins.
         late: What steps returned after the run was decided.
     """
 
@@ -67,6 +72,7 @@ class RunState:
     waiters: Waiters | None = None
     mailbox: Mailbox | None = None
     room: Room | None = None
+    forks: Forks[Delivery, Origin] | None = None
     detour = False
     late: list[object] | None = None
 
@@ -82,3 +88,5 @@ class RunState:
         self.ended: Ended | None = None
         if plan.fed:
             self.feeders = 1
+        if plan.joins:
+            self.detour = True

@@ -51,7 +51,7 @@ class Waits(Outcome):
 
     def _waits_no_more(self) -> None:
         self.feeders -= 1
-        self.detour = bool(self.waiters) or self.room is not None or self.ended is not None
+        self.detour = bool(self.waiters) or self.room is not None or self.ended is not None or self.plan.joins
 
     def _concluded(self) -> Effects:
         effects: list[Effect] = []

@@ -68,6 +68,16 @@ class Workers(RunState):
         self._queue(waiter)
         return NOTHING
 
+    def _withdraw_queued(self, delivery: Delivery) -> bool:
+        """Whether it waited for a worker; now it does not."""
+        queue = self.waiting[delivery.step.index]
+        if not queue or delivery not in queue:
+            return False
+        queue.remove(delivery)
+        if self.room is not None:
+            self.room.queued -= 1
+        return True
+
     def _waiters_in_queues(self) -> list[Waiter]:
         """Takes out of the queues whoever has waited in the middle of a step and now waits for a worker."""
         found: list[Waiter] = []

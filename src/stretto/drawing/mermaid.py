@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol, final
 
+from .._core.gathering import Each
 from ..blueprint import Blueprint
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
+from ..joins import All, First
 from ..steps import StepSpec
 
 __all__ = ["to_mermaid"]
@@ -44,7 +46,8 @@ def to_mermaid(workflow: Drawable) -> str:
         shout --> stop_StopEvent(["StopEvent"])
 
     An event from or for outside is a slanted box with a dashed line. So is, in a rounded box, one that a step takes and
-    none declares, or declares and none takes. ``x2`` is a number of workers other than four.
+    none declares, or declares and none takes. ``x2`` is a number of workers other than four. A step that joins is a
+    hexagon.
 
     Args:
         workflow: The class, or a workflow made of it.
@@ -67,7 +70,8 @@ class _Picture:
         yield "flowchart TD"
         for spec in self._blueprint.specs:
             workers = "" if spec.num_workers == _USUAL_WORKERS else f" x{spec.num_workers}"
-            yield f"    {self._step(spec)}[{_quoted(spec.name + workers)}]"
+            text = _quoted(spec.name + workers + _joins(spec))
+            yield f"    {self._step(spec)}" + (f"[{text}]" if spec.join is None else "{{" + text + "}}")
         for edge in dict.fromkeys(edge for spec in self._blueprint.specs for edge in self._edges(spec)):
             yield f"    {edge}"
 
@@ -134,6 +138,18 @@ class _Picture:
 
 def _ends_run(kind: type[Event]) -> bool:
     return issubclass(kind, StopEvent)
+
+
+def _joins(spec: StepSpec) -> str:
+    match spec.join:
+        case None:
+            return ""
+        case All():
+            return " joins all"
+        case First(n=n):
+            return f" joins the first {n}" if n > 1 else " joins the first"
+        case Each():
+            return " joins one of each"
 
 
 def _taken(made: type[Event], taker: StepSpec) -> Sequence[type[Event]]:

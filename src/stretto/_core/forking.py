@@ -1,0 +1,140 @@
+"""The forks and joins of a run: what `joining` decides about branches, done with deliveries.
+
+Only a run whose plan has a join comes here. There each delivery is a branch from the moment when it is made to the
+moment when it has ended, whether it waits for a worker, for another attempt or for an event in its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from ..events import Event
+from .collecting import is_sequence
+from .delivery import Delivery, Origin, spent_by
+from .effects import NOTHING, Abort, Effect, Effects
+from .past import Past
+from .plan import StepPlan
+from .waits import Waits
+
+if TYPE_CHECKING:
+    from .joining import Forks
+
+__all__ = ["Forking"]
+
+
+class Forking(Waits):
+    """Sends events to branches and joins, and calls the joins."""
+
+    def _fork(
+        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None
+    ) -> Effects:
+        """An event goes to these steps, some of which may join it."""
+        forks, effects, spent = self._forks(), list[Effect](), spent_by(cause)
+        place = forks.place(cause, len(takers), (carry.copy(), spent))
+        for taker in takers:
+            if taker.join is not None:
+                forks.arrive(taker.index, event, place)
+                continue
+            delivery = _delivery(taker, event, carry if taker is takers[0] else carry.copy(), spent)
+            if not forks.begin(delivery, place, taker.may):
+                effects += self._dead(event, f"the join of its fork had enough before {taker.label} took it")
+            elif self._admit(delivery):
+                effects.append(delivery)
+        forks.sent(cause, place)
+        return [*effects, *self._news(forks)]
+
+    def _forks(self) -> Forks[Delivery, Origin]:
+        if self.forks is None:
+            from .joining import Forks  # noqa: PLC0415 - only for who joins
+
+            joins = {step.index: step.join for step in self.plan.steps if step.join is not None}
+            self.forks = Forks(joins, self._joined)
+        return self.forks
+
+    def _joined(self, join: int, events: list[Event], origin: Origin) -> Delivery:
+        from .joined import Joined  # noqa: PLC0415 - only for who joins
+
+        carry, spent = origin
+        return _delivery(self.plan.steps[join], Joined(events=tuple(events)), carry.copy(), spent)
+
+    # -- ends of a branch ------------------------------------------------------------------------------------
+
+    def is_lost(self, delivery: Delivery | None) -> bool:
+        """Whether the work of a fork was cut short, because its join had enough, and this is part of it."""
+        return delivery is not None and self.forks is not None and self.forks.is_lost(delivery)
+
+    def _branch_returned(self, delivery: Delivery, value: object, count: int) -> None:
+        """What a step returned is about to be sent."""
+        if self.forks is not None:
+            listed = delivery.step.calls if isinstance(value, list) else ()
+            self.forks.ends(delivery, count, (delivery.carry.copy(), spent_by(delivery)), listed)
+
+    def _branch_left(self, delivery: Delivery, following: Delivery | None = None) -> Effects:
+        """A step has ended; its joins are called, if it was the last of a fork, unless another goes on in its place."""
+        if self.forks is None:
+            return NOTHING
+        if following is None:
+            self.forks.leave(delivery)
+        else:
+            self.forks.replace(delivery, following)
+        return self._news(self.forks)
+
+    def _lost_returned(self, delivery: Delivery, value: object) -> Effects:
+        """A step has ended that was cancelled: what it returned all the same comes too late."""
+        freed = self._release(delivery)
+        effects: list[Effect] = [] if freed is None else [freed]
+        for event in value if is_sequence(value) else () if value is None else (value,):
+            effects += self._too_late(event, delivery)
+        return [*effects, *self._branch_left(delivery), *self._check_stalled()]
+
+    def _too_late(self, event: object, sender: Delivery) -> Effects:
+        return self._dead(
+            event, f"{sender.step.label} was cancelled, because the join of its fork had enough"
+        )
+
+    # -- what has come of it ---------------------------------------------------------------------------------
+
+    def _news(self, forks: Forks[Delivery, Origin]) -> Effects:
+        """Starts what is due, ends what is lost, tells what came too late."""
+        effects: list[Effect] = []
+        while forks.due or forks.lost or forks.late:
+            while forks.late:
+                join, event = forks.late.popleft()
+                reason = f"{self.plan.steps[join].label} had enough before it came"
+                effects += self._dead(event, reason, just_sent=False)
+            while forks.due:
+                due = forks.due.popleft()
+                if self._admit(due):
+                    effects.append(due)
+            while forks.lost:
+                effects += self._lose(forks, forks.lost.popleft())
+        return effects
+
+    def _lose(self, forks: Forks[Delivery, Origin], delivery: Delivery) -> Effects:
+        """A step at work is cancelled; one that has not begun never does."""
+        waited = self._withdraw_delivery(delivery)
+        effects: list[Effect] = []
+        reason = f"the join of its fork had enough before {delivery.step.label} took it"
+        untaken = [*forks.each_of(delivery.event)] if delivery.started is None else []
+        if waited and delivery.past is not None:
+            untaken += delivery.past.unused()
+        for event in untaken:
+            effects += self._dead(event, reason, just_sent=False)
+        if not waited:
+            return [*effects, Abort(delivery=delivery)]
+        forks.leave(delivery)
+        return effects
+
+    def _withdraw_delivery(self, delivery: Delivery) -> bool:
+        """Whether it waited for a worker or for another attempt; now it does not."""
+        if delivery in self.active:
+            return False
+        return self._withdraw_queued(delivery) or (
+            self.retrying is not None and self.retrying.discard(delivery)
+        )
+
+
+def _delivery(step: StepPlan, event: Event, carry: Context, spent: Mapping[int, int]) -> Delivery:
+    return Delivery(step, event, carry, past=None if step.plain else Past(carry.copy(), spent))

@@ -1,0 +1,228 @@
+"""What joins should do, said as shortly as it can be: the other side of the property tests of forks.
+
+The model keeps the whole history of a run as a tree and looks through all of it for each question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from stretto._core.gathering import Each, Join
+from stretto.events import Event
+from stretto.joins import All, First
+
+Came: TypeAlias = tuple[int, int, int, Event]
+"""As which of the run an event came, from which branch of the fork, to which join."""
+
+
+@attrs.define(eq=False)
+class Node:
+    """One branch, and what it has sent off."""
+
+    up: Node | None
+    number: int = 0
+    done: bool = False
+    lost: bool = False
+    outside: bool = False  # it stands for the world, which sends and is done
+    down: list[Node] = attrs.Factory(list)
+    came: list[Came] = attrs.Factory(list)
+    may: list[tuple[int, ...]] = attrs.Factory(list)
+    listed: tuple[int, ...] | None = None
+    called: bool = False  # whether it was closed
+    won: int | None = None
+    over: bool = False
+    served: set[int] = attrs.Factory(set)
+
+    def is_for(self, join: int) -> bool:
+        return self.listed is not None or sum(join in may for may in self.may) > 1
+
+    def is_live(self) -> bool:
+        return not self.done or any(each.is_live() for each in self.down)
+
+    def below(self) -> Iterator[Node]:
+        for each in self.down:
+            yield each
+            yield from each.below()
+
+
+class Family:
+    """All branches of a run; `due`, `lost` and `late` are what has happened since they were read last."""
+
+    def __init__(self, joins: Sequence[Join]) -> None:
+        self.joins = joins
+        self.worlds: list[Node] = []
+        self.loose: list[Came] = []
+        self.serial = 0
+        self.settling = False
+        self.due: list[tuple[Node, int, list[Event]]] = []
+        self.lost: list[Node] = []
+        self.late: list[tuple[int, Event]] = []
+
+    def send(
+        self, sender: Node | None, event: Event, takers: Sequence[int | tuple[int, ...]]
+    ) -> list[Node | None]:
+        """The branches that begin: one for each taker that is no join; None for one that is too late."""
+        world = sender is None
+        if sender is None:
+            sender = Node(None, outside=True)
+            self.worlds.append(sender)
+        begun: list[Node | None] = []
+        for taker in takers:
+            may = (taker,) if isinstance(taker, int) else taker
+            home: Node | None = sender
+            number = len(sender.may)
+            if not sender.over:
+                sender.may.append(may)
+                for join in may:
+                    self.look(sender, join)
+            if sender.over:
+                if sender.lost or sender.won in may:
+                    if isinstance(taker, int):
+                        self.late.append((taker, event))
+                    else:
+                        begun.append(None)
+                    continue
+                number, home = sender.number, sender.up
+            begun += self.takes(taker, event, home, number)
+        if world:
+            self.end(sender)
+        self.close()
+        return begun
+
+    def takes(
+        self, taker: int | tuple[int, ...], event: Event, home: Node | None, number: int
+    ) -> list[Node | None]:
+        if not isinstance(taker, int):
+            return [self.born(home, number)]
+        self.serial += 1
+        self.come((self.serial, number, taker, event), home)
+        return []
+
+    def replace(self, node: Node) -> Node:
+        other = self.born(node.up, node.number)
+        self.end(node)
+        return other
+
+    def end(self, node: Node) -> None:
+        node.done = True
+        passing = [] if node.over else [each for each in node.came if not node.is_for(each[2])]
+        node.came = [each for each in node.came if each not in passing]
+        self.settling = True  # it is live until all of it has gone on
+        for each in sorted(passing, key=lambda came: came[0]):
+            self.come(each, node)
+        self.settling = False
+        self.close()
+
+    # -- arrivals --------------------------------------------------------------------------------------------
+
+    def come(self, came: Came, home: Node | None) -> None:
+        serial, number, join, event = came
+        while home is not None and home.done and not home.is_for(join):
+            number, home = home.number, home.up
+        if home is None:
+            self.loose.append((serial, number, join, event))
+            self.match(self.loose, join, None)
+        elif home.over:
+            self.late.append((join, event))
+        else:
+            home.came.append((serial, number, join, event))
+            self.look(home, join)
+
+    def at(self, came: list[Came], join: int) -> list[Came]:
+        return [each for each in came if each[2] == join]
+
+    def look(self, home: Node, join: int) -> None:
+        policy = self.joins[join]
+        if not home.is_for(join):
+            return
+        if isinstance(policy, Each):
+            self.match(home.came, join, home)
+        elif isinstance(policy, First) and len(self.at(home.came, join)) >= policy.n:
+            self.cut(home, join, policy.n)
+
+    def match(self, came: list[Came], join: int, home: Node | None) -> None:
+        policy = self.joins[join]
+        if not isinstance(policy, Each):
+            for each in self.at(came, join):
+                came.remove(each)
+                self.call(join, [each], None, 0)
+            return
+        while True:
+            found = [
+                next((each for each in self.at(came, join) if type(each[3]) is kind), None)
+                for kind in policy.kinds
+            ]
+            if None in found:
+                return
+            taken = [each for each in found if each is not None]
+            for each in taken:
+                came.remove(each)
+            self.call(join, taken, home, taken[0][1])
+
+    def cut(self, home: Node, join: int, count: int) -> None:
+        enough = self.at(home.came, join)[:count]
+        home.over, home.won = True, join
+        for each in [home, *home.below()]:
+            self.late += [(came[2], came[3]) for came in each.came if came not in enough]
+            each.came = []
+            if each is not home and not each.called:
+                each.over, each.won = True, None
+            if each is not home and not each.done and not each.lost:
+                each.lost = True
+                self.lost.append(each)
+        home.came = enough
+        self.close()
+
+    # -- joins -----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """The first fork, from inside, that has nothing live in it and was not closed, until there is none."""
+        closed = not self.settling
+        while closed:
+            closed = any(
+                self.close_one(each) for world in self.worlds for each in [*reversed([*world.below()]), world]
+            )
+
+    def close_one(self, node: Node) -> bool:
+        over = node.over and node.won is not None and not any(each.is_live() for each in node.down)
+        if node.called or (node.is_live() and not over) or any(not each.called for each in node.below()):
+            return False
+        node.called = True
+        if node.over:
+            if node.won is not None:
+                came, node.came = node.came, []
+                self.call_in_order(node.won, came, node)
+            return True
+        several = [join for join in range(len(self.joins)) if sum(join in may for may in node.may) > 1]
+        for join in sorted({*several, *(node.listed or ()), *(came[2] for came in node.came)}):
+            came = self.at(node.came, join)
+            node.came = [each for each in node.came if each not in came]
+            if isinstance(self.joins[join], Each):
+                for serial, _, _, event in sorted(came, key=lambda each: each[0]):
+                    self.come((serial, node.number, join, event), node.up)
+            elif came or not any(join in each.served for each in node.below()):
+                self.call_in_order(join, came, node)
+        return True
+
+    def call_in_order(self, join: int, came: list[Came], node: Node) -> None:
+        policy = self.joins[join]
+        assert isinstance(policy, (All, First))
+        source = policy.order == "source"
+        node.served.add(join)
+        self.call(join, sorted(came, key=lambda each: (each[1] * source, each[0])), node.up, node.number)
+
+    def call(self, join: int, came: list[Came], home: Node | None, number: int) -> None:
+        while home is not None and home.done and not any(map(home.is_for, range(len(self.joins)))):
+            number, home = home.number, home.up
+        if home is not None and home.over:
+            self.late += [(join, each[3]) for each in came]
+            return
+        self.due.append((self.born(home, number), join, [each[3] for each in came]))
+
+    def born(self, home: Node | None, number: int) -> Node:
+        node = Node(home, number)
+        (self.worlds if home is None else home.down).append(node)
+        return node

@@ -1,0 +1,338 @@
+"""Forks and what is due to their joins: random trees of branches against a model that looks through all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stretto._core.gathering import Arrival, Each, Gathering, Join
+from stretto._core.joining import Forks
+from stretto.errors import DefinitionError
+from stretto.events import Event
+from stretto.joins import All, First
+from tests.core.counting import calls_during
+from tests.core.families import Family, Node
+from tests.core.plans import A, B, Numbered, SubA
+
+pytestmark = pytest.mark.timeout(600)  # to make a long life that fails a short one takes its time
+
+JOINS: list[Join] = [All(), All(order="source"), First(), First(2, order="source"), Each((A, B))]
+BRANCHES = st.lists(st.sampled_from(range(len(JOINS))), max_size=2, unique=True).map(
+    lambda may: tuple(sorted(may))
+)
+TAKERS = st.lists(st.one_of(BRANCHES, BRANCHES, st.sampled_from(range(len(JOINS)))), min_size=1, max_size=3)
+EVENTS = st.sampled_from([A, B])
+
+
+class Branch:
+    """What a step at work is here."""
+
+    def __init__(self, join: int | None = None, events: Sequence[Event] = ()) -> None:
+        self.join = join
+        self.events = events
+
+
+class ForksLife(RuleBasedStateMachine):
+    """The forks of one run."""
+
+    @initialize(lifetime=st.integers(5, 40))
+    def begin(self, lifetime: int) -> None:
+        self.lifetime = lifetime
+        self.forks = Forks[Branch, str](
+            dict(enumerate(JOINS)), lambda join, events, origin: Branch(join, events)
+        )
+        self.model = Family(JOINS)
+        self.live: list[tuple[Branch, Node]] = []
+        self.alive: list[Event] = []  # identities are compared
+        self.went_in = 0
+        self.came_out = 0
+
+    # -- what both are told ------------------------------------------------------------------------------------
+
+    def send(
+        self, sender: Branch | None, node: Node | None, kind: type[Numbered], takers: Sequence[Any]
+    ) -> None:
+        event = kind()
+        self.alive.append(event)
+        begun = self.model.send(node, event, takers)
+        place = self.forks.place(sender, len(takers), "")
+        answers: list[Branch | None] = []
+        for taker in takers:
+            if isinstance(taker, int):
+                self.went_in += 1
+                self.forks.arrive(taker, event, place)
+            else:
+                branch = Branch()
+                answers.append(branch if self.forks.begin(branch, place, taker) else None)
+        self.forks.sent(sender, place)
+        assert [each is None for each in answers] == [each is None for each in begun]
+        self.live += [(a, b) for a, b in zip(answers, begun, strict=True) if a is not None and b is not None]
+
+    def agree(self) -> None:
+        """Both say the same is due, lost and late; what is due begins."""
+        due = [(branch.join, ids(branch.events)) for branch in self.forks.due]
+        assert due == [(join, ids(events)) for _, join, events in self.model.due]
+        self.came_out += sum(len(branch.events) for branch in self.forks.due)
+        self.live += [(a, b) for a, (b, _, _) in zip(self.forks.due, self.model.due, strict=True)]
+        assert sorted((join, id(event)) for join, event in self.forks.late) == sorted(
+            (join, id(event)) for join, event in self.model.late
+        )
+        self.came_out += len(self.forks.late)
+        lost = {branch for branch, node in self.live if node in self.model.lost}
+        assert lost == {branch for branch in self.forks.lost if branch in self.forks.spots}
+        for news in (
+            self.forks.due,
+            self.forks.late,
+            self.forks.lost,
+            self.model.due,
+            self.model.late,
+            self.model.lost,
+        ):
+            news.clear()
+
+    def drawn(self, data: st.DataObject) -> tuple[Branch, Node]:
+        at = data.draw(st.integers(0, len(self.live) - 1))
+        return self.live[at]
+
+    def ends(self, branch: Branch, node: Node) -> None:
+        self.live.remove((branch, node))
+        self.forks.leave(branch)
+        self.model.end(node)
+        self.agree()
+
+    # -- rules -------------------------------------------------------------------------------------------------
+
+    @rule(kind=EVENTS, takers=TAKERS)
+    def an_event_comes_from_outside(self, kind: type[Numbered], takers: list[Any]) -> None:
+        if self.lifetime <= 0:
+            return
+        self.lifetime -= 1
+        self.send(None, None, kind, takers)
+        self.agree()
+
+    @precondition(lambda self: self.lifetime > 0 and self.live)
+    @rule(data=st.data(), kind=EVENTS, takers=TAKERS)
+    def a_branch_sends(self, data: st.DataObject, kind: type[Numbered], takers: list[Any]) -> None:
+        self.lifetime -= 1
+        branch, node = self.drawn(data)
+        assert self.forks.is_lost(branch) == node.lost
+        if not node.lost:
+            self.send(branch, node, kind, takers)
+            self.agree()
+
+    @precondition(lambda self: self.lifetime > 0 and self.live)
+    @rule(data=st.data(), kind=EVENTS, takers=TAKERS)
+    def a_branch_returns_an_event(self, data: st.DataObject, kind: type[Numbered], takers: list[Any]) -> None:
+        self.lifetime -= 1
+        branch, node = self.drawn(data)
+        if not node.lost:
+            self.forks.ends(branch, 1, "")
+            self.send(branch, node, kind, takers)
+        self.ends(branch, node)
+
+    @precondition(lambda self: self.lifetime > 0 and self.live)
+    @rule(data=st.data(), listed=BRANCHES, sent=st.lists(st.tuples(EVENTS, TAKERS), max_size=3))
+    def a_branch_returns_a_list(
+        self, data: st.DataObject, listed: tuple[int, ...], sent: list[tuple[type[Numbered], list[Any]]]
+    ) -> None:
+        self.lifetime -= 1
+        branch, node = self.drawn(data)
+        if not node.lost:
+            calls = tuple(join for join in listed if not isinstance(JOINS[join], Each))
+            if calls:
+                node.listed = calls
+                for join in range(len(JOINS)):
+                    self.model.look(node, join)
+            self.forks.ends(branch, len(sent), "", calls)
+            for kind, takers in sent:
+                self.send(branch, node, kind, takers)
+        self.ends(branch, node)
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def a_branch_returns_nothing(self, data: st.DataObject) -> None:
+        self.ends(*self.drawn(data))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def a_branch_fails_and_is_recovered(self, data: st.DataObject) -> None:
+        branch, node = self.drawn(data)
+        if node.lost:
+            return
+        other = Branch()
+        self.live.remove((branch, node))
+        self.forks.replace(branch, other)
+        self.live.append((other, self.model.replace(node)))
+        self.agree()
+
+    # -- what always holds -------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost_or_given_twice(self) -> None:
+        if hasattr(self, "forks"):
+            assert self.went_in == self.came_out + len([*self.forks.leftovers()])
+
+    @invariant()
+    def what_has_ended_leaves_nothing_behind(self) -> None:
+        if hasattr(self, "forks"):
+            assert {*self.forks.spots} == {branch for branch, _ in self.live}
+            if not self.live:
+                assert not self.forks.opened
+
+    def teardown(self) -> None:
+        """When everything has ended every fork is closed: a join cannot be stuck."""
+        while getattr(self, "live", None):
+            self.ends(*self.live[0])
+        if hasattr(self, "forks"):
+            self.what_has_ended_leaves_nothing_behind()
+            self.nothing_is_lost_or_given_twice()
+
+
+TestForksLife = ForksLife.TestCase
+TestForksLife.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+def ids(events: Sequence[Event]) -> list[int]:
+    return [id(event) for event in events]
+
+
+# -- claims of its own -----------------------------------------------------------------------------------------------
+
+
+def forks_of(joins: Sequence[Join] = JOINS) -> Forks[Branch, str]:
+    return Forks(dict(enumerate(joins)), lambda join, events, origin: Branch(join, events))
+
+
+def begun(forks: Forks[Branch, str], sender: Branch | None = None, may: Sequence[int] = ()) -> Branch:
+    """One branch more."""
+    branch = Branch()
+    place = forks.place(sender, 1, "")
+    assert forks.begin(branch, place, may)
+    forks.sent(sender, place)
+    return branch
+
+
+def test_a_join_inherits_from_where_its_fork_was_sent():
+    origins: list[str] = []
+
+    def make(join: int, events: list[Event], origin: str) -> Branch:
+        origins.append(origin)
+        return Branch(join, events)
+
+    forks = Forks[Branch, str]({0: All()}, make)
+    sender = begun(forks)
+    for origin in ("first", "second"):
+        forks.arrive(0, A(), forks.place(sender, 1, origin))
+    forks.leave(sender)
+    forks.arrive(0, A(), forks.place(None, 1, "outside"))
+    assert origins == ["first", "outside"]
+
+
+def test_a_loop_of_single_sends_keeps_nothing():
+    """Each round the step sends the next and ends: no fork stays, however long it goes on."""
+    forks = forks_of()
+    branch = begun(forks)
+    for _ in range(1000):
+        following = begun(forks, branch, (0,))
+        forks.leave(branch)
+        branch = following
+        assert len(forks.opened) == 1
+    forks.leave(branch)
+    assert not forks.spots
+
+
+def test_a_loop_whose_rounds_overlap_keeps_what_is_live():
+    """The next begins, and sends, before the last has ended: two forks are open at most."""
+    forks = forks_of()
+    last, branch = begun(forks), None
+    for _ in range(1000):
+        following = begun(forks, last if branch is None else branch, (0,))
+        if branch is not None:
+            forks.leave(last)
+            last = branch
+        branch = following
+        assert len(forks.opened) <= 3
+
+
+def test_the_cost_of_an_arrival_does_not_grow_with_their_number():
+    def calls(count: int) -> int:
+        def program() -> None:
+            forks = forks_of()
+            sender = begun(forks)
+            forks.ends(sender, count, "", (0,))
+            branches = [begun(forks, sender, (0,)) for _ in range(count)]
+            forks.leave(sender)
+            for branch in branches:
+                forks.ends(branch, 1, "")
+                forks.arrive(0, A(), forks.place(branch, 1, ""))
+                forks.leave(branch)
+            assert len(forks.due[0].events) == count
+
+        return calls_during(program)
+
+    assert calls(2000) < 2.2 * calls(1000)
+
+
+def test_what_waits_is_told_the_earliest_fork_first():
+    forks = forks_of()
+    senders = [begun(forks) for _ in range(2)]
+    forks.arrive(4, B(), forks.place(None, 1, ""))
+    for sender in reversed(senders):
+        forks.arrive(0, A(), forks.place(sender, 1, ""))
+    told = [(join, [type(event) for event in gathering.events()]) for join, gathering in forks.gathered()]
+    assert told == [(0, [A]), (0, [A]), (4, [B])]
+
+
+def test_who_is_not_known_is_not_lost():
+    assert not forks_of().is_lost(Branch())
+
+
+def test_a_fork_that_pairs_in_vain_and_wins_elsewhere_calls_what_was_due_too_late():
+    """What one of each leaves over goes to the fork around; there it may decide a race that ends this very fork."""
+    forks = forks_of([All(), Each((A, B))])
+    outer = begun(forks)
+    forks.ends(outer, 2, "", (0,))
+    inner = begun(forks, outer, (0, 1))
+    forks.leave(outer)
+    forks.ends(inner, 1, "", (0,))
+    forks.arrive(1, A(), forks.place(inner, 1, ""))
+    forks.leave(inner)
+    assert [branch.join for branch in forks.due] == [0]
+    assert [type(event) for event in forks.leftovers()] == [A]
+
+
+@given(st.lists(st.sampled_from([A, B, SubA]), max_size=12), st.booleans())
+def test_one_of_each_takes_the_earliest_of_each(kinds: list[type[Numbered]], subclasses: bool):
+    kinds = [kind for kind in kinds if subclasses or kind is not SubA]
+    gathering = Gathering(Each((A, B), subclasses))
+    taken: list[list[Event]] = []
+    events = [kind() for kind in kinds]
+    for serial, event in enumerate(events):
+        gathering.add(Arrival(serial, 0, event))
+        if gathering.is_enough:
+            taken.append([each.event for each in gathering.take()])
+    lefts = [event for event in events if not isinstance(event, B)]
+    rights = [event for event in events if isinstance(event, B)]
+    assert [ids(pair) for pair in taken] == [ids(pair) for pair in zip(lefts, rights, strict=False)]
+    assert len(gathering) == abs(len(lefts) - len(rights))
+    assert [*gathering.missing()] == ([A] if len(lefts) <= len(rights) else []) + (
+        [B] if len(rights) <= len(lefts) else []
+    )
+
+
+# -- policies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda: First(0), lambda: First(True), lambda: All(order="any")])  # pyright: ignore[reportArgumentType]
+def test_a_policy_that_makes_no_sense_is_refused(make: Callable[[], object]):
+    with pytest.raises(DefinitionError):
+        make()
+
+
+def test_policies_are_values():
+    assert All() == All(order="arrival") != All(order="source")
+    assert First() == First(1) != First(2)
