@@ -51,5 +51,6 @@ def spec(key: str, prepare: Callable[[Backend, Scale], AbstractContextManager[Ce
 
 FEATURES: tuple[Spec, ...] = (
     spec("wait", partial(feature, "wait in a step for an event", "wait", flows.Asks, floor.ask)),
+    spec("join", partial(feature, "branch of a fork that a list joins", "branch", flows.Joins, floor.join)),
     spec("retry", partial(feature, "attempt that fails", "attempt", flows.Tries, floor.tries)),
 )

@@ -78,3 +78,16 @@ async def tries(attempts: int) -> int:
         except ConnectionError:
             attempt += 1
             await checkpoint()
+
+
+async def join(branches: int) -> int:
+    """A task for each branch, and a list."""
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        done.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(branches):
+            group.start_soon(work, number)
+    return len(set(done))

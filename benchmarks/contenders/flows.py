@@ -213,6 +213,25 @@ class Asks(Workflow[int]):
         return Answer(number=ev.number)
 
 
+class Joins(Workflow[int]):
+    """Returns a list, handles each of it at once, and joins what is left of it."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+
+    @step
+    async def begin(self, ev: Start) -> list[Work]:
+        return [Work(number=number) for number in range(ev.number)]
+
+    @step(num_workers=MANY)
+    async def work(self, ev: Work) -> Done:
+        return Done(number=ev.number)
+
+    @step
+    async def join(self, done: list[Done]) -> StopEvent[int]:
+        return StopEvent(result=len({each.number for each in done}))
+
+
 class Tries(Workflow[int]):
     """One step that fails again and again, and is tried again at once."""
 
