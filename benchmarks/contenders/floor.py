@@ -66,7 +66,7 @@ async def ask(questions: int) -> int:
 async def tries(attempts: int) -> int:
     """A loop round a call that fails, and the turn of the loop that each attempt owes."""
 
-    async def call(attempt: int) -> int:
+    async def call(attempt: int) -> int:  # noqa: ASYNC124 - as a step is
         if attempt < attempts:
             raise ConnectionError
         return attempt
@@ -84,7 +84,7 @@ async def join(branches: int) -> int:
     """A task for each branch, and a list."""
     done: list[int] = []
 
-    async def work(number: int) -> None:
+    async def work(number: int) -> None:  # noqa: ASYNC124 - as a step is
         done.append(number)
 
     async with anyio.create_task_group() as group:
