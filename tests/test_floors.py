@@ -20,7 +20,7 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "joins", "retry", "_event_init", "_options", "_types"},
+    {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "store", "joined", "steps", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
@@ -46,7 +46,17 @@ LAZY = {
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
-WITHOUT_A_LOOP = {"errors", "events", "joins", "retry", "_event_init", "_options", "_types", "_core"}
+WITHOUT_A_LOOP = {
+    "errors",
+    "events",
+    "joins",
+    "retry",
+    "_event_init",
+    "_fields",
+    "_options",
+    "_types",
+    "_core",
+}
 IMPURE = {  # of the standard library, and not for the core
     "asyncio", "concurrent", "datetime", "inspect", "io", "logging", "multiprocessing", "os", "pathlib",
     "queue", "random", "sched", "secrets", "select", "selectors", "signal", "socket", "subprocess",

@@ -6,8 +6,7 @@ import math
 import sys
 from typing import TypeGuard, final
 
-import attrs
-
+from ._fields import Fields
 from .errors import DefinitionError, shown
 
 __all__ = ["Options", "count", "duration", "flag", "seconds"]
@@ -68,8 +67,7 @@ def flag(value: object, name: str) -> bool:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Options:
+class Options(Fields):
     """The options of one workflow; `of` checks them."""
 
     timeout: float | None = 45.0

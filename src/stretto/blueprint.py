@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import final
 
-import attrs
-
 from ._core.plan import Plan, StepPlan
 from ._state_class import agreed_state
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
@@ -20,7 +18,6 @@ __all__ = ["Blueprint", "Finding"]
 
 
 @final
-@attrs.frozen(eq=False)
 class Finding:
     """Something about the graph that its author should know.
 
@@ -28,8 +25,9 @@ class Finding:
         fatal: Whether the workflow cannot start or cannot stop; other findings are warnings.
     """
 
-    message: str
-    fatal: bool = False
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        self.message = message
+        self.fatal = fatal
 
 
 @final
@@ -222,7 +220,8 @@ def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
 
     if not any(isinstance(spec.join, First) for spec in specs):
         return specs
-    return [attrs.evolve(spec, shape=Shape.OTHER, in_lane=False, in_scope=True) for spec in specs]
+    longer = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
+    return [StepSpec(**{**vars(spec), **longer}) for spec in specs]
 
 
 def _may_take(spec: StepSpec, made: type[Event]) -> bool:

@@ -200,7 +200,8 @@ class StreamGap(Event):
         missed: How many events are missing here.
     """
 
-    missed: int
+    if TYPE_CHECKING:  # at run time it takes any field: attrs would take as long as for all other events
+        missed: int
 
 
 class StepFailedEvent(Event):
@@ -231,7 +232,8 @@ class StepStateChanged(Event):
         output: What it returned; None while it runs and where it failed.
     """
 
-    name: str
-    state: str
-    event: Event
-    output: object = None
+    if TYPE_CHECKING:  # as StreamGap
+        name: str
+        state: str
+        event: Event
+        output: object = None

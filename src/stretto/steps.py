@@ -17,9 +17,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, final, overload
 
-import attrs
-
 from ._core.recovering import Recovery
+from ._fields import Fields
 from ._options import count, flag, seconds
 from ._signatures import hints, place
 from ._state_class import state_named
@@ -79,8 +78,7 @@ class Taken(NamedTuple):
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Mark:
+class Mark(Fields):
     """What ``@step`` leaves on a function, and with `recovers` what ``@catch_error`` does."""
 
     num_workers: int
@@ -96,8 +94,7 @@ class Mark:
 
 
 @final
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class StepSpec:
+class StepSpec(Fields):
     """One step: the function, and what its signature declares.
 
     Attributes:
@@ -138,7 +135,7 @@ class StepSpec:
     join: Join | None
     in_scope: bool = False
     state: type | None = None
-    needs: dict[str, Need] = attrs.field(factory=dict[str, "Need"])
+    needs: dict[str, Need]
     limiter: Limit | None = None
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
+from .._fields import Value
 from ..events import Event
 from .delivery import DeadLetter, Delivery
-from .fields import Fields
 from .room import Sender
 from .waiting import Waiter
 
@@ -32,14 +32,14 @@ __all__ = [
 
 
 @final
-class Publish(Fields):
+class Publish(Value):
     """Put this event on the stream of the run."""
 
     event: Event
 
 
 @final
-class Kept(Fields):
+class Kept(Value):
     """Say that no step takes this event; it is kept in case that somebody waits for it later."""
 
     event: Event
@@ -47,28 +47,28 @@ class Kept(Fields):
 
 
 @final
-class Resume(Fields):
+class Resume(Value):
     """Let the step go on that waits in its middle, or whoever waits for room."""
 
     waiter: Waiter | Sender
 
 
 @final
-class Retry(Fields):
+class Retry(Value):
     """Give the machine a `RetryDue` at this time, unless the run ends before."""
 
     at: float
 
 
 @final
-class Abort(Fields):
+class Abort(Value):
     """Cancel this step, and no other; if it has not begun, it never does. Its end is told as that of any step."""
 
     delivery: Delivery
 
 
 @final
-class EndRun(Fields):
+class EndRun(Value):
     """The run is decided: cancel what still works, start nothing more."""
 
 

@@ -10,9 +10,9 @@ import math
 from contextvars import Context
 from typing import TypeAlias, final
 
+from .._fields import Fields
 from ..events import Event
 from .delivery import DeadLetter, Delivery
-from .fields import Fields
 from .room import Sender
 from .waiting import Waiter
 

@@ -22,7 +22,6 @@ NOTHING_SPENT: Mapping[int, int] = {}
 
 
 @final
-@attrs.frozen(eq=False, repr=False)
 class Held:
     """An event that a step sent and that is held back until the attempt has succeeded.
 
@@ -31,9 +30,12 @@ class Held:
         step: The step that it was sent to by name.
     """
 
-    event: Event
-    carry: Context | None
-    step: str | None
+    __slots__ = ("carry", "event", "step")
+
+    def __init__(self, event: Event, carry: Context | None, step: str | None) -> None:
+        self.event = event
+        self.carry = carry
+        self.step = step
 
 
 @final

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar, final
 
-import attrs
-
+from .._fields import Fields
 from ..errors import add_context, add_note, shown
 from ..events import Event, StepFailedEvent
 
@@ -18,8 +17,7 @@ __all__ = ["Recovery", "handler_for", "note_recovered", "spend"]
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Recovery:
+class Recovery(Fields):
     """What ``@catch_error`` says.
 
     Attributes:

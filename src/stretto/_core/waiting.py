@@ -13,6 +13,7 @@ from typing import final
 
 import attrs
 
+from .._fields import Fields
 from ..events import Event
 from .delivery import Delivery
 from .plan import StepPlan
@@ -21,8 +22,7 @@ __all__ = ["Mail", "Mailbox", "Waiter", "Waiters", "Waiting"]
 
 
 @final
-@attrs.define(eq=False, repr=False, kw_only=True)
-class Waiter:
+class Waiter(Fields):
     """A step that waits in its middle.
 
     Attributes:
@@ -70,12 +70,14 @@ class Waiter:
 
 
 @final
-@attrs.frozen(eq=False, repr=False)
 class Mail:
     """An event that no step takes, and whether it came from outside the run."""
 
-    event: Event
-    outside: bool
+    __slots__ = ("event", "outside")
+
+    def __init__(self, event: Event, outside: bool) -> None:  # noqa: FBT001 - two of two
+        self.event = event
+        self.outside = outside
 
 
 @final
