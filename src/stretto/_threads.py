@@ -88,6 +88,7 @@ class Work:
         self._soon = call_soon()
         self._ended = anyio.Event()
         self._lock = allocate_lock()
+        self._waits: set[anyio.CancelScope] = set()
 
     # -- in the loop -----------------------------------------------------------------------------------------
 
@@ -114,6 +115,8 @@ class Work:
             self._abandoned = self._abandon and self._begun and not self.over
             self.over = self.over or self._abandoned
         if self._abandoned:
+            for scope in self._waits:
+                scope.cancel()
             logger().warning("%s was abandoned in its thread, which goes on", self._name)
 
     # -- in the thread ---------------------------------------------------------------------------------------
@@ -191,7 +194,21 @@ class Work:
         """
         if self.over:
             raise self._refusal()
-        return anyio.from_thread.run(call, *args)
+        try:
+            return anyio.from_thread.run(self._wait, call, *args)
+        except BaseException as error:
+            if self.over:  # what it waited for was cancelled, or the loop is gone
+                raise self._refusal() from error  # noqa: ASYNC104 - it is raised in a thread
+            raise
+
+    async def _wait(self, call: Callable[[Unpack[Args]], Coroutine[Any, Any, T]], *args: *Args) -> T:
+        with anyio.CancelScope() as scope:  # on trio this task is none of the run's
+            self._waits.add(scope)
+            try:
+                return await call(*args)
+            finally:
+                self._waits.discard(scope)
+        raise self._refusal()
 
     def _refusal(self) -> RunEndedError:
         return RunEndedError(f"{self._name} is over, and nothing is taken from its thread any more")

@@ -106,12 +106,11 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def told(caplog: pytest.LogCaptureFixture, text: str) -> str:
-    """The one line with this text, as soon as a thread has logged it."""
+    """The first line with this text, as soon as a thread has logged it."""
     until = time.monotonic() + PATIENCE
     while not any(text in line for line in lines(caplog)) and time.monotonic() < until:
         time.sleep(0.0005)
-    (line,) = [line for line in lines(caplog) if text in line]
-    return line
+    return next(line for line in lines(caplog) if text in line)
 
 
 async def stops(wf: Sits) -> None:
@@ -373,27 +372,36 @@ async def test_a_thread_that_may_be_abandoned_fails_like_any_other():
     assert "Fails.fail" in "\n".join(caught.value.__notes__)
 
 
+# A busy machine may let an attempt pass this limit that does not sit, too.
+IMPATIENT = RetryPolicy(attempts=50, on=TimeoutError, wait=no_wait())
+
+
 async def test_a_time_limit_of_a_step_abandons_its_thread_and_the_next_attempt_has_one_of_its_own(
     caplog: pytest.LogCaptureFixture,
 ):
     class Tries(Workflow[str]):
-        @step(
-            abandon=True, timeout=0.03, retry_policy=RetryPolicy(attempts=99, on=TimeoutError, wait=no_wait())
-        )
-        def sit(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[str]:
-            if ctx.attempt.number == 1:
+        @step(abandon=True, timeout=0.02, retry_policy=IMPATIENT)
+        def sit(self, ctx: ThreadContext, ev: StartEvent) -> Job | StopEvent[str]:
+            if not began.is_set():
+                began.set()
                 free.wait(PATIENCE)
                 ctx.send_event(Job(number=1))
+                with pytest.raises(RunEndedError, match="nothing is taken from its thread"):
+                    ctx.store.set("late", True)
+                refused.set()
                 return Job(number=2)
             free.set()
-            return StopEvent(result=f"attempt {min(ctx.attempt.number, 2)}")
+            refused.wait(PATIENCE)  # the run goes on meanwhile
+            return StopEvent(result="another attempt")
 
         @step
         async def never(self, ev: Job) -> StopEvent[str]:
             raise AssertionError("that attempt is over")
 
+    refused = threading.Event()
     run = Tries().run()
-    assert await run == "attempt 2"
+    assert await run == "another attempt"
+    assert await run.ctx.store.get("late", None) is None
     told(caplog, "was abandoned in")
     told(caplog, "returned Job(number=2)")
     while not run.dead_letters:  # noqa: ASYNC110 - a thread sees to it
@@ -406,25 +414,56 @@ async def test_an_edit_of_an_abandoned_thread_is_dropped_and_holds_nobody_up(
     caplog: pytest.LogCaptureFixture,
 ):
     class Edits(Workflow[list[object]]):
-        @step(
-            abandon=True, timeout=0.03, retry_policy=RetryPolicy(attempts=99, on=TimeoutError, wait=no_wait())
-        )
-        def edit(self, ctx: ThreadContext, ev: StartEvent) -> Job | None:
-            if ctx.attempt.number > 1:
+        @step
+        async def warm_up(self, ctx: Context, ev: StartEvent) -> Job:
+            await ctx.store.set("late", False)
+            return Job()
+
+        @step(abandon=True, timeout=0.02, retry_policy=IMPATIENT)
+        def edit(self, ctx: ThreadContext, ev: Job) -> Done | None:
+            if began.is_set():
                 free.set()
-                return Job()
+                return Done()
             with ctx.store.edit_state() as state:
+                began.set()
                 state["late"] = True
                 free.wait(PATIENCE)
             return None
 
         @step
-        async def then(self, ctx: Context, ev: Job) -> StopEvent[list[object]]:
+        async def then(self, ctx: Context, ev: Done) -> StopEvent[list[object]]:
             await ctx.store.set("then", 1)
-            return StopEvent(result=[await ctx.store.get("late", False), await ctx.store.get("then")])
+            return StopEvent(result=[await ctx.store.get("late"), await ctx.store.get("then")])
 
     assert await Edits().run() == [False, 1]
     assert "is over, and nothing is taken from its thread any more" in told(caplog, "raised RunEndedError")
+
+
+async def test_a_thread_that_is_abandoned_while_it_waits_for_its_turn_to_edit_is_told_so(
+    caplog: pytest.LogCaptureFixture,
+):
+    class Waits(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> list[Job] | None:
+            await ctx.store.set("late", False)
+            async with ctx.store.edit_state():
+                ctx.send_event(Job())
+                await has_begun()
+                await anyio.sleep(0.005)  # it waits for its turn meanwhile
+                ctx.send_event(StopEvent(result="stopped"))
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.005)
+            return None
+
+        @step(abandon=True)
+        def wait(self, ctx: ThreadContext, ev: Job) -> StopEvent[str] | None:
+            began.set()
+            ctx.store.set("late", True)
+
+    run = Waits().run()
+    assert await run == "stopped"
+    assert "is over, and nothing is taken from its thread any more" in told(caplog, "raised RunEndedError")
+    assert await run.ctx.store.get("late") is False
 
 
 async def test_the_store_of_an_abandoned_thread_is_closed(caplog: pytest.LogCaptureFixture):
