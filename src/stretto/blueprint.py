@@ -7,7 +7,7 @@ of its own and shares the specs of the steps it inherits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Any, final
 
 from ._core.plan import Plan, StepPlan
 from ._state_class import agreed_state
@@ -220,7 +220,7 @@ def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
 
     if not any(isinstance(spec.join, First) for spec in specs):
         return specs
-    longer = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
+    longer: dict[str, Any] = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
     return [StepSpec(**{**vars(spec), **longer}) for spec in specs]
 
 
