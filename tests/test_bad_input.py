@@ -684,6 +684,12 @@ def test_equality_is_by_value_and_by_exact_class():
         hash(StartEvent(payload=[]))
 
 
+def test_an_event_shows_all_that_it_holds():
+    assert repr(StartEvent(topic="tea", number=3)) == "StartEvent(topic='tea', number=3)"
+    assert repr(Job(number=3)) == "Job(number=3)"
+    assert str(StopEvent("done", took=2)) == "StopEvent(result='done', took=2)"
+
+
 # -- the handler ---------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,18 @@ class Answer(HumanResponseEvent):
     text: str = ""
 
 
+class Word(StartEvent):
+    text: str
+
+
+class Number(StartEvent):
+    number: int
+
+
+class Spelt(StopEvent[Any]):
+    text: str
+
+
 class BoomError(Exception):
     pass
 
@@ -1033,6 +1045,20 @@ async def test_a_stop_event_subclass_is_itself_the_result():
             return Verdict(good=True)
 
     assert await Judges().run() == Verdict(good=True)
+
+
+@pytest.mark.parametrize(("start", "result"), [(Word(text="x"), Spelt(text="x")), (Number(number=3), 3)])
+async def test_a_workflow_may_have_several_events_to_begin_and_to_end_with(start: StartEvent, result: object):
+    class Either(Workflow[Any]):
+        @step
+        async def word(self, ev: Word) -> Spelt:
+            return Spelt(text=ev.text)
+
+        @step
+        async def number(self, ev: Number) -> StopEvent[int]:
+            return StopEvent(result=ev.number)
+
+    assert await Either().run(start) == result
 
 
 async def test_nothing_is_left_after_a_thousand_runs():

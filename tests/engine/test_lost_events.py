@@ -347,19 +347,22 @@ async def test_an_unhashable_event_is_delivered_like_any():
 
 async def test_an_event_that_two_steps_accept_reaches_both():
     seen: list[str] = []
+    sent = Job(number=1)
 
     class Both(Workflow[str]):
         @step
         async def begin(self, ev: StartEvent) -> Job:
-            return Job(number=1)
+            return sent
 
         @step
         async def left(self, ev: Job) -> Done:
+            assert ev is sent, "no copy is made"
             seen.append("left")
             return Done(number=1)
 
         @step
         async def right(self, ev: Job) -> Done:
+            assert ev is sent
             seen.append("right")
             return Done(number=2)
 
@@ -417,3 +420,67 @@ async def test_a_fan_out_of_ten_thousand_never_has_more_than_its_workers_at_work
 
     assert await Fan(timeout=None).run() == 10_000
     assert most == 4
+
+
+@pytest.mark.parametrize("end", ["deadline", "stop"])
+async def test_what_a_nested_run_sends_to_a_parent_that_is_over_is_a_dead_letter(end: str):
+    class Child(Workflow[str]):
+        def __init__(self, parent: Context) -> None:
+            self.parent = parent
+            super().__init__()
+
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            try:
+                await anyio.sleep(1000)
+            finally:
+                self.parent.send_event(Job(number=7))
+            return StopEvent()
+
+    class Parent(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job:
+            await Child(ctx).run()
+            return Job(number=0)
+
+        @step
+        async def other(self, ev: StartEvent) -> StopEvent[str]:
+            await anyio.sleep(1 if end == "stop" else 1000)
+            return StopEvent(result="over")
+
+        @step
+        async def never(self, ev: Job) -> None:
+            raise AssertionError("it came too late")
+
+    run = Parent(timeout=2).run()
+    if end == "stop":
+        assert await run == "over"
+    else:
+        with pytest.raises(WorkflowTimeoutError):
+            await run
+    assert [letter.event for letter in run.dead_letters] == [Job(number=7)]
+    assert run.failures == ()
+
+
+async def test_the_context_of_a_step_that_is_over_sends_as_long_as_its_run_goes_on():
+    contexts: list[Context] = []
+
+    class Late(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job:
+            contexts.append(ctx)
+            return Job(number=1)
+
+        @step
+        async def work(self, ev: Job) -> Done | None:
+            await anyio.sleep(1)
+            contexts[0].send_event(Done(number=ev.number))
+
+        @step
+        async def end(self, ev: Done) -> StopEvent[str]:
+            return StopEvent(result="delivered")
+
+    run = Late().run()
+    assert await run == "delivered"
+    contexts[0].send_event(Done(number=2))
+    assert [letter.event for letter in run.dead_letters] == [Done(number=2)]

@@ -368,3 +368,30 @@ async def test_a_flood_is_bounded_and_loses_nothing():
     assert await Floods(queue_size=10, timeout=None).run() == 2_000
     assert sorted(done) == list(range(2_000))
     assert 9 <= most <= 10
+
+
+async def test_a_flood_beyond_the_bound_is_refused_and_what_was_taken_is_handled():
+    refused = 0
+
+    class Floods(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            nonlocal refused
+            for n in range(100_000):
+                try:
+                    ctx.send_event(Job(n=n))
+                except QueueFullError:
+                    refused += 1
+
+        @step(num_workers=3)
+        async def work(self, ev: Job) -> StopEvent[int] | None:
+            await anyio.sleep(1)
+            done.append(ev.n)
+            return StopEvent(result=len(done)) if len(done) == 13 else None
+
+    done: list[int] = []
+    run = Floods(queue_size=10).run()
+    assert await run == 13
+    assert sorted(done) == list(range(13))
+    assert refused == 100_000 - 13
+    assert run.leftovers == run.dead_letters == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 from collections.abc import AsyncIterator
 from typing import Any
@@ -375,17 +376,24 @@ async def test_a_stream_may_be_polled_with_a_time_limit_for_each_event():
         assert None in seen
 
 
-async def test_input_required_events_go_to_the_stream():
+@pytest.mark.parametrize("how", ["sent", "returned"])
+async def test_input_required_events_go_to_the_stream(how: str):
     class Asks(Workflow[str]):
         @step
-        async def begin(self, ctx: Context, ev: StartEvent) -> InputRequiredEvent | StopEvent:
-            ctx.send_event(InputRequiredEvent(prompt="sent"))
+        async def begin(self, ctx: Context, ev: StartEvent) -> InputRequiredEvent | None:
+            if how == "returned":
+                return InputRequiredEvent(prompt=how)
+            ctx.send_event(InputRequiredEvent(prompt=how))
+            return None
+
+        @step
+        async def end(self, ev: StartEvent) -> StopEvent:
             await anyio.sleep(1)
             return StopEvent(result="done")
 
     async with Asks().run() as run:
         first, last = [ev async for ev in run.stream_events()]
-    assert first == InputRequiredEvent(prompt="sent")
+    assert first == InputRequiredEvent(prompt=how)
     assert last == END
 
 
@@ -428,3 +436,33 @@ async def test_reading_and_the_run_end_at_the_same_moment():
                     assert len([ev async for ev in run.stream_events()]) == count + 1  # noqa: B023
 
                 tg.start_soon(read)
+
+
+@pytest.mark.parametrize("form", ["a block", "the article's"])
+async def test_a_reader_that_raises_cancels_its_run(form: str):
+    over: list[str] = []
+
+    class Watched(Ticks):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            try:
+                return await super().begin(ctx, ev)
+            finally:
+                over.append("cleaned up")
+
+    async def read() -> None:
+        if form == "a block":
+            async with Watched().run() as run:
+                async for _ in run.stream_events():
+                    raise BoomError
+        handler = Watched().run()
+        async for _ in handler.stream_events():
+            raise BoomError
+
+    began = anyio.current_time()
+    with contextlib.suppress(BoomError):
+        await read()
+    gc.collect()  # the error held the frame that held the handler
+    await anyio.sleep(0.001)
+    assert over == ["cleaned up"]
+    assert anyio.current_time() - began < 1, "and nobody waited for its end"

@@ -136,6 +136,24 @@ async def test_an_event_goes_to_the_one_that_has_waited_longest_and_to_nobody_el
     assert run.leftovers == run.dead_letters == ()
 
 
+async def test_a_second_answer_goes_to_nobody_and_is_a_leftover():
+    class Once(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            answer = await ctx.wait_for_event(Answer)
+            await anyio.sleep(1)
+            return StopEvent(result=answer.text)
+
+    async with Once().run() as run:
+        await anyio.sleep(1)
+        run.send_event(Answer(text="first"))
+        run.send_event(Answer(text="second"))
+        assert await run == "first"
+    assert run.leftovers == (Answer(text="second"),)
+    with pytest.raises(RunEndedError):
+        run.send_event(Answer(text="third"))
+
+
 async def test_an_event_that_somebody_waits_for_goes_to_no_step():
     class Both(Workflow[list[str]]):
         def __init__(self) -> None:
