@@ -22,11 +22,12 @@ PACKAGE = "stretto"
 FLOORS = [
     {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
-    {"context", "store", "joined", "steps", "blueprint", "recovery", "drawing"}
+    {"context", "store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
     | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
-    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"},
-    {"handler", "workflow"},
+    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
+    | {"_among", "_talk", "_ways", "_asking", "_board"},
+    {"handler", "workflow", "application"},
     {"__init__"},
 ]
 DEPENDENCIES = {"anyio", "attrs"}
@@ -37,7 +38,7 @@ LAZY = {
     ("errors", "difflib"),
     ("_config", "json"),
     ("_config", "tomllib"),
-    *[("__init__", each) for each in ("limits", "resources", "retry")],
+    *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "resources", "retry")],
     *[("context", each) for each in ("_editor", "retry", "store")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_stock")],

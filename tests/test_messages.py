@@ -307,7 +307,7 @@ def a_stop_event_taken():
 
 @at_definition(
     "W.begin (here) has a parameter 'times' of type int, which stretto cannot fill; a step takes an event, "
-    "a Context, resources, or parameters with a default"
+    "a Context, resources, workflows, or parameters with a default"
 )
 def a_strange_parameter():
     class W(Workflow):
@@ -317,7 +317,7 @@ def a_strange_parameter():
 
 @at_definition(
     "W.begin (here) has a parameter 'ev' of type StartEvent | int, which stretto cannot fill; a step takes an "
-    "event, a Context, resources, or parameters with a default"
+    "event, a Context, resources, workflows, or parameters with a default"
 )
 def a_union_with_something_else():
     class W(Workflow):
@@ -1337,7 +1337,7 @@ def test_a_context_given_to_another_run_is_refused():
         Fine().run(ctx=3)  # pyright: ignore[reportArgumentType]
     assert text(caught.value) == (
         "run(ctx=3): a Context belongs to one run and cannot be given to another; send events to a run by its "
-        "handler, run.send_event(…)"
+        "handler, run.send_event(…), and to another workflow in an Application"
     )
 
 

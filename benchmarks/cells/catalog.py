@@ -12,8 +12,9 @@ from benchmarks.cells.importing import IMPORTING
 from benchmarks.cells.io import IO
 from benchmarks.cells.memory import MEMORY
 from benchmarks.cells.state import STATE
+from benchmarks.cells.talking import TALKING
 
 CATALOG: dict[str, Spec] = {
     spec.key: spec
-    for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *FEATURES, *STATE, *ASLEEP, *MEMORY, *ENDING)
+    for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *FEATURES, *STATE, *ASLEEP, *MEMORY, *ENDING, *TALKING)
 }

@@ -5,13 +5,17 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 
 # The layout, imports go down only:
 #
+#   application             workflows that send events to each other
 #   workflow, handler       what a user subclasses, and what running it returns
+#   _talk _ways _asking _board    the runs that one call causes among them, and what all calls share
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
 #   _supplies               its state, its resources, its turn among the runs of its workflow
+#   _among                  a run as one of several, nested or in an application
 #   _nesting, _tasks        the runs that are nested in it, and where its tasks stand
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, joined, recovery     what a step and a handler of failures declare
+#   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
@@ -45,17 +49,20 @@ from .events import (
     StartEvent as StartEvent,
     StopEvent as StopEvent,
 )
+from .groups import StepGroup as StepGroup
 from .handler import Handler as Handler
 from .recovery import catch_error as catch_error
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
 if typing.TYPE_CHECKING:
+    from .application import Application as Application
     from .limits import Limit as Limit
     from .resources import Resource as Resource, ResourceConfig as ResourceConfig
     from .retry import RetryPolicy as RetryPolicy
 
 __all__ = [
+    "Application",
     "Context",
     "DefinitionError",
     "Event",
@@ -71,6 +78,7 @@ __all__ = [
     "RunEndedError",
     "SnapshotError",
     "StartEvent",
+    "StepGroup",
     "StepTimeoutError",
     "StopEvent",
     "ThreadContext",
@@ -86,14 +94,18 @@ __all__ = [
 
 
 # Loaded when they are first named, lest every program pays for them.
-_LATER = {"Limit", "Resource", "ResourceConfig", "RetryPolicy"}
+_LATER = {"Application", "Limit", "Resource", "ResourceConfig", "RetryPolicy"}
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     module: types.ModuleType
-    if name == "Limit":
+    if name == "Application":
+        from . import application  # noqa: PLC0415
+
+        module = application
+    elif name == "Limit":
         from . import limits  # noqa: PLC0415
 
         module = limits

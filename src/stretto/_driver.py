@@ -22,8 +22,9 @@ from typing import Any, final
 
 import anyio
 
+from ._among import Among, behalf
 from ._carry import carried
-from ._core.effects import Abort, Effects, EndRun, Kept, Publish, Resume, Retry
+from ._core.effects import Abort, Closed, Effects, EndRun, Kept, Outward, Publish, Quiet, Resume, Retry
 from ._core.inputs import Begun, CancelAsked, Concluded, Ending, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
@@ -32,7 +33,6 @@ from ._loop import loop_port, native_cancellations_before
 from ._options import Options
 from ._queue import ReadyQueue
 from ._stream import Hub
-from ._supplies import Supplies
 from ._trace import Trace
 from ._worker import Worker
 from .blueprint import Blueprint
@@ -56,7 +56,7 @@ gate: Callable[[str], Awaitable[None]] | None = None
 
 
 @final
-class Driver(Supplies):
+class Driver(Among):
     """One run: its machine, its workers, its queue and its stream.
 
     Attributes:
@@ -73,8 +73,6 @@ class Driver(Supplies):
     unstreamed = 0
     abortable: dict[Delivery, anyio.CancelScope] | None = None
     _run_id: str | None = None
-    _first: Delivery | None = None
-    _working = False
     _finished: anyio.Event | None = None
 
     def __init__(
@@ -100,6 +98,8 @@ class Driver(Supplies):
         self.machine = Machine(blueprint.plan, begun, deadline, options.collect_limit)
         if options.queue_size is not None:
             self.machine.bound(options.queue_size)
+        if parent is not None:
+            self.machine.outlet = True
         if streamed:
             self.keep_stream()
         if options.verbose:
@@ -112,16 +112,13 @@ class Driver(Supplies):
             return str(vars(self).setdefault("_run_id", os.urandom(6).hex()))
         return self._run_id
 
-    def remaining(self) -> float | None:
-        """Seconds to the deadline, or None."""
-        deadline = self.machine.deadline
-        return None if deadline == math.inf else deadline - self.clock()
-
     # -- the life of a run -----------------------------------------------------------------------------------
 
     def begin(self, event: Event, context: VarContext) -> None:
         """Gives the machine its first event; nothing runs yet."""
         context.run(ambient.set, self)
+        if self.around is not None:
+            context.run(behalf.set, self.caller)
         for effect in self.machine.event_sent(event, context, at=self.machine.begun):
             if type(effect) is not Delivery:
                 self.perform((effect,))
@@ -134,6 +131,8 @@ class Driver(Supplies):
         runs: Any = getattr(self.workflow, "_stretto_runs", None)  # a Limit
         if runs is not None:
             self._queue_up(runs.line())
+        if self.around is not None:
+            self.around.note(self)
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.
@@ -149,23 +148,34 @@ class Driver(Supplies):
             leader = Worker(
                 self, copy_context() if first is None else first.carry, native_cancellations_before()
             )
-            if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
-                first = await self._in_lane(leader, first)
-            if self.machine.ended is None:
-                await self._in_group(leader, first)
-            if self._hosted or self._children:
-                await self._end_nested()
-                leader.suspended = True
-            if leader.ever_hit or (leader.suspended and anyio.current_effective_deadline() == -math.inf):
-                await leader.pass_on_cancellation()
-            if self._stock is not None:
-                await self._stock.close(self.machine.error)
+            if self.around is not None and self.around.root is self:
+                await self.around.enclose(partial(self._to_its_end, leader, first, lane=False))
+                await leader.pass_on_cancellation()  # one that came while the others were waited for
+            else:
+                await self._to_its_end(leader, first, lane=lane and self.around is None)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
+        if self.machine.ended is None:
+            return None  # it has nothing to do for now, and goes on when another run sends to it
         result, failure = self._conclude()
         if failure is not None:
             raise failure
         return result
+
+    async def _to_its_end(self, leader: Worker, first: Delivery | None, *, lane: bool) -> None:
+        if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
+            first = await self._in_lane(leader, first)
+        if self.machine.ended is None:
+            await self._in_group(leader, first)
+        if self._hosted or self._children:
+            await self._end_nested()
+            leader.suspended = True
+        if leader.ever_hit or (leader.suspended and anyio.current_effective_deadline() == -math.inf):
+            await leader.pass_on_cancellation()
+        if self._stock is not None:
+            await self._stock.close(self.machine.error)
+            if self.machine.ended is None:
+                self._stock = None  # when it works again, it is handed new ones
 
     async def settle(self) -> BaseException | None:
         """As `execute` in a task of its own: what failed is not raised but kept, and returned."""
@@ -254,6 +264,8 @@ class Driver(Supplies):
         if self.hub is not None:
             self.hub.close(machine.terminal_event())
             self.publish = self._publish_late  # type: ignore[method-assign]
+        if self.merged is not None:
+            self.close_merged(machine.terminal_event())
         self.queue.close()
         if self._finished is not None:
             self._finished.set()
@@ -262,6 +274,8 @@ class Driver(Supplies):
         self._tg = self.scope = None
         self._working = False
         self.perform(last)
+        if self.around is not None and self.around.root is self:
+            self.around.concluded()
         return self.outcome
 
     async def wait(self) -> None:
@@ -275,6 +289,8 @@ class Driver(Supplies):
         """Cancels the run; its steps may still clean up."""
         if self.outcome is None:
             self.perform(self.machine.receive(CancelAsked(why=why, at=self.clock())))
+            if self.around is not None:
+                self.around.cancelled(self)
 
     def abandon(self, why: str) -> None:
         """Cancels a run that was never executed."""
@@ -283,7 +299,9 @@ class Driver(Supplies):
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def perform(self, effects: Effects, sender: str | None = None) -> None:  # noqa: C901 - one branch for each there is
+    def perform(  # noqa: C901, PLR0912 - one branch for each effect there is
+        self, effects: Effects, sender: str | None = None
+    ) -> None:
         """Does what the machine asks for; never awaits. If a step has sent or returned what it is about, says so."""
         for effect in effects:
             match effect:
@@ -293,6 +311,8 @@ class Driver(Supplies):
                     self.push(effect)
                 case Publish(event=event):
                     self.publish(event)
+                    if self.parent is not None or self.merged is not None:
+                        self.spread(event, None if sender is None else _name_in(sender))
                 case Kept(event=event, reason=reason):
                     logger().warning(
                         "%s: %s%s is kept in case that a step waits for it: %s",
@@ -316,6 +336,18 @@ class Driver(Supplies):
                         _from(sender if just_sent else None),
                         reason,
                     )
+                    if self.around is not None:
+                        self.around.dead(effect, self)
+                case Outward(event=event, carry=carry):
+                    self._send_outward(event, carry, sender)
+                case Closed():
+                    if self.around is not None:
+                        self.around.closed(self)
+                case Quiet():
+                    if self.idle_for_good:
+                        self.queue.wake()
+        if self.around is not None:
+            self.around.note(self)
 
     def push(self, delivery: Delivery) -> None:
         """A delivery is ready: it starts when its turn comes."""
@@ -352,7 +384,11 @@ class Driver(Supplies):
                 f"{what} for a run of {self.machine.plan.name} in another thread; write anyio.from_thread.{how}"
             )
 
-    def send_from_outside(self, event: Event, step: str | None) -> None:
+    def make_ambient(self, context: VarContext) -> None:
+        """What runs in this context belongs to the run."""
+        context.run(ambient.set, self)
+
+    def send_from_outside(self, event: Event, step: str | None, to: str | None = None) -> None:
         """Sends an event as one who is no step of the run.
 
         Raises:
@@ -364,6 +400,9 @@ class Driver(Supplies):
         if ended is not None:
             name = self.machine.plan.name
             raise RunEndedError(f"{shown(event)} came too late: the run of {name} is over, {ended.value}")
+        if self.around is not None:
+            self.around.send_from_outside(event, step, to)
+            return
         context = self.outside_context()
         self.perform(self.machine.event_sent(event, context, step, at=self.clock(), outside=True))
 
@@ -427,6 +466,7 @@ class Driver(Supplies):
             or self.machine.ended is not None
             or anyio.current_effective_deadline() == -math.inf
         ):
+            self._rest()
             return
         delivery = queue.ready.popleft()
         worker = Worker(self, delivery.carry)
@@ -439,6 +479,11 @@ class Driver(Supplies):
             self.perform(self.machine.receive(Interrupted(error=error)))
         finally:
             self._worker_left()
+
+
+def _name_in(label: str) -> str:
+    """The name of a step in what messages call it: ``Poll.ask (poll.py:20)``."""
+    return label.partition(" ")[0].rpartition(".")[2]
 
 
 def _from(sender: str | None) -> str:

@@ -40,6 +40,7 @@ class Blueprint:
         start: The class that ``run(**fields)`` makes; None if there are several and StartEvent is none of
             them.
         told: Whether the findings have been logged.
+        nests: Whether a step asks for a workflow.
         timed: Whether times matter to it beside those of the run.
     """
 
@@ -60,6 +61,7 @@ class Blueprint:
         self.start = self._only_start()
         self.findings = tuple(self._check())
         self.told = False
+        self.nests = any(spec.nested for spec in self.specs)
 
     def _only_start(self) -> type[StartEvent] | None:
         if len(self.starts) == 1:

@@ -104,8 +104,29 @@ class RunPort(Protocol):
         """The context variables of what somebody outside sends now."""
         ...
 
-    def send_from_outside(self, event: Event, step: str | None) -> None:
+    def send_from_outside(self, event: Event, step: str | None, to: str | None = None) -> None:
         """Sends as one who is no step of the run."""
+
+    @property
+    def parent(self) -> object:
+        """The run around it."""
+        ...
+
+    @property
+    def merged(self) -> object:
+        """Its stream with those of the runs nested in it, if somebody keeps it."""
+        ...
+
+    def spread(self, event: Event, step: str | None) -> None:
+        """Writes to the merged streams."""
+
+    def is_fed_by(self, kind: type[Event], limit: float | None) -> bool:
+        """Whether a step that waits for such events keeps the run from being stuck."""
+        ...
+
+    async def request(self, delivery: Delivery, event: Event, reply: type[E], limit: float | None) -> E:
+        """Asks another run, and gives its reply."""
+        ...
 
 
 class Context(Generic[S_co]):
@@ -118,8 +139,12 @@ class Context(Generic[S_co]):
 
     __slots__ = ("_delivery", "_run")
 
-    def __init__(self, run: RunPort, delivery: Delivery | None = None) -> None:
-        if delivery is None:
+    def __init__(
+        self, run: RunPort | None = None, delivery: Delivery | None = None, *, workflow: object = None
+    ) -> None:
+        if workflow is not None:
+            raise _no_shared_context(workflow)
+        if delivery is None or run is None:
             raise DefinitionError(
                 f"Context({shown(run)}): a Context belongs to one step of one run, which makes it; annotate a "
                 "parameter of the step with it: ctx: Context"
@@ -233,7 +258,39 @@ class Context(Generic[S_co]):
             TypeError: If `ev` is no event, or a StopEvent: the stream ends with the one that a step returns.
         """
         _check_for_the_stream(ev)
-        self._run.publish(ev)
+        run = self._run
+        run.publish(ev)
+        if run.parent is not None or run.merged is not None:
+            run.spread(ev, self._delivery.step.name)
+
+    async def request(
+        self,
+        ev: Event,
+        reply: type[E],
+        timeout: float | None = None,  # noqa: ASYNC109 - known under this name
+    ) -> E:
+        """Asks another member of the `Application`, and waits, here in the middle of the step, for its reply.
+
+        The member that takes the event answers in a run of its own, which no other request meets. The reply is the
+        first event of exactly the type `reply` that this run sends, now or many steps later; it comes here and goes
+        nowhere else. The time limit of the caller is one for the request too. If this step is cancelled, so is the
+        request, and its end is waited for.
+
+        Args:
+            ev: What to ask.
+            reply: The class of the reply.
+            timeout: Seconds to wait at most; None leaves it to the time limits of the run and of the member.
+
+        Raises:
+            WorkflowTimeoutError: The reply did not come in time.
+            WorkflowStalledError: The reply cannot come: nothing that would lead to it is left to run.
+            UndeclaredEventError: The return annotations of the class do not name the type of `ev`.
+            WorkflowError: The run is in no application, or the requests are too deep.
+
+        What a step raises that works for the request comes out here too, bare.
+        """
+        limit = _check_request(ev, reply, timeout)
+        return await self._run.request(self._delivery, ev, reply, limit)
 
     async def wait_for_event(  # noqa: PLR0917 - known in this order
         self,
@@ -293,6 +350,7 @@ class Context(Generic[S_co]):
             requirements=requirements,
             where=where,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - it is asked of that type alone
             wake=woken.set,
+            feeds=run.is_fed_by(event_type, limit),
         )
         if run.trace is not None:
             run.trace.waits(self._delivery, event_type, run.clock())
@@ -405,6 +463,31 @@ def _check_wait(
     _check_required(event_type, [str(name) for name in requirements or ()])
     if where is not None and not callable(where):
         raise TypeError(f"where is a function of the event, such as lambda ev: ev.n > 1, not {shown(where)}")
+    return seconds(timeout, "timeout", none="no limit")
+
+
+def _no_shared_context(workflow: object) -> DefinitionError:
+    """Somebody wants two workflows to share a Context, so that one may send to the other."""
+    name = type(workflow).__name__
+    return DefinitionError(
+        f"Context(workflow={name}(…)): a Context belongs to one step of one run, and cannot join two workflows; an "
+        "Application does, by the events that their steps name:\n"
+        f"    from stretto import Application\n"
+        f"    async with Application(main=…, other={name}(…)) as app:\n"
+        "        result = await app.run('main', …)"
+    )
+
+
+def _check_request(event: object, reply: object, timeout: object) -> float | None:
+    if not isinstance(event, Event):
+        raise TypeError(
+            f"request takes an event to ask with, as in request(Ask(…), reply=Answer), not {shown(event)}"
+        )
+    if not (isinstance(reply, type) and issubclass(reply, Event)) or issubclass(reply, StopEvent):
+        raise TypeError(
+            f"reply= is the class of an event that is no StopEvent, as in request(Ask(…), reply=Answer), not "
+            f"{shown(reply)}"  # pyright: ignore[reportUnknownArgumentType]
+        )
     return seconds(timeout, "timeout", none="no limit")
 
 
@@ -522,6 +605,16 @@ class ThreadContext(Context[S_co]):
             "ctx.wait_for_event needs an async step; write async def, or let a step of its own take the event"
         )
 
+    async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+        """Not to be had in a thread: a plain ``def`` step cannot await.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError(
+            "ctx.request needs an async step; write async def, or send the event and take the answer"
+        )
+
     def sleep(self, seconds: float) -> NoReturn:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
@@ -599,6 +692,14 @@ class OutsideContext(Context[S_co]):
             WorkflowError: Always.
         """
         raise WorkflowError("wait_for_event belongs to a step; from outside read run.stream_events()")
+
+    async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+        """Not to be had outside: an application is asked by ``app.request``.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError("request belongs to a step; from outside write await app.request(ev, reply=…)")
 
     def __repr__(self) -> str:
         return f"<Context of run {self.run_id}, from outside>"

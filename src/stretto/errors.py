@@ -15,6 +15,7 @@ from typing import TypeGuard, final
 __all__ = [
     "CollectError",
     "ConfigError",
+    "DeadLetterError",
     "DefinitionError",
     "InternalError",
     "QueueFullError",
@@ -216,6 +217,22 @@ class StateError(WorkflowError, ValueError):
 @final
 class ConfigError(WorkflowError, ValueError):
     """A file does not hold what the class of a `ResourceConfig` wants."""
+
+
+@final
+class DeadLetterError(WorkflowError):
+    """An event of an application made with ``dead_letters="error"`` was taken by nobody.
+
+    Attributes:
+        event: The event.
+    """
+
+    def __init__(self, message: str, event: object = None) -> None:
+        super().__init__(message)  # and not the event, whose repr may be long, or an error
+        self.event = event
+
+    def __reduce__(self) -> tuple[type[DeadLetterError], tuple[object, ...]]:
+        return type(self), (*self.args, self.event)
 
 
 @final

@@ -25,6 +25,7 @@ __all__ = [
     "StepStateChanged",
     "StopEvent",
     "StreamGap",
+    "Streamed",
     "WorkflowCancelledEvent",
     "WorkflowFailedEvent",
     "WorkflowTimedOutEvent",
@@ -220,6 +221,24 @@ class StepFailedEvent(Event):
     exception: Exception
     attempts: int
     elapsed: float
+
+
+class Streamed(Event):
+    """Told by ``stream_events(origins=True)``: an event, and which run wrote it.
+
+    Attributes:
+        event: What was written.
+        workflow: The class of the run that wrote it.
+        member: The name of that workflow in its `Application`; None outside of one.
+        run_id: The identity of the run that wrote it.
+        step: The step that wrote it; None for the last event of the stream.
+    """
+
+    event: Event
+    workflow: str
+    member: str | None = None
+    run_id: str
+    step: str | None = None
 
 
 class StepStateChanged(Event):

@@ -78,6 +78,7 @@ class Handler(Generic[R]):
     _cancelled = False
     _entered = False
     _task = 0  # the one that entered the block
+    opens: Callable[[Driver], None] | None = None  # puts a run into its application
 
     def __init__(  # noqa: PLR0917 - made by Workflow.run alone, in every run
         self,
@@ -237,6 +238,8 @@ class Handler(Generic[R]):
     def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
         driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
         self._driver = driver
+        if self.opens is not None:
+            self.opens(driver)
         event, self._event = self._event, None
         self._serial = self._line = 0  # only one that is never used needs them
         assert event is not None, "begun twice"
@@ -245,7 +248,12 @@ class Handler(Generic[R]):
 
     # -- while it runs ---------------------------------------------------------------------------------------
 
-    def stream_events(self, expose_internal: bool = False) -> EventStream:  # noqa: FBT001, FBT002 - its known name
+    def stream_events(
+        self,
+        expose_internal: bool = False,  # noqa: FBT001, FBT002 - its known name
+        *,
+        origins: bool = False,
+    ) -> EventStream:
         """Iterates over what the steps write, up to the terminal event; starts the run if need be.
 
         Readers at the same time each see the run from its start, as far as `stream_buffer` reaches; what was
@@ -254,27 +262,36 @@ class Handler(Generic[R]):
 
         Args:
             expose_internal: Whether to tell also when a step begins and ends, by `StepStateChanged`.
+            origins: Whether to tell also what nested runs write, and each event in a `Streamed` that says which run
+                and which step wrote it. What was written before somebody asks for it is told as a `StreamGap`.
         """
         self.start()
         driver = self._started("stream_events")
         driver.followed = True
-        hub = driver.keep_stream()
+        hub = driver.keep_merged() if origins else driver.keep_stream()
         if expose_internal:
             driver.trace_on()
         return EventStream(hub, internal=expose_internal, on_cancel=self._cancel_if_linked, keep=self)
 
-    def send_event(self, ev: Event, step: str | None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, *, to: str | None = None) -> None:
         """Sends an event into the run, to the steps that take it or to one by name. Never waits.
 
-        An event that no step takes is kept for the run to wait for, and is a leftover in the end.
+        An event that no step takes is kept for the run to wait for, and is a leftover in the end. In an `Application`
+        it reaches any run of the conversation: the one that waits for such an event, else the one that takes it.
+
+        Args:
+            ev: The event.
+            step: The name of a step.
+            to: The name of a member, in an `Application`.
 
         Raises:
             RunEndedError: If the run is over.
-            RoutingError: If there is no step of that name, or it does not take the event.
+            RoutingError: If there is no step of that name, or it does not take the event; if there is no such member,
+                or several runs would take it.
             QueueFullError: If the workflow has a `queue_size` and there is no room; nothing was sent.
             WorkflowError: If the run has not started.
         """
-        self._started("send_event").send_from_outside(ev, step)
+        self._started("send_event").send_from_outside(ev, step, to)
 
     async def send(self, ev: Event, step: str | None = None) -> None:
         """As `send_event`, and waits for room where the workflow has a `queue_size`.

@@ -25,6 +25,7 @@ from ._state_class import state_named
 from .context import Context, ThreadContext
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
+from .nesting import Nested, Nests, is_workflow_class
 
 if typing.TYPE_CHECKING:
     from ._core.gathering import Join
@@ -109,6 +110,7 @@ class StepSpec(Fields):
         returns_bare: Whether it may send off an event that is in no list.
         join: For a step that joins: what it waits for.
         in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
+        nested: The workflows that it is handed.
     """
 
     name: str
@@ -137,6 +139,7 @@ class StepSpec(Fields):
     state: type | None = None
     needs: dict[str, Need]
     limiter: Limit | None = None
+    nested: tuple[Nested, ...] = ()
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""
@@ -147,6 +150,9 @@ class StepSpec(Fields):
             arguments[self.self_name] = workflow
         if self.context_name is not None:
             arguments[self.context_name] = context
+        if self.nested:
+            given = typing.cast("Nests", workflow).nested_workflows
+            arguments.update((each.name, given[each.name]) for each in self.nested if each.name in given)
         return arguments
 
     def _joined_arguments(self, joined: Any) -> dict[str, Any]:  # noqa: ANN401 - a Joined, which few need to load
@@ -188,7 +194,8 @@ def step(
     The annotations say which event it takes and which it may return: an event class, a union of them, or
     None. One that takes a list joins what a fork has sent, see `stretto.joins`; one with several parameters for events
     joins one of each type. A parameter annotated `Context` is given the run, one annotated with a `Resource` the
-    resource. A plain ``def`` runs in a thread, which cannot be cancelled: a run waits for it at its end. A long one
+    resource, and one annotated with a workflow class the workflow that `Workflow.add_workflows` was given under that
+    name. A plain ``def`` runs in a thread, which cannot be cancelled: a run waits for it at its end. A long one
     looks now and then at `Context.check_cancelled`.
 
     Args:
@@ -370,6 +377,7 @@ class _Reader:
         self.names = {**names, **mark.names}
         self.hints = self._hints(extras=False)
         self.annotated = self._hints(extras=True)
+        self.nested: list[Nested] = []
 
     def read(self) -> StepSpec:
         if self.is_classmethod:
@@ -424,6 +432,7 @@ class _Reader:
             state=None if context_name is None else state_named(self.hints[context_name], self._error),
             needs=needs,
             limiter=self.mark.limiter,
+            nested=tuple(self.nested),
         )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
@@ -487,6 +496,9 @@ class _Reader:
                 self._check_filled(each, "events")
                 extras = getattr(self.annotated[each.name], "__metadata__", ())
                 taken.append(Taken(each.name, listed or members, bool(listed), extras))
+            elif members and all(is_workflow_class(member) for member in members):
+                self._check_filled(each, "workflows")
+                self.nested.append(Nested(each.name, members, optional=each.default is not each.empty))
             elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
                 raise self._error(self._strange_parameter(each.name))
         return context_name, taken
@@ -525,7 +537,7 @@ class _Reader:
         hint = self.hints[name]
         return (
             f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
-            "a Context, resources, or parameters with a default"
+            "a Context, resources, workflows, or parameters with a default"
         )
 
     def _bare_parameter(self, name: str) -> str:

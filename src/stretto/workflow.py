@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast
 
 import anyio
@@ -18,9 +18,10 @@ from ._options import Options
 from ._state_class import agreed_state
 from ._types import R
 from .blueprint import Blueprint
-from .errors import DefinitionError, WorkflowError, shown
+from .errors import DefinitionError, WorkflowError, near, shown
 from .events import StartEvent
 from .handler import Handler
+from .nesting import check_nested
 from .recovery import check_handlers
 from .steps import StepSpec, mark_of, read_step
 
@@ -62,6 +63,7 @@ class Workflow(Generic[R]):
             rest wait in the order in which they were started, and their time limit counts from when they go on.
         queue_size: How many events of one run may wait for a worker, beyond which ``ctx.send_event`` is refused and
             ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
+        **workflows: Workflows that its steps ask for, as `add_workflows` takes them.
 
     Raises:
         DefinitionError: For an option that makes no sense; at the definition of a subclass, for a step whose
@@ -71,6 +73,8 @@ class Workflow(Generic[R]):
     _read_steps: ClassVar[dict[type, dict[str, StepSpec]]] = {}
     _blueprint: ClassVar[Blueprint | None] = None
     _options = Options()
+    _stretto_workflows: Mapping[str, Workflow[Any]] = MappingProxyType({})
+    _stretto_filled = False
     # Not plainly `_stock`: that may be an attribute of the user's, who keeps a shop.
     _stretto_runs: Limit | None = None
     _stretto_stock: Stock | None = None
@@ -88,6 +92,7 @@ class Workflow(Generic[R]):
         grace: float | None = 5.0,
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
+        **workflows: Workflow[Any],
     ) -> None:
         self._options = Options.of(
             timeout=timeout,
@@ -104,6 +109,8 @@ class Workflow(Generic[R]):
             from .limits import Limit  # noqa: PLC0415 - loaded by who uses it, as below
 
             self._stretto_runs = Limit(self._options.num_concurrent_runs)
+        if workflows:
+            self._take_in(workflows, "")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -133,15 +140,14 @@ class Workflow(Generic[R]):
         blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
         if blueprint.findings:
             self._tell(blueprint)
+        if blueprint.nests and not self._stretto_filled:
+            self._fill(blueprint)
         if ctx is not None:
             raise DefinitionError(
                 f"run(ctx={shown(ctx)}): a Context belongs to one run and cannot be given to another; send events to "
-                "a run by its handler, run.send_event(…)"
+                "a run by its handler, run.send_event(…), and to another workflow in an Application"
             )
-        if start_event is None:
-            event = (blueprint.start or _no_single_start(blueprint))(**fields)
-        else:
-            event = self._checked_start(blueprint, start_event, fields)
+        event = self.first_event(start_event, fields)
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         handler: Handler[R] = Handler(self, self._options, blueprint, event, frame.f_code, frame.f_lineno)
         host = None if ambient.get() is None else surrounding()
@@ -202,6 +208,78 @@ class Workflow(Generic[R]):
         stock, self._stretto_stock = self._stretto_stock, None
         if stock is not None:
             await stock.leave(error)  # noqa: ASYNC102 - it shields itself
+
+    # -- workflows for its steps -----------------------------------------------------------------------------
+
+    def add_workflows(self, **workflows: Workflow[Any]) -> None:
+        """Hands workflows to the steps that ask for them, by the name of the parameter.
+
+        >>> from stretto import StartEvent, StopEvent, step
+        >>> class Station(Workflow[str]):
+        ...     @step
+        ...     async def trade(self, ev: StartEvent) -> StopEvent[str]:
+        ...         return StopEvent(result=f"sold {ev.sku}")
+        >>> class Monitor(Workflow[str]):
+        ...     @step
+        ...     async def watch(self, ev: StartEvent, station: Station) -> StopEvent[str]:
+        ...         return StopEvent(result=await station.run(sku=ev.sku))
+        >>> monitor = Monitor()
+        >>> monitor.add_workflows(station=Station())
+        >>> monitor.run_sync(sku="tea")
+        'sold tea'
+
+        ``Monitor(station=Station())`` does the same, and a parameter may have a default. What is missing, or of another
+        class, is told at the next run.
+
+        Raises:
+            DefinitionError: For what is no workflow.
+        """
+        self._take_in(workflows, "add_workflows")
+
+    @property
+    def nested_workflows(self) -> Mapping[str, Workflow[Any]]:
+        """The workflows that its steps are handed, by parameter."""
+        return self._stretto_workflows
+
+    def _take_in(self, workflows: Mapping[str, object], by: str) -> None:
+        for name, workflow in workflows.items():
+            if not isinstance(workflow, Workflow):
+                if not by:
+                    raise _no_option(type(self), name, workflow)
+                raise DefinitionError(
+                    f"{by} takes workflows, as in {by}({name}=Station()), not {name}={shown(workflow)}"
+                )
+        self._stretto_workflows = {**self._stretto_workflows, **cast("dict[str, Workflow[Any]]", workflows)}
+        self._stretto_filled = False
+
+    def _fill(self, blueprint: Blueprint) -> None:
+        check_nested(blueprint.name, blueprint.specs, self._stretto_workflows)
+        self._stretto_filled = True
+
+    # -- for an application ----------------------------------------------------------------------------------
+
+    def prepared(self) -> tuple[Blueprint, Options]:
+        """What an `Application` needs of it, once its steps have what they ask for.
+
+        Raises:
+            DefinitionError: If a workflow that a step asks for is missing.
+        """
+        blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
+        if blueprint.nests:
+            self._fill(blueprint)
+        return blueprint, self._options
+
+    def first_event(self, start_event: object, fields: dict[str, Any]) -> StartEvent:
+        """The start event of a run, checked, or made of its fields.
+
+        Raises:
+            DefinitionError: If it has several start events, and the fields do not say which.
+            TypeError: If no step takes it, or the fields do not fit.
+        """
+        blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
+        if start_event is None:
+            return (blueprint.start or _no_single_start(blueprint))(**fields)
+        return self._checked_start(blueprint, start_event, fields)
 
     # -- steps and their checks ------------------------------------------------------------------------------
 
@@ -276,6 +354,16 @@ class Workflow(Generic[R]):
         if not blueprint.plan.routes.find(type(event)) and not self._options.disable_validation:
             raise TypeError(f"no step of {blueprint.name} takes {shown(event)}; it begins with {starts}")
         return event
+
+
+def _no_option(kind: type[Workflow[Any]], name: str, value: object) -> TypeError:
+    options = [
+        option for option in Workflow.__init__.__annotations__ if option not in {"return", "workflows"}
+    ]
+    return TypeError(
+        f"{kind.__name__}() takes no {name!r}, and {shown(value)} is no workflow for a step; its options: "
+        f"{', '.join(options)}{near(name, options)}"
+    )
 
 
 def _no_single_start(blueprint: Blueprint) -> NoReturn:

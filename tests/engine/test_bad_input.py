@@ -65,7 +65,7 @@ def test_a_grace_that_is_no_number_of_seconds_is_refused(grace: Any):
 
 def test_an_option_that_does_not_exist_is_refused():
     with pytest.raises(TypeError, match="timeuot"):
-        Plain(timeuot=3)  # pyright: ignore[reportCallIssue]
+        Plain(timeuot=3)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("workers", [0, -1, True, "4", 2.0, None])

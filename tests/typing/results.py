@@ -90,7 +90,7 @@ async def a_start_event_is_a_start_event() -> None:
     await Counts().run("tea")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await Counts().run(ctx=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Counts(timeout="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Counts(timeuot=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Counts(timeuot=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def errors_carry_what_happened(error: stretto.WorkflowTimeoutError) -> None:

@@ -7,6 +7,7 @@ at work, from the moment it is ready to the moment it has ended.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context
 from typing import TypeAlias, final
 
 from .._fields import Value
@@ -16,16 +17,21 @@ from .room import Sender
 from .waiting import Waiter
 
 __all__ = [
+    "CLOSED",
     "END_RUN",
     "NOTHING",
+    "QUIET",
     "Abort",
+    "Closed",
     "DeadLetter",
     "Delivery",
     "Effect",
     "Effects",
     "EndRun",
     "Kept",
+    "Outward",
     "Publish",
+    "Quiet",
     "Resume",
     "Retry",
 ]
@@ -72,8 +78,30 @@ class EndRun(Value):
     """The run is decided: cancel what still works, start nothing more."""
 
 
-Effect: TypeAlias = Delivery | Publish | DeadLetter | Kept | Resume | Retry | Abort | EndRun
+@final
+class Outward(Value):
+    """Take the event to another run, if one takes it, and answer with `Crossed`."""
+
+    event: Event
+    carry: Context
+
+
+@final
+class Quiet(Value):
+    """Nothing of the run is at work; whether that is the end is for those around it to say."""
+
+
+@final
+class Closed(Value):
+    """The run has said its last word: what it took in is finished, and it takes in no more."""
+
+
+Effect: TypeAlias = (
+    Delivery | Publish | DeadLetter | Kept | Resume | Retry | Abort | EndRun | Outward | Quiet | Closed
+)
 Effects: TypeAlias = Sequence[Effect]
 
 NOTHING: Effects = ()
 END_RUN: Effects = (EndRun(),)
+QUIET: Effects = (Quiet(),)
+CLOSED: Effects = (Closed(),)

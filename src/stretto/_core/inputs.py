@@ -21,6 +21,7 @@ __all__ = [
     "Begun",
     "CancelAsked",
     "Concluded",
+    "Crossed",
     "DeadlinePassed",
     "Ending",
     "EventSent",
@@ -35,6 +36,7 @@ __all__ = [
     "StepRaised",
     "StepReturned",
     "Strayed",
+    "WaitAnswered",
     "WaitBegan",
     "WaitCancelled",
     "WaitTimedOut",
@@ -196,6 +198,22 @@ class SendCancelled(Fields):
 
 
 @final
+class WaitAnswered(Fields):
+    """A wait that no event ends by its type is over: with this event, or with the error that it has."""
+
+    waiter: Waiter
+    event: Event | None = None
+
+
+@final
+class Crossed(Fields):
+    """What was to go to another run has gone, or nobody there takes it."""
+
+    event: Event
+    taken: bool
+
+
+@final
 class Ending(Fields):
     """The run is decided, and no worker is given out any more."""
 
@@ -224,6 +242,8 @@ Input: TypeAlias = (
     | WaitCancelled
     | SendBegan
     | SendCancelled
+    | WaitAnswered
+    | Crossed
     | Ending
     | Concluded
 )

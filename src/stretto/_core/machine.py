@@ -33,6 +33,7 @@ from .inputs import (
     Begun,
     CancelAsked,
     Concluded,
+    Crossed,
     DeadlinePassed,
     Ending,
     EventSent,
@@ -47,6 +48,7 @@ from .inputs import (
     StepRaised,
     StepReturned,
     Strayed,
+    WaitAnswered,
     WaitBegan,
     WaitCancelled,
     WaitTimedOut,
@@ -117,6 +119,10 @@ class Machine(Attempts):
                 return self._send_began(sender)
             case SendCancelled(sender=sender):
                 return self._send_cancelled(sender)
+            case WaitAnswered(waiter=waiter, event=event):
+                return self._wait_answered(waiter, event)
+            case Crossed(event=event, taken=taken):
+                return self._crossed(event, taken=taken)
             case Ending():
                 return [self._resumed(waiter) for waiter in self._waiters_in_queues()]
             case Concluded():
@@ -214,7 +220,7 @@ class Machine(Attempts):
             self._returned_nothing(delivery.step.index)
         freed = self._release(delivery)
         effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
-        if is_stop(value) and self.ended is None:
+        if is_stop(value) and self.ended is None and not self.closes:
             stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from ..errors import WorkflowCancelledError, WorkflowError, add_note, shown
+from ..errors import WorkflowCancelledError, WorkflowError, WorkflowTimeoutError, add_note, shown
 from ..events import (
     StopEvent,
     WorkflowCancelledEvent,
@@ -18,8 +18,8 @@ from ..events import (
     WorkflowTimedOutEvent,
 )
 from .collecting import Buffers
-from .effects import END_RUN, NOTHING, Effects
-from .reporting import stalled, timed_out
+from .effects import CLOSED, END_RUN, NOTHING, QUIET, Effects
+from .reporting import stalled, timed_out, why_stalled
 from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from .waiting import Waiter
 from .workers import Workers
@@ -36,6 +36,8 @@ class Outcome(Workers):
     _stop: StopEvent[object] | None = None
 
     def _stopped(self, event: StopEvent[object]) -> Effects:
+        if self.closes:
+            return self._close(event)
         self._stop = event
         self.result = event.result if type(event) is StopEvent else event
         return self._end(Ended.STOPPED)
@@ -56,9 +58,19 @@ class Outcome(Workers):
     def _check_stalled(self) -> Effects:
         if self.ended is not None:
             return END_RUN
-        if self.active or self.feeders or self.retrying:
+        if self.active or self.retrying:
+            return NOTHING
+        if self.hosted:
+            return QUIET
+        if self.feeders:
             return NOTHING
         return self._end(Ended.STALLED, stalled(self, self._buffers))
+
+    def _close(self, stop: StopEvent[object]) -> Effects:
+        if self.closed:
+            return self._dead(stop, f"the run of {self.plan.name} was closed by an earlier one")
+        self.closed = True
+        return CLOSED
 
     def _fail(self, error: BaseException) -> Effects:
         if self.errors is None:
@@ -97,6 +109,14 @@ class Outcome(Workers):
             self.late.append(value)
 
     # -- what a driver and a user read -----------------------------------------------------------------------
+
+    def why_stuck(self) -> list[str]:
+        """What it waits for and was not given, for who judges several runs together."""
+        return why_stalled(self, self._buffers)
+
+    def overdue(self, at: float) -> WorkflowTimeoutError:
+        """The error of a deadline that passes while others finish what the run has begun."""
+        return timed_out(self, self._buffers, at)
 
     def error(self) -> BaseException | None:
         """What ``await run`` raises, or None if it gives the result.

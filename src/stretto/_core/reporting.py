@@ -15,7 +15,7 @@ from .delivery import DeadLetter
 from .state import RunState
 from .waiting import Waiting
 
-__all__ = ["awaited", "stalled", "timed_out"]
+__all__ = ["at_work", "awaited", "stalled", "timed_out", "why_stalled"]
 
 _TOLD = 5
 
@@ -25,12 +25,7 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     active = _active(state, at)
     queued = _queued(state)
     labels = {step.name: step.label for step in state.plan.steps}
-    parts = [
-        "active: "
-        + ", ".join(f"{labels[name]} x{count} for {age:.3g} s" for name, (count, age) in active.items())
-        if active
-        else "no step was active"
-    ]
+    parts = [at_work(state, at) or "no step was active"]
     if queued:
         parts.append("queued: " + ", ".join(f"{count} for {labels[name]}" for name, count in queued.items()))
     parts += [*_collecting(state, buffers), *_joining(state)]
@@ -38,12 +33,23 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
         parts.append(
             "waiting: " + ", ".join(f"{each.step.label} for {each.kind.__name__}" for each in state.waiters)
         )
+    elif state.hosted and not active:
+        parts.append("it waited for what others send")
     elif state.feeders and not active:
         parts.append("it waited for events from outside: " + _awaited_from_outside(state))
     parts += _not_taken(_unclaimed(state))
     timeout = round(state.deadline - state.begun, 9)  # without what the clock adds to a float
     message = f"{state.plan.name} timed out after {timeout:.6g} s; {'; '.join(parts)}"
     return WorkflowTimeoutError(message, timeout, active, queued)
+
+
+def at_work(state: RunState, at: float) -> str:
+    """The steps that are at work, how many of each and for how long; empty if none is."""
+    labels = {step.name: step.label for step in state.plan.steps}
+    told_of = [
+        f"{labels[name]} x{count} for {age:.3g} s" for name, (count, age) in _active(state, at).items()
+    ]
+    return f"active: {', '.join(told_of)}" if told_of else ""
 
 
 def awaited(state: RunState) -> Iterator[Waiting]:
@@ -56,7 +62,18 @@ def awaited(state: RunState) -> Iterator[Waiting]:
 
 def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
     """The error of a run in which nothing is left to run."""
-    why = [*_collecting(state, buffers), *_joining(state)]
+    why = why_stalled(state, buffers)
+    return WorkflowStalledError(
+        f"{state.plan.name} is stuck, nothing is left to run: {'; '.join(why) or 'no step returned an event'}. "
+        "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its "
+        "class so: class Go(Event, external=True)"
+    )
+
+
+def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
+    """What a run that has nothing to do still waits for, and what it was given and did not take."""
+    why = [f"{each.step.label} waits for {each.kind.__name__}" for each in state.waiters or ()]
+    why += [*_collecting(state, buffers), *_joining(state)]
     silent = state.silent or [0] * len(state.plan.steps)
     for step in state.plan.steps:
         count = silent[step.index]
@@ -70,11 +87,7 @@ def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
             f"{shown(state.asked)} went to the stream, and no step takes an answer: add one with ev: HumanResponseEvent"
         )
     why += _not_taken([*(state.dead_letters or ()), *_unclaimed(state)])
-    return WorkflowStalledError(
-        f"{state.plan.name} is stuck, nothing is left to run: {'; '.join(why) or 'no step returned an event'}. "
-        "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its "
-        "class so: class Go(Event, external=True)"
-    )
+    return why
 
 
 def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:

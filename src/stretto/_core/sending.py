@@ -8,7 +8,7 @@ from contextvars import Context
 from ..errors import RoutingError, near, shown
 from ..events import Event, InputRequiredEvent
 from .delivery import Delivery, spent_by
-from .effects import END_RUN, Effect, Effects, Publish
+from .effects import END_RUN, Effect, Effects, Outward, Publish
 from .forking import Forking
 from .past import Past
 from .plan import StepPlan
@@ -42,6 +42,9 @@ class Sending(Forking):
             return self._too_late(event, cause)
         if is_stop(event):
             return self._stopped(event)
+        if self.outlet and not outside and step is None and self._may_leave(event, takers):
+            self.feeders += 1
+            return (Outward(event=event, carry=carry),)
         asked = isinstance(event, InputRequiredEvent)
         effects: list[Effect] = [Publish(event=event)] if asked else []
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
@@ -65,6 +68,41 @@ class Sending(Forking):
                 delivery.past = Past(carry.copy(), spent_by(cause))
             if self._admit(delivery):
                 yield delivery
+
+    # -- what goes to other runs -----------------------------------------------------------------------------
+
+    def join_others(self, *, opened: bool, closes: bool = False) -> None:
+        """It is one of several runs that send to each other and are judged together.
+
+        Args:
+            opened: Whether an event has opened it; else it was called, and whoever called it feeds it.
+            closes: Whether a StopEvent of it closes it, so that what it has begun is finished, and does not end it.
+        """
+        self.outlet = self.hosted = True
+        self.opened = opened
+        self.closes = closes
+        self.feeders = 0 if opened else 1
+
+    def ask_others_first(self, kinds: frozenset[type]) -> None:
+        """From now on it is for others to say who takes these types, whether a step of its own does or not."""
+        self.crossing = kinds
+        self.detour = bool(self.waiters) or self._takes_detour()
+
+    def _may_leave(self, event: Event, takers: Sequence[StepPlan]) -> bool:
+        kind = type(event)
+        if kind in self.crossing:
+            return True
+        if takers or isinstance(event, InputRequiredEvent):
+            return False
+        return not (self.waiters and self.waiters.wanted(kind))
+
+    def _crossed(self, event: Event, *, taken: bool) -> Effects:
+        self.feeders -= 1
+        if taken or self.ended is not None:
+            return self._check_stalled()
+        return [*self._keep(Mail(event, outside=False)), *self._check_stalled()]
+
+    # -- what is wrong with it -------------------------------------------------------------------------------
 
     @staticmethod
     def _checked(event: object) -> Event:

@@ -55,6 +55,12 @@ class RunState:
         detour: Whether an event may have to go another way than to its step: the run is over, somebody waits, or
             there are joins.
         late: What steps returned after the run was decided.
+        outlet: Whether what no step takes may be taken by another run.
+        crossing: Types that other runs are asked about first.
+        hosted: Whether it is one of several runs that are judged together, so that it is never stuck by itself.
+        opened: Whether an event has opened it, and nobody waits for its result.
+        closes: Whether a StopEvent closes it, and does not end it.
+        closed: Whether it has been closed so.
     """
 
     # What few runs have is set when it comes up, see Driver.
@@ -75,6 +81,12 @@ class RunState:
     forks: Forks[Delivery, Origin] | None = None
     detour = False
     late: list[object] | None = None
+    outlet = False
+    crossing: frozenset[type] = frozenset()
+    hosted = False
+    opened = False
+    closes = False
+    closed = False
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
         count = len(plan.steps)

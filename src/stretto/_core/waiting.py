@@ -32,6 +32,7 @@ class Waiter(Fields):
         mail: What it was given.
         error: What `where`, or a comparison, raised.
         parked: Whether the step has left its worker.
+        feeds: Whether what it waits for may come from outside, or in time, so that its run is not stuck meanwhile.
     """
 
     delivery: Delivery
@@ -43,6 +44,7 @@ class Waiter(Fields):
     mail: Mail | None = None
     error: Exception | None = None
     parked: bool = False
+    feeds: bool = True
 
     @property
     def step(self) -> StepPlan:
@@ -120,6 +122,10 @@ class Waiters:
         if not of_kind:
             del self.by_kind[waiter.kind]
         return True
+
+    def wanted(self, kind: type) -> bool:
+        """Whether somebody waits for events of this type, though perhaps not for each."""
+        return kind in self.by_kind
 
     def offer(self, mail: Mail) -> list[Waiter]:
         """Gives it to the first whom it fits.

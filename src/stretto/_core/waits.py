@@ -26,14 +26,22 @@ class Waits(Outcome):
         if self.waiters is None:
             self.waiters = Waiters()
         self.waiters.add(waiter)
-        self.feeders += 1
+        self.feeders += waiter.feeds
         self.detour = True
         waiter.parked = parks
         freed = self._release(waiter.delivery) if parks else None
-        return NOTHING if freed is None else (freed,)
+        if freed is None:
+            return self._check_stalled() if self.hosted else NOTHING
+        return (freed,)
 
     def _wait_timed_out(self, waiter: Waiter) -> Effects:
         return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
+
+    def _wait_answered(self, waiter: Waiter, event: Event | None) -> Effects:
+        if not self._withdraw(waiter):
+            return NOTHING
+        waiter.mail = None if event is None else Mail(event, outside=False)
+        return self._resume(waiter)
 
     def _wait_cancelled(self, waiter: Waiter) -> Effects:
         waited = self._withdraw(waiter)
@@ -46,12 +54,19 @@ class Waits(Outcome):
         """Whether it was still waiting; now it is not."""
         if self.waiters is None or not self.waiters.discard(waiter):
             return False
-        self._waits_no_more()
+        self._waits_no_more(waiter)
         return True
 
-    def _waits_no_more(self) -> None:
-        self.feeders -= 1
-        self.detour = bool(self.waiters) or self.room is not None or self.ended is not None or self.plan.joins
+    def _waits_no_more(self, waiter: Waiter) -> None:
+        self.feeders -= waiter.feeds
+        if not self.waiters:
+            self.detour = self._takes_detour()
+
+    def _takes_detour(self) -> bool:
+        """Whether an event may have to go another way than to its step, although nobody waits."""
+        if self.plan.joins or self.crossing:
+            return True
+        return self.room is not None or self.ended is not None
 
     def _concluded(self) -> Effects:
         effects: list[Effect] = []
@@ -73,7 +88,7 @@ class Waits(Outcome):
             return False
         done = self.waiters.offer(mail)
         for waiter in done:
-            self._waits_no_more()
+            self._waits_no_more(waiter)
             effects += self._resume(waiter)
         return bool(done) and done[-1].mail is mail
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Protocol, final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, final, runtime_checkable
 
 from .._core.gathering import Each
 from ..blueprint import Blueprint
@@ -24,6 +24,7 @@ _USUAL_WORKERS = 4  # the default of @step
 _PLAIN_ID = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
+@runtime_checkable
 class Drawable(Protocol):
     """A workflow class or one of its instances."""
 
@@ -32,7 +33,44 @@ class Drawable(Protocol):
         ...
 
 
-def to_mermaid(workflow: Drawable) -> str:
+class Crossing(Protocol):
+    """An event class that goes from one member of an application to another."""
+
+    @property
+    def source(self) -> str:
+        """The member that sends it."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[str]:
+        """The labels of its steps that do."""
+        ...
+
+    @property
+    def kind(self) -> type[Event]:
+        """The class."""
+        ...
+
+    @property
+    def to(self) -> str:
+        """The member that gets it."""
+        ...
+
+
+class Wired(Protocol):
+    """An application."""
+
+    @property
+    def members(self) -> Mapping[str, Drawable]:
+        """Its workflows."""
+        ...
+
+    def routes(self) -> Iterable[Crossing]:
+        """What goes from one to another."""
+        ...
+
+
+def to_mermaid(workflow: Drawable | Wired) -> str:
     """The steps of a workflow as boxes, and between them the events that they return and take.
 
     >>> from stretto import StartEvent, StopEvent, Workflow, step
@@ -49,43 +87,81 @@ def to_mermaid(workflow: Drawable) -> str:
     none declares, or declares and none takes. ``x2`` is a number of workers other than four. A step that joins is a
     hexagon.
 
+    Each member of an `Application` has a frame, and what goes from one to another is a thick line.
+
     Args:
-        workflow: The class, or a workflow made of it.
+        workflow: The class, or a workflow made of it, or an application.
 
     Returns:
         Mermaid text, the same for the same graph, whatever the names in it.
     """
-    return "\n".join(_Picture(workflow.blueprint()).lines())
+    if isinstance(workflow, Drawable):
+        return "\n".join(["flowchart TD", *_Picture(workflow.blueprint()).lines()])
+    return "\n".join(["flowchart TD", *_framed(workflow)])
+
+
+def _framed(app: Wired) -> Iterator[str]:
+    """Each member in a frame, then what goes between them."""
+    routes = list(app.routes())
+    pictures: dict[str, _Picture] = {}
+    for number, (name, member) in enumerate(app.members.items()):
+        crossing = frozenset(each.kind for each in routes if name in {each.source, each.to})
+        picture = pictures[name] = _Picture(member.blueprint(), f"m{number}_", crossing)
+        yield f"    subgraph m{number}[{_quoted(f'{name} ({picture.blueprint.name})')}]"
+        yield from (f"    {line}" for line in picture.lines())
+        yield "    end"
+    for route in routes:
+        ends = list(pictures[route.to].takers(route.kind))
+        for begin in pictures[route.source].labelled(route.steps):
+            yield from (f"    {begin} ==>|{_label(route.kind.__name__)}| {end}" for end in ends)
 
 
 @final
 class _Picture:
     """Writes the picture of one blueprint, and gives each thing in it an id of its own."""
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        self._blueprint = blueprint
+    def __init__(
+        self, blueprint: Blueprint, prefix: str = "", crossing: frozenset[type[Event]] = frozenset()
+    ) -> None:
+        self.blueprint = blueprint
+        self._prefix = prefix
+        self._crossing = crossing  # what is drawn by those around
         self._ids: dict[tuple[str, object], str] = {}
 
     def lines(self) -> Iterator[str]:
-        yield "flowchart TD"
-        for spec in self._blueprint.specs:
+        for spec in self.blueprint.specs:
             workers = "" if spec.num_workers == _USUAL_WORKERS else f" x{spec.num_workers}"
             text = _quoted(spec.name + workers + _joins(spec))
             yield f"    {self._step(spec)}" + (f"[{text}]" if spec.join is None else "{{" + text + "}}")
-        for edge in dict.fromkeys(edge for spec in self._blueprint.specs for edge in self._edges(spec)):
+        for edge in dict.fromkeys(edge for spec in self.blueprint.specs for edge in self._edges(spec)):
             yield f"    {edge}"
+
+    def takers(self, kind: type[Event]) -> Iterator[str]:
+        """The steps that take an event class, as they are called in the picture."""
+        return (self._step(spec) for spec in self.blueprint.takers(kind))
+
+    def labelled(self, labels: Sequence[str]) -> list[str]:
+        """The steps that messages call so; the whole frame for one of a workflow that is nested in it."""
+        known = {spec.label: spec for spec in self.blueprint.specs}
+        frame = self._prefix.rstrip("_")
+        return list(dict.fromkeys(self._step(known[label]) if label in known else frame for label in labels))
 
     def _edges(self, spec: StepSpec) -> Iterator[str]:
         """The edges into a step that come from no step, and all those out of it."""
         step = self._step(spec)
-        for start in self._blueprint.starts:
-            if spec in self._blueprint.takers(start):
+        for start in self.blueprint.starts:
+            if spec in self.blueprint.takers(start):
                 yield f"{self._event('start', start)}([{_quoted(start.__name__)}]) --> {step}"
         for kind in self._from_outside():
-            if spec in self._blueprint.takers(kind):
+            if spec in self.blueprint.takers(kind):
                 yield f"{self._event('outside', kind)}[/{_quoted(kind.__name__)}/] -.-> {step}"
         for kind in spec.accepts:
-            if kind not in self._blueprint.starts and not is_external(kind) and not self._is_made(kind, spec):
+            if (
+                kind not in self.blueprint.starts
+                and kind not in self._crossing
+                and not is_external(kind)
+                and not self._is_made(kind, spec)
+            ):
                 yield f"{self._event('sent', kind)}([{_quoted(kind.__name__)}]) -.-> {step}"
         for kind in spec.returns:
             yield from self._ways_on(step, kind)
@@ -95,24 +171,24 @@ class _Picture:
         if _ends_run(kind):
             yield f"{step} --> {self._event('stop', kind)}([{name}])"
             return
-        takers = list(self._blueprint.takers(kind))
+        takers = list(self.blueprint.takers(kind))
         if issubclass(kind, InputRequiredEvent):
             yield f"{step} -.-> {self._event('asked', kind)}[/{name}/]"
-        elif not takers:
+        elif not takers and kind not in self._crossing:
             yield f"{step} -.-> {self._event('lost', kind)}([{name}])"
         for after in takers:
             for taken in _taken(kind, after):
                 yield f"{step} -->|{_label(taken.__name__)}| {self._step(after)}"
 
     def _from_outside(self) -> list[type[Event]]:
-        kinds = (kind for spec in self._blueprint.specs for kind in spec.accepts)
+        kinds = (kind for spec in self.blueprint.specs for kind in spec.accepts)
         return list(dict.fromkeys(kind for kind in kinds if is_external(kind)))
 
     def _is_made(self, kind: type[Event], taker: StepSpec) -> bool:
         subclasses = taker.accept_event_subclasses
         return any(
             issubclass(kind, made) or (subclasses and issubclass(made, kind))
-            for spec in self._blueprint.specs
+            for spec in self.blueprint.specs
             for made in spec.returns
         )
 
@@ -128,10 +204,10 @@ class _Picture:
         known = self._ids.get((role, thing))
         if known is None:
             taken = set(self._ids.values())
-            known, number = wish, 1
+            known, number = f"{self._prefix}{wish}", 1
             while known in taken:
                 number += 1
-                known = f"{wish}_{number}"
+                known = f"{self._prefix}{wish}_{number}"
             self._ids[role, thing] = known
         return known
 

@@ -1,0 +1,268 @@
+"""A run as one of several: nested in another, or among those of an application.
+
+What no step of it takes goes to another run, if one takes it; what it writes goes to the streams of those around it
+too; and one that an event has opened works for a while, rests, and works again.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context as VarContext, ContextVar
+from typing import Protocol, TypeVar, cast
+
+from ._core.inputs import Crossed
+from ._core.state import DeadLetter, Delivery
+from ._queue import ReadyQueue
+from ._stream import Hub
+from ._supplies import Supplies
+from .errors import WorkflowError
+from .events import Event, StopEvent, Streamed
+
+__all__ = ["Among", "Around", "behalf"]
+
+E = TypeVar("E", bound=Event)
+
+# The other run that the step on the stack works for, in an application: the one that sent what has led to it.
+behalf: ContextVar[Among | None] = ContextVar("stretto_behalf", default=None)
+
+
+class Around(Protocol):
+    """What stands around the runs of an application that belong together, see `_talk`."""
+
+    @property
+    def root(self) -> Among:
+        """The run that was called."""
+        ...
+
+    def route(self, run: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+        """Takes an event to the runs that it is for; whether there are any."""
+        ...
+
+    def note(self, run: Among) -> None:
+        """Something has happened in a run."""
+
+    def feeds(self, kind: type[Event]) -> bool:
+        """Whether a wait for such events is one for somebody outside."""
+        ...
+
+    def has_receiver(self, run: Among, kind: type[Event]) -> bool:
+        """Whether a member gets such events of this run."""
+        ...
+
+    def closed(self, run: Among) -> None:
+        """A run without a caller has returned a StopEvent."""
+
+    def dead(self, letter: DeadLetter, run: Among) -> None:
+        """Nobody took an event."""
+
+    def cancelled(self, run: Among) -> None:
+        """Somebody cancels a run."""
+
+    def concluded(self) -> None:
+        """The run that was called is over."""
+
+    def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
+        """Sends an event as one who is no step."""
+
+    async def enclose(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs the run that was called, and whatever it causes."""
+
+    async def request(
+        self, run: Among, delivery: Delivery, event: Event, reply: type[E], limit: float | None
+    ) -> E:
+        """Asks another member."""
+        ...
+
+
+class Among(Supplies):
+    """A run as far as there are others beside it.
+
+    Attributes:
+        around: What it belongs to, in an application.
+        member: What it is called there.
+        caller: The run that asked for it there.
+        works: Whether those around it know that it is at work.
+        merged: Its stream with those of the runs nested in it.
+    """
+
+    queue: ReadyQueue
+    inside: bool
+    around: Around | None = None
+    member: str | None = None
+    caller: Among | None = None
+    works = False
+    merged: Hub | None = None
+    _first: Delivery | None = None
+    _working = False
+
+    @property
+    @abstractmethod
+    def run_id(self) -> str:
+        """The identity of the run."""
+
+    @abstractmethod
+    def push(self, delivery: Delivery) -> None:
+        """A delivery is ready: it starts when its turn comes."""
+
+    @abstractmethod
+    def keep_stream(self) -> Hub:
+        """The stream, kept from now on if it was not before."""
+
+    @abstractmethod
+    def publish(self, event: Event, /) -> None:
+        """Writes to the stream."""
+
+    @abstractmethod
+    def make_ambient(self, context: VarContext) -> None:
+        """What runs in this context belongs to the run."""
+
+    @abstractmethod
+    def begin(self, event: Event, context: VarContext) -> None:
+        """Gives the machine its first event; nothing runs yet."""
+
+    @abstractmethod
+    def cancel(self, why: str) -> None:
+        """Cancels the run; its steps may still clean up."""
+
+    @abstractmethod
+    def abandon(self, why: str) -> None:
+        """Cancels a run that is not at work."""
+
+    def runs_around(self) -> Iterator[Among]:
+        """The runs that it is nested in, the nearest first."""
+        run = self.parent
+        while run is not None:
+            yield cast("Among", run)
+            run = run.parent
+
+    def remaining(self) -> float | None:
+        """Seconds to the deadline, its own or that of a run around it, whichever is the earlier; or None."""
+        deadline = self.machine.deadline
+        if self.parent is not None:
+            deadline = min(deadline, *(run.machine.deadline for run in self.runs_around()))
+        return None if deadline == float("inf") else deadline - self.clock()
+
+    # -- what goes to other runs -----------------------------------------------------------------------------
+
+    def _send_outward(self, event: Event, carry: VarContext, sender: str | None) -> None:
+        """Another run takes it; or nobody does, and it is kept here."""
+        taken = True  # also if it is refused by an error
+        try:
+            route = self._to_parent if self.around is None else self.around.route
+            taken = route(self, event, carry, sender)
+        finally:
+            effects = self.machine.receive(Crossed(event=event, taken=taken))
+            if effects:
+                self.perform(effects, sender)
+
+    def _to_parent(self, _: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+        """What a nested run does not take was sent by the step that nests it; whether somebody there takes it."""
+        taker = self._taker_around(type(event))
+        if taker is None:
+            return False
+        context = carry.copy()
+        taker.make_ambient(context)
+        taker.perform(taker.machine.event_sent(event, context, at=taker.clock()), sender)
+        return True
+
+    def _taker_around(self, kind: type[Event]) -> Among | None:
+        """The nearest run around that takes such events, or waits for them; else one that seems to, later."""
+        around = list(self.runs_around())
+        for run in around:
+            if run.takes(kind):
+                return run
+        if self.machine.plan.may_await(kind):
+            return None
+        return next(
+            (run for run in around if run.around is not None or run.machine.plan.may_await(kind)), None
+        )
+
+    def takes(self, kind: type[Event]) -> bool:
+        """Whether a step of it, or another member of its application, takes such events or waits for them."""
+        machine = self.machine
+        if machine.plan.routes.find(kind) or (machine.waiters is not None and machine.waiters.wanted(kind)):
+            return True
+        return self.around is not None and self.around.has_receiver(self, kind)
+
+    def is_fed_by(self, kind: type[Event], limit: float | None) -> bool:
+        """Whether a step that waits for such events, for so many seconds, keeps the run from being stuck."""
+        return self.around is None or limit is not None or self.around.feeds(kind)
+
+    async def request(self, delivery: Delivery, event: Event, reply: type[E], limit: float | None) -> E:
+        """Asks another member of the application that the run is in.
+
+        Raises:
+            WorkflowError: If it is in none.
+        """
+        for run in (self, *self.runs_around()):
+            if run.around is not None:
+                return await run.around.request(self, delivery, event, reply, limit)
+        raise WorkflowError(
+            f"{delivery.step.label} requests {reply.__name__}, and its run is in no Application; write async with "
+            "Application(…) as app, and await app.run(…) there"
+        )
+
+    # -- one that an event has opened ------------------------------------------------------------------------
+
+    @property
+    def idle_for_good(self) -> bool:
+        """Whether nothing of a run without a caller is at work, nor will be unless it is sent to."""
+        machine = self.machine
+        busy = machine.active or machine.feeders or machine.waiters or machine.retrying
+        return machine.opened and not busy
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is ready to start in a run that does not work."""
+        return self._first is not None or bool(self.queue.ready)
+
+    def wake_up(self) -> None:
+        """A run without a caller is about to work again; its time begins anew."""
+        machine = self.machine
+        machine.begun = self.clock()
+        if self._options.timeout is not None:
+            machine.deadline = machine.begun + self._options.timeout
+        self._left_by_cancellation = False
+        ready = self.queue.ready
+        self.queue.close()
+        self.queue = ReadyQueue()
+        self.queue.ready = ready
+
+    def _rest(self) -> None:
+        """Where nobody is left who could take a delivery, the next begins a new period of work."""
+        if not self._workers and not self.queue.spare and self.machine.opened:
+            self._working = False
+
+    def _worker_left(self) -> None:
+        super()._worker_left()
+        self._rest()
+
+    # -- the streams of those around it ----------------------------------------------------------------------
+
+    def keep_merged(self) -> Hub:
+        """The stream with those of nested runs, and with origins; kept from now on if it was not before."""
+        if self.merged is None:
+            self.merged = Hub(self._options.stream_buffer, already_missed=self.keep_stream().written)
+            if self.outcome is not None:
+                self.close_merged(self.machine.terminal_event())
+        return self.merged
+
+    def close_merged(self, last: StopEvent[object]) -> None:
+        """Writes the last event to it."""
+        if self.merged is not None:
+            self.merged.close(self._told(last, None))
+
+    def spread(self, event: Event, step: str | None) -> None:
+        """Writes an event to the merged streams of the run and of those around it, if somebody keeps one."""
+        told = self._told(event, step)
+        for run in (self, *self.runs_around()):
+            if run.merged is not None and run.outcome is None:
+                run.merged.publish(told)
+            if run.parent is None and run.around is not None and run is not self:
+                run.publish(event)
+
+    def _told(self, event: Event, step: str | None) -> Streamed:
+        return Streamed(
+            event=event, workflow=self.machine.plan.name, member=self.member, run_id=self.run_id, step=step
+        )

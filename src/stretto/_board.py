@@ -1,0 +1,95 @@
+"""What all conversations of one application share: its members, its wiring and its dead letters."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol, final
+
+import attrs
+
+from ._core.state import DEAD_LETTERS_KEPT, DeadLetter
+from ._core.wiring import Wiring
+from ._options import Options
+from .blueprint import Blueprint
+
+__all__ = ["Board", "DeadLetters", "Seat"]
+
+
+@final
+class DeadLetters:
+    """The events of an application that nobody took: how many there were, and the last thousand, oldest first."""
+
+    def __init__(self) -> None:
+        self._kept: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
+        self._readers: list[Callable[[DeadLetter], object]] = []
+        self.count = 0
+
+    def add(self, letter: DeadLetter) -> None:
+        """Keeps one more, and gives it to whoever listens."""
+        self.count += 1
+        self._kept.append(letter)
+        for reader in self._readers:
+            reader(letter)
+
+    def listen(self, reader: Callable[[DeadLetter], object]) -> None:
+        """Has a function called with each dead letter from now on, at once: let it only note it."""
+        self._readers.append(reader)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        return iter(tuple(self._kept))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"<{self.count} dead letters>"
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Seat:
+    """A member, as its runs need it."""
+
+    name: str
+    workflow: object
+    blueprint: Blueprint
+    options: Options
+
+
+class Open(Protocol):
+    """A conversation that is open."""
+
+    def leave(self, why: str) -> None:
+        """Ends it."""
+
+
+@final
+@attrs.define(kw_only=True, eq=False)
+class Board:
+    """The members of an application while it is entered.
+
+    Attributes:
+        drains: Whether what is under way is finished after a StopEvent, or cut.
+        strict: Whether each dead letter is an error.
+        live: The conversations that are open.
+        on_empty: Called when the last one is over.
+    """
+
+    seats: dict[str, Seat]
+    wiring: Wiring
+    drains: bool
+    strict: bool
+    letters: DeadLetters = attrs.field(factory=DeadLetters)
+    live: dict[Open, None] = attrs.field(factory=dict[Open, None])
+    on_empty: Callable[[], object] | None = None
+
+    def enter(self, conversation: Open) -> None:
+        """One more is open."""
+        self.live[conversation] = None
+
+    def leave(self, conversation: Open) -> None:
+        """One is over."""
+        self.live.pop(conversation, None)
+        if not self.live and self.on_empty is not None:
+            self.on_empty()

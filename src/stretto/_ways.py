@@ -1,0 +1,298 @@
+"""The ways of events between the runs of a conversation.
+
+An event goes, at once and in the order of sending, to the step that asked, if it is the reply; to the run that sent it,
+if its class takes it; to the run of the member that takes it; if no member does, to the run on whose behalf it was
+sent, which may wait for it; else it is a dead letter. On whose behalf a step works is a context variable, so all that
+an event causes inside a run inherits it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextvars import Context as VarContext, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from ._among import Among, Around, behalf
+from ._board import Board
+from ._core.conversation import Conversation
+from ._core.state import DeadLetter, Delivery
+from ._driver import Driver
+from ._options import Options
+from .errors import RoutingError, UndeclaredEventError, near, shown
+from .events import Event
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+__all__ = ["Ways", "accepts", "make_run"]
+
+
+def make_run(
+    board: Board, member: str, parent: Among | None, timeout: float | None = None, *, streamed: bool = False
+) -> Among:
+    """A run of a member that was not begun; its time is limited by the shorter of its own limit and this one."""
+    seat = board.seats[member]
+    limits = [each for each in (timeout, seat.options.timeout) if each is not None]
+    fields: dict[str, Any] = {**vars(seat.options), "timeout": min(limits, default=None)}
+    options = Options(**fields)
+    return Driver(seat.workflow, seat.blueprint, options, cast("Driver | None", parent), streamed=streamed)
+
+
+class Ways(ABC):
+    """The runs of one conversation, and who of them gets what.
+
+    Attributes:
+        root: The run that was called.
+        within: The conversation around it, if a step of that asked for it.
+        reply: The class of the reply, if it is a request.
+        answer: The reply, once it was given.
+    """
+
+    reply: type[Event] | None = None
+    answer: Event | None = None
+    give: Callable[[Event], object] | None = None
+    tg: TaskGroup | None = None
+    over = False
+    _tasks = 0
+    _none_left: anyio.Event | None = None
+
+    def __init__(self, board: Board, root: Among, member: str, within: Ways | None) -> None:
+        self.board = board
+        self.wiring = board.wiring
+        self.root = root
+        self.within = within
+        caller = root.caller
+        self.conversation: Conversation[Among] = Conversation(
+            root,
+            member,
+            parent=None if within is None else within.conversation,
+            asker=None if caller is None else (cast("str", caller.member), caller),
+        )
+        self._runs: dict[Among, Hashable] = {}
+        self._at_work: dict[Among, None] = {root: None}
+        self._early: list[Among] = []
+        self._join(root, member, opened=False)
+
+    def asks(self, reply: type[Event], give: Callable[[Event], object] | None = None) -> None:
+        """It is a request, and done with the first event of this type."""
+        self.reply = reply
+        self.give = give
+        self.conversation.asks = True
+        self._ask_first(self.root)
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A task of the conversation."""
+        assert self.tg is not None, "the conversation was over"
+        self._tasks += 1
+        self.tg.start_soon(self._member, work)
+
+    async def _member(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        finally:
+            self._tasks -= 1
+            if not self._tasks and self._none_left is not None:
+                self._none_left.set()
+
+    async def none_left(self) -> None:
+        """Waits until its tasks have ended."""
+        if self._tasks:
+            self._none_left = anyio.Event()
+            await self._none_left.wait()
+
+    @abstractmethod
+    async def _host(self, run: Among) -> None:
+        """One period of work of a run that nobody called."""
+
+    @abstractmethod
+    def note(self, run: Among) -> None:
+        """Something has happened in a run."""
+
+    @abstractmethod
+    def dead(self, letter: DeadLetter, run: Among) -> None:
+        """Nobody took an event."""
+
+    @abstractmethod
+    def judge(self) -> None:
+        """Looks whether the conversation goes on."""
+
+    @abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """Ends the conversation with an error."""
+
+    @abstractmethod
+    def leave(self, why: str) -> None:
+        """Ends the conversation without one."""
+
+    @abstractmethod
+    def answered(self, event: Event) -> None:
+        """The reply is there."""
+
+    @property
+    def name(self) -> str:
+        """The member and the class that were called, for messages."""
+        return self.told(cast("str", self.root.member))
+
+    def told(self, member: str) -> str:
+        """A member as messages name it: ``orders (OrderStation)``."""
+        return f"{member} ({self.board.seats[member].blueprint.name})"
+
+    def _join(self, run: Among, member: str, *, opened: bool) -> None:
+        run.around, run.member = cast("Around", self), member
+        run.machine.join_others(opened=opened, closes=opened and self.board.drains)
+        self._ask_first(run)
+
+    def _ask_first(self, run: Among) -> None:
+        kinds = self.wiring.crossing(cast("str", run.member))
+        if self.reply is not None and self.answer is None:
+            kinds |= {self.reply}
+        if kinds:
+            run.machine.ask_others_first(kinds)
+
+    # -- the way of an event ---------------------------------------------------------------------------------
+
+    def route(self, run: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+        """Takes an event that a run has sent to those that it is for; whether there are any."""
+        kind = type(event)
+        if self.reply is kind and self.answer is None and (run is self.root or not accepts(self.root, kind)):
+            self.answered(event)
+            return True
+        member = cast("str", run.member)
+        back = carry.get(behalf)
+        to = self.wiring.receivers(member, kind)
+        if not to:
+            return self._to_behalf(run, event, carry, back)
+        if any(name != member for name in to) and not self.wiring.declares(member, kind):
+            raise self._undeclared(run, kind, to, sender)
+        for name in to:
+            if name == member:
+                self.take(run, event, carry, back)
+            else:
+                self._deliver(name, event, carry, run, back)
+        return True
+
+    def has_receiver(self, run: Among, kind: type[Event]) -> bool:
+        """Whether a member gets such events of this run."""
+        return bool(self.wiring.receivers(cast("str", run.member), kind))
+
+    def _to_behalf(self, run: Among, event: Event, carry: VarContext, back: Among | None) -> bool:
+        """What no member takes may be waited for by the run on whose behalf it was sent, now or later."""
+        if back is None or back is run or back.around is None or back.machine.ended is not None:
+            return False
+        self._cross(back, event, carry, run)
+        return True
+
+    def _deliver(
+        self, name: str, event: Event, carry: VarContext, sender: Among | None, back: Among | None
+    ) -> None:
+        key_of = self.wiring.keys.get(type(event))
+        key = None if key_of is None else key_of(event)
+        known = None if back is None or back.member is None else (back.member, back)
+        target = self.conversation.find(name, key, known)
+        if target is None or (target.machine.ended is not None and target in self._runs):
+            target = self._open(name, key)
+        self._cross(target, event, carry, sender)
+
+    def _cross(self, target: Among, event: Event, carry: VarContext, sender: Among | None) -> None:
+        talk = cast("Ways", target.around)
+        if talk is not self:
+            self.conversation.left = True
+        talk.take(target, event, carry, sender)
+
+    def take(self, run: Among, event: Event, carry: VarContext, back: Among | None) -> None:
+        """A run of this conversation is sent an event on behalf of another: the one door into it."""
+        if self.over:
+            self.dead(DeadLetter(event, f"the conversation of {self.name} is over"), run)
+            return
+        context = carry.copy()
+        run.make_ambient(context)
+        context.run(behalf.set, back)
+        rests = run not in self._at_work and run is not self.root and run.machine.ended is None
+        if rests:
+            self._runs.setdefault(run, None)
+            run.wake_up()
+        for effect in run.machine.event_sent(event, context, at=run.clock(), outside=True):
+            if type(effect) is Delivery:
+                run.push(effect)
+            else:
+                run.perform((effect,))
+        if rests and run.has_work and not self.conversation.closing:
+            self._at_work[run] = None
+            if self.tg is None:
+                self._early.append(run)
+            else:
+                self.spawn(partial(self._host, run))
+        self.note(run)
+
+    def _open(self, member: str, key: Hashable) -> Among:
+        run = make_run(self.board, member, self.root)
+        self._join(run, member, opened=True)
+        self._runs[run] = key
+        self.conversation.open(member, key, run)
+        return run
+
+    def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
+        """Sends an event from outside to the run that waits for it, else to the one that accepts it."""
+        kind = type(event)
+        if to is not None and to not in self.board.seats:
+            names = list(self.board.seats)
+            raise RoutingError(
+                f"the application has no member {to!r}, it has: {', '.join(names)}{near(to, names)}"
+            )
+        runs = [run for run in self.all_runs() if to is None or run.member == to]
+        found = [run for run in runs if run.machine.waiters and run.machine.waiters.wanted(kind)]
+        found = found or [run for run in runs if accepts(run, kind) and not run.machine.closed]
+        if len(found) > 1:
+            names = [f"{run.member} (run {run.run_id})" for run in found]
+            raise RoutingError(
+                f"{shown(event)} would be taken by several runs: {', '.join(names)}; say which member is meant: "
+                f"run.send_event(ev, to={found[0].member!r})"
+            )
+        if found:
+            cast("Ways", found[0].around).take_from_outside(found[0], event, step)
+            return
+        members = self.wiring.receivers(None, kind) if to is None else (to,)
+        if len(members) > 1:
+            raise RoutingError(
+                f"{shown(event)} would be taken by several members: {', '.join(members)}; say which one is meant: "
+                f"run.send_event(ev, to={members[0]!r})"
+            )
+        if not members or members[0] == self.root.member:
+            self.take_from_outside(self.root, event, step)
+        else:
+            self._deliver(members[0], event, copy_context(), None, None)
+
+    def take_from_outside(self, run: Among, event: Event, step: str | None) -> None:
+        """A run is sent an event by nobody in the conversation."""
+        if step is None:
+            self.take(run, event, copy_context(), None)
+            return
+        context = copy_context()
+        run.make_ambient(context)
+        run.perform(run.machine.event_sent(event, context, step, at=run.clock(), outside=True))
+
+    def all_runs(self) -> Iterator[Among]:
+        """The runs of this conversation and of those below that have not ended."""
+        yield from (run for run in (self.root, *self._runs) if run.machine.ended is None)
+        for talk in tuple(self.board.live):
+            if isinstance(talk, Ways) and talk.within is self:
+                yield from talk.all_runs()
+
+    def _undeclared(
+        self, run: Among, kind: type[Event], to: tuple[str, ...], sender: str | None
+    ) -> UndeclaredEventError:
+        name = kind.__name__
+        who = sender or run.machine.plan.name
+        return UndeclaredEventError(
+            f"{who} sends {name} to {', '.join(self.told(each) for each in to)}, but no step of "
+            f"{run.machine.plan.name} names it in its return annotation; add {name} to that of {who}"
+        )
+
+
+def accepts(run: Among, kind: type[Event]) -> bool:
+    """Whether a step of the run takes such events."""
+    return bool(run.machine.plan.routes.find(kind))

@@ -1,0 +1,179 @@
+"""The machine of a run that others send to: what it lets out, when it says that it is quiet, how it is closed."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+
+import pytest
+
+from stretto._core.effects import Closed, DeadLetter, Delivery, EndRun, Kept, Outward, Quiet, Resume
+from stretto._core.inputs import (
+    CancelAsked,
+    Crossed,
+    DeadlinePassed,
+    EventSent,
+    WaitAnswered,
+    WaitBegan,
+    WaitCancelled,
+)
+from stretto._core.machine import Machine
+from stretto._core.plan import StepPlan
+from stretto._core.state import Ended
+from stretto._core.waiting import Waiter
+from stretto.errors import WorkflowTimeoutError
+from stretto.events import Event, StartEvent, StopEvent
+from tests.core.plans import A, B, C, Question, plan, step
+
+CARRY = copy_context()
+
+
+def machine(*steps: StepPlan, opened: bool = False, closes: bool = False, joined: bool = True) -> Machine:
+    made = Machine(plan(*(steps or (step(accepts=(StartEvent, A), returns=(B, StopEvent)),))), 0.0, 10.0, 100)
+    if joined:
+        made.join_others(opened=opened, closes=closes)
+    return made
+
+
+def send(to: Machine, event: Event, *, outside: bool = False) -> list[object]:
+    return list(to.receive(EventSent(event=event, carry=CARRY, at=0.0, outside=outside)))
+
+
+def begin(to: Machine, event: Event | None = None) -> Delivery:
+    (delivery,) = send(to, event or A(), outside=True)
+    assert isinstance(delivery, Delivery)
+    delivery.started = 0.0
+    return delivery
+
+
+def kinds(effects: object) -> list[type]:
+    return [type(effect) for effect in effects]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def test_what_no_step_takes_goes_outward_and_the_machine_says_quiet_when_that_is_answered():
+    run = machine()
+    delivery = begin(run)
+    outward, quiet = run.step_returned(delivery, B(n=1), 1.0)
+    assert isinstance(outward, Outward)
+    assert (outward.event, outward.carry) == (B(n=1), CARRY)
+    assert isinstance(quiet, Quiet)
+    assert kinds(run.receive(Crossed(event=outward.event, taken=True))) == [Quiet]
+    assert list(run.leftovers()) == []
+    assert run.feeders == 1  # whoever called it
+
+
+def test_what_nobody_takes_there_either_is_kept():
+    run = machine()
+    begin(run)
+    (outward,) = send(run, C())
+    assert isinstance(outward, Outward)
+    assert kinds(run.receive(Crossed(event=outward.event, taken=False))) == [Kept]
+    assert list(run.leftovers()) == [C()]
+
+
+def test_what_comes_from_outside_stays_and_so_does_a_question_and_what_is_waited_for():
+    run = machine(step(accepts=(StartEvent,)))
+    delivery = begin(run, StartEvent())
+    assert kinds(send(run, C(), outside=True)) == [Kept]
+    assert Outward not in kinds(send(run, Question()))
+    waiter = Waiter(delivery=delivery, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=False))
+    assert kinds(send(run, B())) == [Resume]
+    assert kinds(send(run, B())) == [Outward]
+
+
+def test_a_run_that_is_alone_lets_nothing_out():
+    run = machine(joined=False)
+    begin(run)
+    assert kinds(send(run, C())) == [Kept]
+
+
+def test_types_that_others_are_asked_about_first_go_outward_though_a_step_takes_them():
+    run = machine()
+    delivery = begin(run)
+    run.ask_others_first(frozenset({A}))
+    assert kinds(send(run, A())) == [Outward]
+    assert kinds(send(run, A(), outside=True)) == [Delivery]
+    waiter = Waiter(delivery=delivery, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=False))
+    run.receive(WaitCancelled(waiter=waiter))
+    assert kinds(send(run, A())) == [Outward]  # a wait that ends does not make it forget that
+    run.ask_others_first(frozenset())
+    assert kinds(send(run, A())) == [Delivery]
+
+
+def test_a_nested_run_is_stuck_by_itself_and_not_before_it_knows_whether_its_event_was_taken():
+    run = machine(step(accepts=(StartEvent,), returns=(B,)), joined=False)
+    run.outlet = True
+    (outward,) = run.step_returned(begin(run, StartEvent()), B(), 1.0)
+    assert isinstance(outward, Outward)
+    assert run.ended is None
+    run.receive(Crossed(event=outward.event, taken=False))
+    assert run.ended is Ended.STALLED
+    assert "B(n=0) was not taken" in str(run.error())
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_run_among_others_is_never_stuck_by_itself(opened: bool):
+    run = machine(opened=opened)
+    assert kinds(run.step_returned(begin(run), None, 1.0)) == [Quiet]
+    assert run.ended is None
+
+
+def test_a_stop_event_ends_a_run_that_was_called_and_one_that_is_to_be_cut():
+    for run in (machine(), machine(opened=True)):
+        assert kinds(run.step_returned(begin(run), StopEvent(result=1), 1.0)) == [EndRun]
+        assert run.ended is Ended.STOPPED
+
+
+def test_a_stop_event_closes_a_run_that_an_event_has_opened_and_what_it_took_in_goes_on():
+    run = machine(step(accepts=(A,), returns=(B, StopEvent), limit=1), opened=True, closes=True)
+    first = begin(run)
+    send(run, A(n=2), outside=True)
+    effects = run.step_returned(first, StopEvent(result=1), 1.0)
+    assert kinds(effects) == [Delivery, Closed]
+    assert run.ended is None
+    assert run.closed
+    (second, *_) = effects
+    assert isinstance(second, Delivery)
+    assert kinds(run.step_returned(second, StopEvent(result=2), 1.0)) == [DeadLetter, Quiet]
+
+
+def test_a_step_that_waits_leaves_a_quiet_run_and_one_that_is_not_fed_says_so():
+    run = machine()
+    delivery = begin(run)
+    waiter = Waiter(delivery=delivery, kind=B, wake=lambda: None, feeds=False)
+    assert kinds(run.receive(WaitBegan(waiter=waiter, parks=True))) == [Quiet]
+    assert run.feeders == 1
+    assert run.why_stuck() == ["Flow.work (flow.py:10) waits for B"]
+    assert kinds(run.receive(WaitAnswered(waiter=waiter, event=B(n=7)))) == [Resume]
+    assert waiter.event == B(n=7)
+    assert run.receive(WaitAnswered(waiter=waiter, event=B(n=8))) == ()
+    assert run.feeders == 1
+
+
+def test_a_wait_that_has_failed_goes_on_without_an_event():
+    run = machine()
+    waiter = Waiter(delivery=begin(run), kind=B, wake=lambda: None, feeds=False)
+    run.receive(WaitBegan(waiter=waiter, parks=True))
+    waiter.error = ValueError()
+    assert kinds(run.receive(WaitAnswered(waiter=waiter))) == [Resume]
+    assert waiter.event is None
+
+
+def test_what_comes_back_after_the_end_is_not_kept():
+    run = machine()
+    begin(run)
+    send(run, C())
+    run.receive(CancelAsked(why="by a test"))
+    assert kinds(run.receive(Crossed(event=C(), taken=False))) == [EndRun]
+    assert len(list(run.leftovers())) == 0
+
+
+def test_a_run_that_is_late_says_what_it_waited_for():
+    run = machine()
+    run.step_returned(begin(run), None, 1.0)
+    run.receive(DeadlinePassed(at=10.0))
+    error = run.error()
+    assert isinstance(error, WorkflowTimeoutError)
+    assert str(error) == "Flow timed out after 10 s; no step was active; it waited for what others send"
+    assert str(run.overdue(11.0)) == str(error)

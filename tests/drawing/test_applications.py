@@ -1,0 +1,53 @@
+"""The picture of an application: a frame for each member, thick lines between them; and the same as data."""
+
+from __future__ import annotations
+
+import json
+
+from stretto import Application, StartEvent, StopEvent, Workflow, step
+from stretto.drawing import to_mermaid
+from tests.application.programs import Monitor, Station, Trade
+
+
+def test_each_member_has_a_frame_and_what_goes_between_them_is_a_thick_line():
+    assert to_mermaid(Application(monitor=Monitor(), orders=Station())).split("\n") == [
+        "flowchart TD",
+        '    subgraph m0["monitor #40;Monitor#41;"]',
+        '        m0_watch["watch"]',
+        '        m0_done["done"]',
+        '        m0_start_StartEvent(["StartEvent"]) --> m0_watch',
+        '        m0_done --> m0_stop_StopEvent(["StopEvent"])',
+        "    end",
+        '    subgraph m1["orders #40;Station#41;"]',
+        '        m1_trade["trade"]',
+        "    end",
+        "    m0_watch ==>|Trade| m1_trade",
+        "    m1_trade ==>|Traded| m0_done",
+    ]
+
+
+def test_what_a_nested_workflow_sends_comes_from_the_frame():
+    class Inner(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Trade | StopEvent: ...
+
+    class Outer(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, inner: Inner) -> StopEvent: ...
+
+    app = Application(a=Outer(inner=Inner()), b=Station(), c=Monitor()).connect(Trade, to="b")
+    assert "    m0 ==>|Trade| m1_trade" in to_mermaid(app).split("\n")
+
+
+def test_the_graph_is_data():
+    graph = Application(monitor=Monitor(), orders=Station()).graph()
+    assert json.loads(json.dumps(graph)) == graph
+    assert graph["members"]["orders"]["workflow"] == "Station"
+    (trade,) = graph["members"]["orders"]["steps"]
+    assert (trade["name"], trade["accepts"], trade["returns"], trade["num_workers"]) == (
+        "trade", ["Trade"], ["Traded"], 4,
+    )  # fmt: skip
+    assert [(each["source"], each["event"], each["to"], each["how"]) for each in graph["routes"]] == [
+        ("monitor", "Trade", "orders", "type"),
+        ("orders", "Traded", "monitor", "type"),
+    ]
