@@ -68,20 +68,27 @@ def loop_port() -> LoopPort:
     """
     loop = _own_asyncio_loop()
     if loop is not None:
-        asyncio = sys.modules["asyncio"]
-        return LoopPort(loop.time, partial(asyncio.sleep, 0), asyncio.CancelledError, _scope_of("asyncio"))
+        return LoopPort(loop.time, *_of_asyncio())
     trio = sys.modules.get("trio")
     if trio is None or not trio.lowlevel.in_trio_run():
         raise WorkflowError(
             "no event loop runs here; write await wf.run(…) in an async function, or wf.run_sync(…) in a script"
         )
-    return LoopPort(trio.current_time, trio.lowlevel.checkpoint, trio.Cancelled, _scope_of("trio"))
+    return _of_trio()
 
 
 @cache
-def _scope_of(backend: str) -> type[anyio.CancelScope]:  # noqa: ARG001 - it is the one that runs
-    """What ``anyio.CancelScope()`` makes there, after it has made one that it throws away."""
-    return type(anyio.CancelScope())
+def _of_asyncio() -> tuple[Callable[[], Awaitable[object]], type[BaseException], type[anyio.CancelScope]]:
+    """What all loops of asyncio have in common; `anyio.CancelScope` makes a scope that is thrown away."""
+    asyncio = sys.modules["asyncio"]
+    return partial(asyncio.sleep, 0), asyncio.CancelledError, type(anyio.CancelScope())
+
+
+@cache
+def _of_trio() -> LoopPort:
+    trio = _trio()
+    scope = type(anyio.CancelScope())
+    return LoopPort(trio.current_time, trio.lowlevel.checkpoint, trio.Cancelled, scope)
 
 
 def is_running() -> bool:
