@@ -231,12 +231,13 @@ class Among(Supplies):
 
     def _rest(self) -> None:
         """Where nobody is left who could take a delivery, the next begins a new period of work."""
-        if not self._workers and not self.queue.spare and self.machine.opened:
+        if not self._workers and not self.queue.spare:
             self._working = False
 
     def _worker_left(self) -> None:
         super()._worker_left()
-        self._rest()
+        if self.machine.opened:
+            self._rest()
 
     # -- the streams of those around it ----------------------------------------------------------------------
 

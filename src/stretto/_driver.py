@@ -149,10 +149,19 @@ class Driver(Among):
                 self, copy_context() if first is None else first.carry, native_cancellations_before()
             )
             if self.around is not None and self.around.root is self:
-                await self.around.enclose(partial(self._to_its_end, leader, first, lane=False))
+                await self.around.enclose(partial(self._to_its_end, leader, first))
                 await leader.pass_on_cancellation()  # one that came while the others were waited for
             else:
-                await self._to_its_end(leader, first, lane=lane and self.around is None)
+                if lane and first is not None and self._fits_lane(first):
+                    first = await self._in_lane(leader, first)
+                if (
+                    self.machine.ended is None
+                    or leader.suspended
+                    or self._hosted
+                    or self._children
+                    or self._stock
+                ):
+                    await self._to_its_end(leader, first)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         if self.machine.ended is None:
@@ -162,9 +171,10 @@ class Driver(Among):
             raise failure
         return result
 
-    async def _to_its_end(self, leader: Worker, first: Delivery | None, *, lane: bool) -> None:
-        if lane and first is not None and not self.queue.ready and self.specs[first.step.index].in_lane:
-            first = await self._in_lane(leader, first)
+    def _fits_lane(self, first: Delivery) -> bool:
+        return self.specs[first.step.index].in_lane and not self.queue.ready and self.around is None
+
+    async def _to_its_end(self, leader: Worker, first: Delivery | None) -> None:
         if self.machine.ended is None:
             await self._in_group(leader, first)
         if self._hosted or self._children:
@@ -466,7 +476,8 @@ class Driver(Among):
             or self.machine.ended is not None
             or anyio.current_effective_deadline() == -math.inf
         ):
-            self._rest()
+            if self.machine.opened:
+                self._rest()
             return
         delivery = queue.ready.popleft()
         worker = Worker(self, delivery.carry)
