@@ -19,6 +19,7 @@ __all__ = [
     "DefinitionError",
     "InternalError",
     "QueueFullError",
+    "RestoredError",
     "RoutingError",
     "RunEndedError",
     "SnapshotError",
@@ -247,7 +248,34 @@ class QueueFullError(WorkflowError):
 
 @final
 class SnapshotError(WorkflowError):
-    """A snapshot cannot be made or read."""
+    """A snapshot cannot be made, or read: it is malformed, of another version, or of another workflow.
+
+    Attributes:
+        path: Where in the snapshot, such as ``active[2].event.items[0]``; empty if it is about the whole.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[SnapshotError], tuple[object, ...]]:
+        return type(self), (*self.args, self.path)
+
+
+@final
+class RestoredError(WorkflowError):
+    """Stands for what a step had raised before, in a run that goes on from a snapshot: its text, and its class by name.
+
+    Attributes:
+        kind: The name of the class.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[RestoredError], tuple[object, ...]]:
+        return type(self), (*self.args, self.kind)
 
 
 @final

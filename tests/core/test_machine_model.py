@@ -1,7 +1,8 @@
 """The machine against a model, for random workflows and random lives of their runs.
 
 Each input goes to two machines, to one by its direct methods where it has them and to the other as a value, and
-once more to a third at the end: the same inputs always give the same effects.
+once more to a third at the end: the same inputs always give the same effects. The first two are written and restored
+now and then, the third is not.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from stretto.errors import CollectError, RoutingError, UndeclaredEventError
 from stretto.events import Event, InputRequiredEvent, StopEvent
 from tests.core.models import Collected, Run, Seen, Wait, takers
 from tests.core.plans import A, B, Finish, Outer, Question, SubA, ids, step
+from tests.core.restarts import restarted
 
 TAKEN = [A, B, SubA, Outer, Question]
 CARRY = copy_context()
@@ -176,6 +178,7 @@ class MachineLife(RuleBasedStateMachine):
         self.late: list[Event] = []
         self.buffers: dict[tuple[str, Hashable], Collected] = {}
         self.collected: set[tuple[int, Hashable, int]] = set()
+        self.batches: dict[int, list[tuple[Event, list[type[Event]], str | None, list[int]]]] = {}
         self.alive: list[object] = []  # identities are compared, so nothing may be freed
         self.give(plan.steps[0].accepts[0]())
         self.expect(self.model.check(), lambda _: Begun())
@@ -313,6 +316,8 @@ class MachineLife(RuleBasedStateMachine):
         got = [self.collect(fed, number, event, expected, name) for fed in self.fed]
         wanted = self.batch_of(number, of, event, expected, name)
         assert [None if each is None else ids(each) for each in got] == [wanted] * 2
+        if wanted and wanted != ids([CollectError]):
+            self.batches.setdefault(number, []).append((event, expected, name, wanted))
 
     @precondition(lambda self: self.can_work and not self.machine.ended)
     @rule(data=st.data(), kind=st.sampled_from(TAKEN), body=st.booleans())
@@ -387,6 +392,25 @@ class MachineLife(RuleBasedStateMachine):
         self.look_at_the_clock()
         at = self.now
         self.expect(self.model.check(), lambda _: FeederClosed(at=at))
+
+    @precondition(lambda self: not self.machine.ended and not self.waits)
+    @rule()
+    def the_process_is_replaced(self) -> None:
+        """What was at work works on, as if it had never stopped; nested runs are gone."""
+        if self.model.feeders != self.plan.fed:
+            return
+        for fed in self.fed:
+            before = list(fed.machine.active)
+            fed.machine, effects = restarted(fed.machine, self.now)
+            assert [each.event for each in effects] == [each.event for each in before]
+            again = dict(zip(before, effects, strict=True))
+            fed.deliveries = [again.get(each, each) for each in fed.deliveries]
+        self.machine = self.fed[0].machine
+        for number in self.working:
+            for fed in self.fed:
+                fed.deliveries[number].started = self.now
+                for event, expected, name, batch in self.batches.get(number, ()):  # it asks again
+                    assert ids(self.collect(fed, number, event, expected, name) or ()) == batch
 
     # -- rules that end the run ----------------------------------------------------------------------------
 

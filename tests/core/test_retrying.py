@@ -40,6 +40,7 @@ from stretto.errors import (
 from stretto.events import Event, StepFailedEvent, StopEvent
 from stretto.retry import Policy, RetryPolicy, fixed, no_wait
 from tests.core.plans import A, B, C, ids, plan, step
+from tests.core.restarts import restarted
 
 CARRY = copy_context()
 TRIES = RetryPolicy(attempts=3, wait=fixed(2))
@@ -855,6 +856,15 @@ class FailingLife(RuleBasedStateMachine):
         self.waiting = [each for each in self.waiting if each[1] > self.now]
         self.admit()
         self.take(due(self.run, at=self.now))
+
+    @rule(asleep=st.integers(0, 5))
+    def the_process_is_replaced(self, asleep: int) -> None:
+        """What was at work works on, and what waits for its time has as long to wait as before."""
+        self.run, effects = restarted(self.run, self.now, asleep=asleep)
+        self.waiting = [(event, max(at, self.now) + asleep) for event, at in self.waiting]
+        self.now += asleep
+        self.retries = []
+        self.take(effects)
 
     @invariant()
     def every_event_is_where_the_model_has_it(self) -> None:

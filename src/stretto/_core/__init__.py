@@ -2,7 +2,7 @@
 
 Values: `plan` what a class declares, `inputs` what happens to a run, `effects` what it wants done, `delivery` an event
 on its way. Parts that know no inputs: `routing` which steps take an event, `returning` what a step may return,
-`collecting` the buffers of `collect_events`, `waiting` who waits for what, `past` what an attempt leaves to the next,
+`collecting` the buffers of `collect_events`, `waiting` who waits for what, `past` what a delivery is given again,
 `retrying` whether there is a next one, `alarms` what waits for its time, `recovering` who handles a step that is given
 up, `joining` the forks and what is due to their joins, `gathering` what has arrived at one, `reaching` which joins a
 step leads to, `joined` what a join is given, `reporting` how a run in trouble is told.
@@ -10,4 +10,7 @@ step leads to, `joined` what a join is given, `reporting` how a run in trouble i
 The machine, a class for each subject, one upon the other: `state` what a run keeps, `workers` who works and who
 queues, `outcome` how a run ends, `waits` the waits in the middle of a step, `forking` branches and joins, `sending`
 where an event goes, `attempts` what follows when a step has raised, and `machine`, the one door.
+
+A run as data: `snapshots` what each structure writes and how it is read, `saving` how what is on its way is written,
+`places` data that somebody else wrote, with the path to each part.
 """

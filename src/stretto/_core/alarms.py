@@ -43,8 +43,12 @@ class Alarms(Generic[T]):
             self._heap = kept
         return found
 
+    def times(self) -> Iterator[tuple[float, T]]:
+        """What is in it, each with its time, in the order in which it will be taken out."""
+        return ((at, what) for at, _, what in sorted(self._heap))
+
     def __len__(self) -> int:
         return len(self._heap)
 
     def __iter__(self) -> Iterator[T]:
-        return (what for _, _, what in sorted(self._heap))
+        return (what for _, what in self.times())

@@ -31,7 +31,7 @@ class Attempts(Queueing):
         if at >= self.deadline:
             self._deadline_passed(at)
         past = delivery.past
-        if past is None or self.ended is not None or self.is_lost(delivery):
+        if past is None or delivery.step.plain or self.ended is not None or self.is_lost(delivery):
             return self._failed(delivery, error)
         error = failure_of(delivery, error, at)
         if draw is None or not isinstance(error, Exception):
@@ -110,7 +110,8 @@ class Attempts(Queueing):
         self._note_where(delivery, error)
         if delivery.past is None:
             return self._fail(error)
-        delivery.past.undo()
+        if not delivery.step.plain:
+            delivery.past.undo()
         if delivery.step.recovers is not None:
             note_recovered(error, delivery.event)
         return [*self._leave_over(delivery.past), *self._fail(error)]
@@ -177,4 +178,5 @@ class Attempts(Queueing):
                     event, f"{self.collect_limit} events of failed attempts are kept already"
                 )
         past.kept.clear()
+        past.again = None
         return effects

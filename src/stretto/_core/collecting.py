@@ -53,6 +53,13 @@ class Buffer:
             self.need[kind] = self.need.get(kind, 0) + 1
         self._count_short()
 
+    def restore(self, events: Sequence[Event]) -> None:
+        """What had arrived before a restart."""
+        for event in events:
+            self.arrived.setdefault(type(event), deque()).append(event)
+        self.held += len(events)
+        self._count_short()
+
     def add(self, event: Event) -> None:
         """Keeps an arrival of an expected type."""
         kind = type(event)
@@ -133,7 +140,7 @@ class Buffers:
         batch = buffer.take()
         if not buffer.held:
             del self.by_key[key]
-        return batch if past is None else past.take(mark, batch)
+        return delivery.own_past().take(mark, batch)
 
     def leftovers(self) -> Iterator[Event]:
         """Arrivals that no batch has taken."""

@@ -28,7 +28,8 @@ class Delivery:
         started: When the body began, in seconds of the loop's clock; None while it waits for its turn.
         collected: What this delivery has put into which buffer, so that it never does so twice; by the identity of
             the event, which is kept here lest another one gets it.
-        past: What earlier attempts and recoveries left; None for a plain step.
+        past: What earlier attempts and recoveries left, and what it was given in its middle; None for a plain step
+            that was given nothing.
     """
 
     step: StepPlan
@@ -42,6 +43,12 @@ class Delivery:
     def attempt(self) -> int:
         """The number of the present attempt, from 1. Kept in `past`: a plain step has one only, and no slot for it."""
         return 1 if self.past is None else self.past.attempt
+
+    def own_past(self) -> Past:
+        """What it leaves to itself, should it run again; made when there is something."""
+        if self.past is None:
+            self.past = Past(self.carry)
+        return self.past
 
 
 def spent_by(cause: Delivery | None) -> Mapping[int, int]:

@@ -242,6 +242,6 @@ class Machine(Attempts):
         self, delivery: Delivery, event: Event, expected: Sequence[type[Event]], buffer_id: Hashable
     ) -> list[Event] | None:
         """Adds an event to a buffer of the delivery's step, and takes a batch if one is due."""
-        if self._buffers is None:
-            self._buffers = Buffers(self.collect_limit)
-        return self._buffers.collect(delivery, event, expected, buffer_id)
+        if self.buffers is None:
+            self.buffers = Buffers(self.collect_limit)
+        return self.buffers.collect(delivery, event, expected, buffer_id)

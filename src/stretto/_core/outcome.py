@@ -32,7 +32,7 @@ _NOTED = 10  # failures that are noted on the first; run.failures has them all
 class Outcome(Workers):
     """What a run comes to, and how; what comes first decides."""
 
-    _buffers: Buffers | None = None
+    buffers: Buffers | None = None
     _stop: StopEvent[object] | None = None
 
     def _stopped(self, event: StopEvent[object]) -> Effects:
@@ -45,7 +45,7 @@ class Outcome(Workers):
     def _deadline_passed(self, at: float) -> Effects:
         if self.ended is not None:
             return END_RUN
-        return self._end(Ended.TIMED_OUT, timed_out(self, self._buffers, at))
+        return self._end(Ended.TIMED_OUT, timed_out(self, self.buffers, at))
 
     def _cancelled(self, why: str, at: float, *, by_caller: bool) -> Effects:
         if at >= self.deadline:
@@ -64,7 +64,7 @@ class Outcome(Workers):
             return QUIET
         if self.feeders:
             return NOTHING
-        return self._end(Ended.STALLED, stalled(self, self._buffers))
+        return self._end(Ended.STALLED, stalled(self, self.buffers))
 
     def _close(self, stop: StopEvent[object]) -> Effects:
         if self.closed:
@@ -112,11 +112,11 @@ class Outcome(Workers):
 
     def why_stuck(self) -> list[str]:
         """What it waits for and was not given, for who judges several runs together."""
-        return why_stalled(self, self._buffers)
+        return why_stalled(self, self.buffers)
 
     def overdue(self, at: float) -> WorkflowTimeoutError:
         """The error of a deadline that passes while others finish what the run has begun."""
-        return timed_out(self, self._buffers, at)
+        return timed_out(self, self.buffers, at)
 
     def error(self) -> BaseException | None:
         """What ``await run`` raises, or None if it gives the result.
@@ -152,15 +152,19 @@ class Outcome(Workers):
 
     def leftovers(self) -> Iterator[object]:
         """What was taken in and not used: queued, then half collected or joined, then kept for a wait, then late."""
-        for each in self._not_begun():
+        waiting = dict.fromkeys(self._not_begun())
+        for each in waiting:
             if each.event is not None:
                 yield from (each.event,) if self.forks is None else self.forks.each_of(each.event)
             if type(each) is Delivery and each.past is not None:
                 yield from each.past.unused()
-        if self._buffers is not None:
-            yield from self._buffers.leftovers()
+        if self.buffers is not None:
+            yield from self.buffers.leftovers()
         if self.forks is not None:
             yield from self.forks.leftovers()
+        for delivery in self.resumed or ():
+            if delivery not in waiting and delivery.past is not None:
+                yield from delivery.past.unused()
         yield from self.given_up or ()
         yield from (mail.event for mail in self.mailbox or ())
         yield from self.late or ()

@@ -1,6 +1,8 @@
 """What the attempts at one delivery leave behind for the next, and for what follows from it.
 
-Only a delivery of a step that may be tried again, or of a workflow that recovers, has one of these.
+A delivery of a step that may be tried again, or of a workflow that recovers, has one of these from the start. Any other
+one is given it with the first events that it is given in its middle, by a collect or by a wait: if the step runs again
+after a restart, it is given them again.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TypeAlias, final
 import attrs
 
 from ..events import Event
+from .mail import Mail
 
 __all__ = ["NOTHING_SPENT", "Held", "Mark", "Past"]
 
@@ -53,6 +56,8 @@ class Past:
         held: What the present attempt sent and was held back.
         taken: The batches that the present attempt was given, by the call that took them.
         kept: Those that failed attempts were given and the present one was not given again yet.
+        given: What the present attempt was given in its waits.
+        again: What it was given before a restart and has not waited for again yet.
     """
 
     carry: Context
@@ -64,6 +69,8 @@ class Past:
     held: list[Held] = attrs.field(factory=list[Held], init=False)
     taken: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
     kept: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
+    given: list[Mail] | None = attrs.field(default=None, init=False)
+    again: list[Mail] | None = attrs.field(default=None, init=False)
 
     def take(self, mark: Mark, batch: list[Event]) -> list[Event]:
         """The present attempt is given a batch."""
@@ -82,6 +89,7 @@ class Past:
         if self.began is None:
             self.began = began
         self.error = error
+        self.given = None
         self.undo()
 
     def undo(self) -> None:
@@ -97,7 +105,8 @@ class Past:
         return held
 
     def unused(self) -> Iterator[Event]:
-        """The events of the batches that failed attempts were given and the present one was not."""
+        """The events that earlier attempts were given and the present one was not."""
         for batches in self.kept.values():
             for batch in batches:
                 yield from batch
+        yield from (mail.event for mail in self.again or ())

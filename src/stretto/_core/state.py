@@ -61,6 +61,7 @@ class RunState:
         opened: Whether an event has opened it, and nobody waits for its result.
         closes: Whether a StopEvent closes it, and does not end it.
         closed: Whether it has been closed so.
+        resumed: In a run that goes on from a snapshot: the deliveries that are given again what they were given.
     """
 
     # What few runs have is set when it comes up, see Driver.
@@ -87,6 +88,7 @@ class RunState:
     opened = False
     closes = False
     closed = False
+    resumed: list[Delivery] | None = None
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
         count = len(plan.steps)

@@ -16,6 +16,7 @@ import attrs
 from .._fields import Fields
 from ..events import Event
 from .delivery import Delivery
+from .mail import Mail
 from .plan import StepPlan
 
 __all__ = ["Mail", "Mailbox", "Waiter", "Waiters", "Waiting"]
@@ -69,17 +70,6 @@ class Waiter(Fields):
         except Exception as error:  # noqa: BLE001 - it belongs to the step that waits
             self.error = error
             return False
-
-
-@final
-class Mail:
-    """An event that no step takes, and whether it came from outside the run."""
-
-    __slots__ = ("event", "outside")
-
-    def __init__(self, event: Event, outside: bool) -> None:  # noqa: FBT001 - two of two
-        self.event = event
-        self.outside = outside
 
 
 @final
@@ -167,10 +157,11 @@ class Mailbox:
         """Keeps it, unless there is no room."""
         if self._held >= self._limit:
             return False
-        self._append(mail)
+        self.append(mail)
         return True
 
-    def _append(self, mail: Mail) -> None:
+    def append(self, mail: Mail) -> None:
+        """Keeps it, also if there is no room: it was kept before."""
         self._held += 1
         self._by_kind.setdefault(type(mail.event), deque()).append(mail)
 
@@ -199,7 +190,7 @@ class Mailbox:
         outside = [mail for mail in self if mail.outside]
         self._by_kind, self._held = {}, 0
         for mail in outside:
-            self._append(mail)  # what was put back may be more than there is room for
+            self.append(mail)  # what was put back may be more than there is room for
         return inside
 
     def __contains__(self, kind: type) -> bool:

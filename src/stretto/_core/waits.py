@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from ..errors import RunEndedError
 from ..events import Event
+from .delivery import Delivery
 from .effects import NOTHING, Effect, Effects, Kept, Resume
+from .mail import Mail
 from .outcome import Outcome
-from .waiting import Mail, Mailbox, Waiter, Waiters
+from .waiting import Mailbox, Waiter, Waiters
 
 __all__ = ["Waits"]
 
@@ -19,9 +21,12 @@ class Waits(Outcome):
     """Begins and ends the waits of a run, and keeps its mail."""
 
     def _wait_began(self, waiter: Waiter, *, parks: bool) -> Effects:
-        mail = None if self.mailbox is None else self.mailbox.claim(waiter)
+        mail = _given_before(waiter)
+        if mail is None and waiter.error is None and self.mailbox is not None:
+            mail = self.mailbox.claim(waiter)
         if mail is not None or waiter.error is not None:
             waiter.mail = mail
+            self._note_given(waiter)
             return (Resume(waiter=waiter),)
         if self.waiters is None:
             self.waiters = Waiters()
@@ -48,6 +53,8 @@ class Waits(Outcome):
         if waiter.parked:
             self._resume_unserved(waiter, queued=not waited)
         mail, waiter.mail = waiter.mail, None
+        if mail is not None:
+            _forget_given(waiter.delivery, mail)
         return [*(() if mail is None else self._give_back(mail)), *self._check_stalled()]
 
     def _withdraw(self, waiter: Waiter) -> bool:
@@ -80,6 +87,17 @@ class Waits(Outcome):
             effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
         return effects
 
+    def _note_given(self, waiter: Waiter) -> None:
+        """The step is given an event: if it runs again after a restart, it will ask for it again."""
+        mail = waiter.mail
+        if mail is None:
+            return
+        past = waiter.delivery.own_past()
+        if past.given is None:
+            past.given = []
+        if len(past.given) <= self.collect_limit:  # one more than the limit says that some are missing
+            past.given.append(mail)
+
     # -- the mail --------------------------------------------------------------------------------------------
 
     def _offer(self, mail: Mail, effects: list[Effect]) -> bool:
@@ -89,6 +107,7 @@ class Waits(Outcome):
         done = self.waiters.offer(mail)
         for waiter in done:
             self._waits_no_more(waiter)
+            self._note_given(waiter)
             effects += self._resume(waiter)
         return bool(done) and done[-1].mail is mail
 
@@ -120,3 +139,22 @@ class Waits(Outcome):
 
     def _no_taker(self, event: Event) -> str:
         return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
+
+
+def _given_before(waiter: Waiter) -> Mail | None:
+    """What the step was given before a restart, in a wait that this one repeats."""
+    past = waiter.delivery.past
+    for mail in () if past is None else past.again or ():
+        if type(mail.event) is waiter.kind and waiter.fits(mail.event):
+            past.again.remove(mail)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            return mail
+        if waiter.error is not None:
+            break
+    return None
+
+
+def _forget_given(delivery: Delivery, mail: Mail) -> None:
+    """The step was cancelled before it saw the event."""
+    given = None if delivery.past is None else delivery.past.given
+    if given is not None and mail in given:
+        given.remove(mail)

@@ -28,6 +28,10 @@ class Workers(RunState):
         self._queue(delivery)
         return False
 
+    def take_up(self, delivery: Delivery) -> bool:
+        """One of a snapshot; whether a worker is free for it now."""
+        return self._admit(delivery)
+
     def _queue(self, delivery: Delivery | Waiter) -> None:
         index = delivery.step.index
         queue = self.waiting[index]

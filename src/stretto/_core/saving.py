@@ -1,0 +1,212 @@
+"""How what is on its way is written as plain data, and read again.
+
+The events and values are opaque here: a `Writer` and a `Reader` know how they look in plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextvars import Context
+from typing import Protocol, cast, final
+
+from ..errors import SnapshotError, near
+from ..events import Event
+from .delivery import Delivery
+from .machine import Machine
+from .mail import Mail
+from .past import Mark, Past
+from .places import Place
+from .plan import StepPlan
+
+__all__ = ["MOST", "Reader", "Restoring", "Saving", "Writer"]
+
+MOST = 2**31
+
+
+class Writer(Protocol):
+    """How events and values look in plain data."""
+
+    def event(self, event: Event, path: str) -> int:
+        """The number under which an event is kept; the same one for the same object."""
+        ...
+
+    def value(self, value: object, path: str) -> object:
+        """Any other value."""
+        ...
+
+    def kind(self, kind: type, path: str) -> str:
+        """The name of a class of events."""
+        ...
+
+
+class Reader(Protocol):
+    """What a `Writer` wrote, read again."""
+
+    def event(self, place: Place) -> Event:
+        """The event with that number; the same object each time."""
+        ...
+
+    def value(self, place: Place) -> object:
+        """Any other value."""
+        ...
+
+    def kind(self, place: Place) -> type[Event]:
+        """The class of events with that name."""
+        ...
+
+
+@final
+class Saving:
+    """A snapshot that is being made."""
+
+    def __init__(self, run: Machine, at: float, writer: Writer) -> None:
+        self.run = run
+        self.at = at
+        self.writer = writer
+
+    def events(self, events: Sequence[Event], path: str) -> list[int]:
+        """The numbers of these events."""
+        return [self.writer.event(event, f"{path}[{number}]") for number, event in enumerate(events)]
+
+    def mail(self, mail: Sequence[Mail], path: str) -> list[object]:
+        """The numbers of these events, and where they came from."""
+        return [
+            [self.writer.event(each.event, f"{path}[{number}]"), each.outside]
+            for number, each in enumerate(mail)
+        ]
+
+    def deliveries(self, deliveries: Sequence[Delivery], path: str) -> list[object]:
+        """What is on its way to steps."""
+        return [self.delivery(each, f"{path}[{number}]") for number, each in enumerate(deliveries)]
+
+    def delivery(self, delivery: Delivery, path: str) -> dict[str, object]:
+        """What is on its way to one step, and what it and its earlier attempts were given."""
+        data: dict[str, object] = {
+            "step": delivery.step.name,
+            "event": self.writer.event(delivery.event, f"{path}.event"),
+        }
+        if delivery.collected:
+            data["collected"] = [
+                self._collected(delivery.past, mark, event, f"{path}.collected[{number}]")
+                for number, (mark, event) in enumerate(delivery.collected.items())
+            ]
+        if delivery.past is not None:
+            data |= self._past(delivery, delivery.past, path)
+        return data
+
+    def _collected(self, past: Past | None, mark: Mark, event: Event, path: str) -> dict[str, object]:
+        _, buffer_id = cast("tuple[int, object]", mark[0])
+        data: dict[str, object] = {"event": self.writer.event(event, f"{path}.event")}
+        if buffer_id is not None:
+            data["id"] = self.writer.value(buffer_id, f"{path}.id")
+        batches = [] if past is None else [*past.taken.get(mark, ()), *past.kept.get(mark, ())]
+        if batches:
+            data["batches"] = [
+                self.events(batch, f"{path}.batches[{number}]") for number, batch in enumerate(batches)
+            ]
+        return data
+
+    def _past(self, delivery: Delivery, past: Past, path: str) -> Iterator[tuple[str, object]]:
+        if past.attempt > 1:
+            yield "attempt", past.attempt
+        if past.began is not None:
+            yield "age", max(0.0, self.at - past.began)
+        if past.error is not None:
+            yield "error", self.writer.value(past.error, f"{path}.error")
+        if past.spent:
+            steps = self.run.plan.steps
+            yield "spent", {steps[index].name: count for index, count in past.spent.items()}
+        given = [*(past.given or ()), *(past.again or ())]
+        if len(given) > self.run.collect_limit:
+            raise SnapshotError(
+                f"{path}: {delivery.step.label} was given more than {self.run.collect_limit} events in its middle, the "
+                "collect_limit of this workflow, and they are not kept for it to run again; let a step of its own take "
+                "them",
+                path,
+            )
+        if given:
+            yield "given", self.mail(given, f"{path}.given")
+
+
+@final
+class Restoring:
+    """A run that is being restored into a fresh machine."""
+
+    def __init__(self, run: Machine, at: float, reader: Reader, carry: Context) -> None:
+        self.run = run
+        self.at = at
+        self.reader = reader
+        self.carry = carry
+
+    def step(self, place: Place) -> StepPlan:
+        """The step of that name."""
+        name = place.text()
+        step = self.run.plan.step_named(name)
+        if step is None:
+            names = [other.name for other in self.run.plan.steps]
+            raise place.error(
+                f"{self.run.plan.name} has no step {name!r}; its steps: {', '.join(names)}{near(name, names)}"
+            )
+        return step
+
+    def mail(self, place: Place) -> Mail:
+        """An event, and where it came from."""
+        event, outside = place.exactly(2)
+        return Mail(self.reader.event(event), outside.flag())
+
+    def delivery(self, place: Place) -> Delivery:
+        """What is on its way to a step."""
+        step, event = self.step(place.part("step")), self.reader.event(place.part("event"))
+        if not step.takes(type(event)):
+            raise place.error(f"{step.label} does not take {type(event).__name__}")
+        delivery = Delivery(step, event, self.carry.copy())
+        past = self._past(place, Past(self.carry.copy()))
+        for each in place.listed("collected"):
+            self._collected(each, delivery, past)
+        if not step.plain or past.kept or past.again or past.began is not None:
+            delivery.past = past
+            self._resumed(delivery)
+        return delivery
+
+    def _resumed(self, delivery: Delivery) -> None:
+        assert self.run.resumed is not None, "restored already"
+        self.run.resumed.append(delivery)
+
+    def _past(self, place: Place, past: Past) -> Past:
+        if (attempt := place.get("attempt")) is not None:
+            past.attempt = attempt.whole(1, MOST)
+        if (age := place.get("age")) is not None:
+            past.began = self.at - age.seconds()
+        if (error := place.get("error")) is not None:
+            value = self.reader.value(error)
+            if not isinstance(value, Exception):
+                raise error.wants("an error")
+            past.error = value
+        if (spent := place.get("spent")) is not None:
+            past.spent = {
+                self.step(Place(name, name, spent)).index: count.whole(0, MOST)
+                for name, count in spent.entries()
+            }
+        past.again = [self.mail(each) for each in place.listed("given")] or None
+        return past
+
+    def _collected(self, place: Place, delivery: Delivery, past: Past) -> None:
+        event = self.reader.event(place.part("event"))
+        mark = ((delivery.step.index, self.buffer_id(place)), id(event))
+        delivery.collected = delivery.collected or {}
+        delivery.collected[mark] = event
+        batches = [[self.reader.event(each) for each in batch.items()] for batch in place.listed("batches")]
+        if batches:
+            past.kept[mark] = batches
+
+    def buffer_id(self, place: Place) -> object:
+        """What tells the buffers of a step apart."""
+        part = place.get("id")
+        if part is None:
+            return None
+        value = self.reader.value(part)
+        try:
+            hash(value)
+        except TypeError:
+            raise part.wants("something that can be hashed") from None
+        return value

@@ -1,0 +1,268 @@
+"""The snapshot of a run, as plain data, and the run that goes on from one.
+
+Each structure of a run has a part of its own in `PARTS`: what it writes, and how that is read into a fresh machine.
+What is at work, or waits in its middle, becomes ready once more and is given again what it was given; what waits for a
+worker, for its time or for others to arrive goes on waiting. Times are kept as seconds before and after the snapshot.
+To write costs as much as the run keeps, and nothing for what it has done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context
+from itertools import groupby
+from typing import Protocol, final
+
+from ..events import Event
+from .alarms import Alarms
+from .collecting import Buffer, Buffers
+from .delivery import DeadLetter, Delivery
+from .effects import Effect, Retry
+from .inputs import Begun
+from .machine import Machine
+from .places import Place
+from .saving import MOST, Reader, Restoring, Saving, Writer
+from .state import DEAD_LETTERS_KEPT
+from .waiting import Mailbox, Waiter
+
+__all__ = ["PARTS", "Part", "restore", "snapshot"]
+
+_MOST_EXPECTED = 10**7  # in one list; a few characters of the data must not fill the memory
+
+
+class Part(Protocol):
+    """One structure of a run. What it writes is left out if it is empty, and then nothing is read."""
+
+    def write(self, out: Saving, path: str) -> object:
+        """Its plain data."""
+        ...
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        """Puts it into the machine; gives what is to be done."""
+        ...
+
+
+@final
+class _Deliveries:
+    """What is at work, waits for a worker, or waits in its middle."""
+
+    def __init__(self, found: Callable[[Machine], Iterator[Delivery]]) -> None:
+        self._found = found
+
+    def write(self, out: Saving, path: str) -> object:
+        return out.deliveries(list(dict.fromkeys(self._found(out.run))), path)
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        return [delivery for delivery in map(into.delivery, place.items()) if into.run.take_up(delivery)]
+
+
+def _in_their_middle(run: Machine) -> Iterator[Delivery]:
+    """Steps that wait in their middle, or have and now wait for a worker: they began before all others."""
+    yield from (waiter.delivery for waiter in run.waiters or () if waiter.parked)
+    yield from (each.delivery for each in _in_queues(run) if isinstance(each, Waiter))
+
+
+def _queued(run: Machine) -> Iterator[Delivery]:
+    yield from (each for each in _in_queues(run) if isinstance(each, Delivery))
+
+
+def _in_queues(run: Machine) -> Iterator[Delivery | Waiter]:
+    return (each for queue in run.waiting for each in queue or ())
+
+
+@final
+class _Retrying:
+    """What waits to be tried again."""
+
+    def write(self, out: Saving, path: str) -> object:
+        return [
+            {"left": max(0.0, due - out.at), **out.delivery(delivery, f"{path}[{number}]")}
+            for number, (due, delivery) in enumerate(out.run.retrying.times() if out.run.retrying else ())
+        ]
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        into.run.retrying = Alarms()
+        effects: list[Effect] = []
+        for each in place.items():
+            delivery = into.delivery(each)
+            if delivery.past is None:
+                raise each.error("'age' is missing")
+            due = into.at + each.part("left").seconds()
+            into.run.retrying.set(due, delivery)
+            effects.append(Retry(at=due))
+        return effects
+
+
+@final
+class _Buffers:
+    """What steps have half collected."""
+
+    def write(self, out: Saving, path: str) -> object:
+        by_key = {} if out.run.buffers is None else out.run.buffers.by_key
+        return [
+            self._buffer(out, index, buffer_id, buffer, f"{path}[{number}]")
+            for number, ((index, buffer_id), buffer) in enumerate(by_key.items())
+        ]
+
+    @staticmethod
+    def _buffer(out: Saving, index: int, buffer_id: object, buffer: Buffer, path: str) -> object:
+        arrived = [event for queue in buffer.arrived.values() for event in queue]
+        data: dict[str, object] = {
+            "step": out.run.plan.steps[index].name,
+            "expected": [
+                [out.writer.kind(kind, f"{path}.expected"), len(list(same))]
+                for kind, same in groupby(buffer.kinds)
+            ],
+            "arrived": out.events(arrived, f"{path}.arrived"),
+        }
+        if buffer_id is not None:
+            data["id"] = out.writer.value(buffer_id, f"{path}.id")
+        return data
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        buffers = into.run.buffers = Buffers(into.run.collect_limit)
+        for each in place.items():
+            expected: list[type[Event]] = []
+            for kinds in each.part("expected").items():
+                kind, count = kinds.exactly(2)
+                most = max(1, _MOST_EXPECTED - len(expected))
+                expected += [into.reader.kind(kind)] * count.whole(1, most)
+            buffer = Buffer(expected)
+            buffer.restore([into.reader.event(event) for event in each.part("arrived").items()])
+            buffers.by_key[into.step(each.part("step")).index, into.buffer_id(each)] = buffer
+        return ()
+
+
+@final
+class _Mailbox:
+    """What nobody has waited for yet."""
+
+    def write(self, out: Saving, path: str) -> object:
+        return out.mail(tuple(out.run.mailbox or ()), path)
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        mailbox = into.run.mailbox = Mailbox(into.run.collect_limit)
+        for each in place.items():
+            mailbox.append(into.mail(each))
+        return ()
+
+
+@final
+class _GivenUp:
+    """Events of batches that nobody will be given again."""
+
+    def write(self, out: Saving, path: str) -> object:
+        return out.events(out.run.given_up or (), path)
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        into.run.given_up = [into.reader.event(each) for each in place.items()]
+        return ()
+
+
+@final
+class _DeadLetters:
+    """What nobody took."""
+
+    def write(self, out: Saving, path: str) -> object:
+        return [
+            [out.writer.value(letter.event, f"{path}[{number}][0]"), letter.reason]
+            for number, letter in enumerate(out.run.dead_letters or ())
+        ]
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        into.run.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
+        for each in place.items():
+            event, reason = each.exactly(2)
+            into.run.dead_letters.append(DeadLetter(into.reader.value(event), reason.text()))
+        return ()
+
+
+@final
+class _Silent:
+    """How often a step returned nothing; told when a run is stuck."""
+
+    def write(self, out: Saving, path: str) -> object:  # noqa: ARG002 - numbers cannot fail
+        counts = zip(out.run.plan.steps, out.run.silent or (), strict=False)
+        return {step.name: count for step, count in counts if count}
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        into.run.silent = [0] * len(into.run.plan.steps)
+        for name, count in place.entries():
+            into.run.silent[into.step(Place(name, name, place)).index] = count.whole(0, MOST)
+        return ()
+
+
+@final
+class _Asked:
+    """The last question that no step takes; told when a run is stuck."""
+
+    def write(self, out: Saving, path: str) -> object:
+        return None if out.run.asked is None else [out.writer.event(out.run.asked, path)]
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        (number,) = place.exactly(1)
+        into.run.asked = into.reader.event(number)
+        return ()
+
+
+# A structure of the machine that keeps events adds its part here. They are read in this order: who waited in the middle
+# of a step began first and is the first to run again, so that it waits again before somebody sends what it waits for.
+PARTS: dict[str, Part] = {
+    "waits": _Deliveries(_in_their_middle),
+    "active": _Deliveries(lambda run: iter(run.active)),
+    "queued": _Deliveries(_queued),
+    "retrying": _Retrying(),
+    "buffers": _Buffers(),
+    "mailbox": _Mailbox(),
+    "given_up": _GivenUp(),
+    "dead_letters": _DeadLetters(),
+    "silent": _Silent(),
+    "asked": _Asked(),
+}
+
+
+def snapshot(run: Machine, at: float, writer: Writer) -> dict[str, object]:
+    """A run that is not over, as plain data.
+
+    Raises:
+        SnapshotError: If the writer cannot write something in it.
+    """
+    assert run.ended is None, "nothing goes on"
+    out = Saving(run, at, writer)
+    data: dict[str, object] = {
+        "age": max(0.0, at - run.begun),
+        "left": None if run.deadline == math.inf else max(0.0, run.deadline - at),
+    }
+    for name, part in PARTS.items():
+        written = part.write(out, name)
+        if written:
+            data[name] = written
+    return data
+
+
+def restore(run: Machine, place: Place, at: float, reader: Reader, carry: Context) -> list[Effect]:
+    """Makes a fresh machine the one that was written, and gives what is to be done.
+
+    Args:
+        run: The machine; its plan must have the steps that the snapshot names.
+        place: What `snapshot` gave.
+        at: The time now.
+        reader: Reads what the writer wrote.
+        carry: The context variables that all deliveries begin with; those before the restart are gone.
+
+    Raises:
+        SnapshotError: If something in it is not what it should be.
+    """
+    run.resumed = []
+    run.begun = at - place.part("age").seconds()
+    left = place.get("left")
+    run.deadline = math.inf if left is None else at + left.seconds()
+    into = Restoring(run, at, reader, carry)
+    effects: list[Effect] = []
+    for name, part in PARTS.items():
+        written = place.get(name)
+        if written is not None:
+            effects += part.read(into, written)
+    return [*effects, *run.receive(Begun())]

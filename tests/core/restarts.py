@@ -1,0 +1,64 @@
+"""A run that is written, and goes on in another machine: by plain data, and a codec that keeps what it is given."""
+
+from __future__ import annotations
+
+import json
+from contextvars import copy_context
+from typing import Any
+
+from stretto._core.machine import Machine
+from stretto._core.places import Place
+from stretto._core.plan import Plan
+from stretto._core.snapshots import restore, snapshot
+from stretto.events import Event
+
+
+class Kept:
+    """Writes the number of what it is given, and reads that very object: identities can be compared."""
+
+    def __init__(self) -> None:
+        self.things: list[Any] = []
+        self.paths: list[str] = []
+
+    def event(self, event: Event, path: str) -> int:
+        return self.value(event, path)
+
+    def kind(self, kind: type, path: str) -> str:
+        self.value(kind, path)
+        return f"{len(self.things) - 1} {kind.__name__}"
+
+    def value(self, value: object, path: str) -> int:
+        self.things.append(value)
+        self.paths.append(path)
+        return len(self.things) - 1
+
+
+class Again:
+    """Reads what `Kept` wrote."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+
+    def event(self, place: Place) -> Any:
+        return self.kept.things[place.whole(0, len(self.kept.things) - 1)]
+
+    value = event
+
+    def kind(self, place: Place) -> Any:
+        return self.kept.things[int(place.text().split()[0])]
+
+
+def written(run: Machine, at: float, kept: Kept) -> dict[str, Any]:
+    """The data, by way of JSON: it is plain."""
+    return json.loads(json.dumps(snapshot(run, at, kept), allow_nan=False))
+
+
+def read(data: object, kept: Kept, plan: Plan, at: float, limit: int) -> tuple[Any, Any]:
+    run = Machine(plan, at, at, limit)
+    return run, restore(run, Place(data), at, Again(kept), copy_context())
+
+
+def restarted(run: Machine, at: float, *, asleep: float = 0.0) -> tuple[Any, Any]:
+    """A run that goes on elsewhere, some seconds later by another clock."""
+    kept = Kept()
+    return read(written(run, at, kept), kept, run.plan, at + asleep, run.collect_limit)
