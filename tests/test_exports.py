@@ -17,6 +17,7 @@ import stretto.errors
 import stretto.events
 import stretto.joins
 import stretto.retry
+import stretto.snapshots
 
 PACKAGE = Path(stretto.__file__).parent
 NAMES = stretto.__all__
@@ -80,6 +81,7 @@ PUBLIC = [(name, getattr(stretto, name)) for name in NAMES] + [
 
 
 PUBLIC += [(f"joins.{name}", getattr(stretto.joins, name)) for name in ("All", "First")]
+PUBLIC += [("snapshots.snapshot_type", stretto.snapshots.snapshot_type)]
 PUBLIC += [(f"retry.{name}", getattr(stretto.retry, name)) for name in stretto.retry.__all__]
 
 

@@ -24,7 +24,8 @@ FLOORS = [
     {"_core"},
     {"context", "store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
-    | {"resources", "limits", "_config", "_making", "_signatures", "_stock"},
+    | {"resources", "limits", "_config", "_making", "_signatures", "_stock"}
+    | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
     {"handler", "workflow", "application"},
@@ -40,8 +41,8 @@ LAZY = {
     ("_config", "tomllib"),
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "resources", "retry")],
-    *[("context", each) for each in ("_editor", "retry", "store")],
-    *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_stock")],
+    *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
+    *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
     *[("steps", "joined"), ("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],

@@ -39,6 +39,7 @@ from stretto import (
     ResourceConfig,
     RetryPolicy,
     RunEndedError,
+    SnapshotError,
     StartEvent,
     StepTimeoutError,
     StopEvent,
@@ -56,6 +57,7 @@ from stretto.errors import CollectError, RoutingError, StateError, shown
 from stretto.events import StepFailedEvent
 from stretto.joins import All, First
 from stretto.retry import fixed
+from stretto.snapshots import snapshot_type
 
 pytestmark = pytest.mark.anyio
 
@@ -1337,8 +1339,175 @@ def test_a_context_given_to_another_run_is_refused():
         Fine().run(ctx=3)  # pyright: ignore[reportArgumentType]
     assert text(caught.value) == (
         "run(ctx=3): a Context belongs to one run and cannot be given to another; send events to a run by its "
-        "handler, run.send_event(…), and to another workflow in an Application"
+        "handler, run.send_event(…), and to another workflow in an Application; to go on with a run write "
+        "run(ctx=Context.from_dict(workflow, data)) with the data of its ctx.to_dict()"
     )
+
+
+# -- snapshots -----------------------------------------------------------------------------------------------------
+
+
+class Slow(Workflow[int]):
+    @step
+    async def wait(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+        await ctx.sleep(1)
+        return StopEvent(result=1)
+
+
+async def of_slow(**changes: Any) -> dict[str, Any]:
+    """A snapshot of a run that has begun, changed."""
+    async with Slow().run(topic="tea") as run:
+        await anyio.sleep(0.5)
+        data = run.ctx.to_dict()
+    return {**data, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"stretto": 2}, "stretto: this is format 2, of a newer stretto, and this one reads format 1; update stretto"),
+        ({"stretto": "1"}, "stretto: this should be a whole number from 1 to 2147483648, and is '1'"),
+        (
+            {"workflow": "Fast"},
+            "workflow: this is a snapshot of Fast, and Slow was given; read it with that workflow",
+        ),
+        ({"run_id": None}, "run_id: this should be a text, and is None"),
+        ({"finished": 1}, "finished: this should be true or false, and is 1"),
+        ({"age": None}, "age: this should be a time in seconds, and is None"),
+        (
+            {"active": [{"step": "wiat", "event": 0}]},
+            "active[0].step: Slow has no step 'wiat'; its steps: wait; did you mean 'wait'?",
+        ),
+        (
+            {"active": [{"step": "wait", "event": 1}]},
+            "active[0].event: this should be a whole number from 0 to 0, and is 1",
+        ),
+        ({"events": [{"$type": "Ask", "fields": {}}]}, "active[0]: Slow.wait (here) does not take Ask"),
+        ({"events": ["tea"]}, "events[0]: this should be an event, and is 'tea'"),
+        ({"state": [1]}, "state: this should be an object, since no step names a class for the state, and is [1]"),
+        ({"once": []}, "once: this should be an object, and is []"),
+    ],
+)  # fmt: skip
+async def test_a_snapshot_that_does_not_fit_is_told_where(changes: dict[str, Any], says: str):
+    data = await of_slow(**changes)
+    with pytest.raises(SnapshotError) as caught:
+        Context.from_dict(Slow(), data, types=[Ask])
+    assert text(caught.value) == says
+    assert caught.value.path == says.partition(": ")[0]
+
+
+async def test_a_snapshot_with_another_state_than_the_steps_name_is_told():
+    @attrs.define
+    class Cart:
+        total: int = 0
+
+    class Shop(Workflow[int]):
+        @step
+        async def wait(self, ctx: Context[Cart], ev: StartEvent) -> StopEvent[int]:
+            return StopEvent(result=await ctx.store.get("total"))
+
+    run = Shop().run()
+    await run
+    with pytest.raises(SnapshotError) as caught:
+        Context.from_dict(Shop(), {**run.ctx.to_dict(), "state": {"total": 1}})
+    assert (
+        text(caught.value)
+        == "state: this should be a Cart, the state that the steps name, and is {'total': 1}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (None, "the snapshot: this should be an object, and is None"),
+        ({}, "the snapshot: 'stretto' is missing"),
+    ],
+)
+def test_what_is_no_snapshot_is_told(data: Any, says: str):
+    with pytest.raises(SnapshotError) as caught:
+        Context.from_dict(Slow(), data)
+    assert (text(caught.value), caught.value.path) == (says, "")
+
+
+async def test_what_cannot_be_written_is_told_where_it_stands():
+    class Hold(Event):
+        items: object
+
+    class Keep(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> list[Hold]:
+            return [Hold(items=[1]), Hold(items=[1, lock])]
+
+        @step
+        async def keep(self, ctx: Context, ev: Hold) -> StopEvent[int]:
+            await ctx.sleep(1)
+            return StopEvent(result=1)
+
+    class Lock:
+        def __repr__(self) -> str:
+            return "<Lock>"
+
+    lock = Lock()
+    async with Keep().run() as run:
+        await anyio.sleep(0.5)
+        with pytest.raises(SnapshotError) as caught:
+            run.ctx.to_dict()
+        with pytest.raises(DefinitionError) as refused:
+            run.ctx.to_dict(types=[Lock])
+    assert text(caught.value) == (
+        "active[1].event.items[1]: <Lock> cannot be written: Lock is no plain data, attrs class, dataclass, pydantic "
+        "model, enum or named tuple; keep in its place what it is made of"
+    )
+    assert caught.value.path == "active[1].event.items[1]"
+    assert text(refused.value) == (
+        "types= is a list of event classes, attrs classes, dataclasses, pydantic models, enums and named tuples, as in "
+        f"types=[Receipt], not {Lock!r}"
+    )
+
+
+async def test_what_a_snapshot_is_not_for_is_told():
+    data = await of_slow()
+    ctx = Context.from_dict(Slow(), data)
+    cases: list[tuple[Callable[[], Any], str]] = [
+        (
+            lambda: Slow().run(ctx=ctx, topic="tea"),
+            (
+                "run(ctx=…) goes on with a run of Slow that has begun, and takes no start event or fields: topic; "
+                "leave them out, or start a run without ctx"
+            ),
+        ),
+        (
+            lambda: Slow().run(StartEvent(), ctx=ctx),
+            (
+                "run(ctx=…) goes on with a run of Slow that has begun, and takes no start event or fields: "
+                "StartEvent(); "
+                "leave them out, or start a run without ctx"
+            ),
+        ),
+        (
+            lambda: Fine().run(ctx=ctx),
+            "run(ctx=…): it was read from a snapshot of Slow, and this is Fine; run that",
+        ),
+        (
+            lambda: Context.from_dict("Slow", data),
+            "Context.from_dict takes a workflow and the data, as in Context.from_dict(Poll(), data), not 'Slow'",
+        ),
+        (
+            lambda: ctx.run_id and ctx.send_event(Ask()),
+            "this Context was read from a snapshot of Slow and belongs to no run yet; give it to Slow(…).run(ctx=…)",
+        ),
+        (
+            lambda: snapshot_type(3),  # pyright: ignore[reportArgumentType]
+            (
+                "snapshot_type takes an event class, an attrs class, a dataclass, a pydantic model, an enum or a named "
+                "tuple, not 3"
+            ),
+        ),
+    ]
+    for call, says in cases:
+        with pytest.raises((TypeError, WorkflowError)) as caught:
+            call()
+        assert text(caught.value) == says
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable
 from contextvars import Context as VarContext, ContextVar, copy_context
 from functools import partial
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 
@@ -39,6 +39,9 @@ from .blueprint import Blueprint
 from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
 from .events import Event
 
+if TYPE_CHECKING:
+    from .snapshots import SavedRun
+
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
 
 # The run whose step is on the stack, for a nested run to belong to.
@@ -49,6 +52,15 @@ def surrounding() -> Driver | None:
     """The run whose step is on the stack, if it is one of this thread's loop; see if `ambient` has one first."""
     host = ambient.get()
     return host if host is not None and host.thread == get_ident() else None
+
+
+# How what cannot be done in another thread is done from there.
+_FROM_A_THREAD = {
+    "send_event": "run_sync(run.send_event, ev)",
+    "to_dict": "run_sync(run.ctx.to_dict)",
+    "await": "run(run.cancel)",
+    "cancel": "run(run.cancel)",
+}
 
 
 # The one seam for tests: awaited before a step body, before its result is dispatched, and in ctx.sleep.
@@ -72,7 +84,6 @@ class Driver(Among):
     trace: Trace | None = None
     unstreamed = 0
     abortable: dict[Delivery, anyio.CancelScope] | None = None
-    _run_id: str | None = None
     _finished: anyio.Event | None = None
 
     def __init__(
@@ -114,12 +125,18 @@ class Driver(Among):
 
     # -- the life of a run -----------------------------------------------------------------------------------
 
-    def begin(self, event: Event, context: VarContext) -> None:
-        """Gives the machine its first event; nothing runs yet."""
+    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:
+        """Gives the machine its first event, or what a snapshot of it has; nothing runs yet."""
         context.run(ambient.set, self)
         if self.around is not None:
             context.run(behalf.set, self.caller)
-        for effect in self.machine.event_sent(event, context, at=self.machine.begun):
+        if saved is not None:
+            effects = self.take_up(saved, event, context)
+            self.timed = self.timed or self.machine.deadline < math.inf
+        else:
+            assert event is not None, "begun twice"
+            effects = self.machine.event_sent(event, context, at=self.machine.begun)
+        for effect in effects:
             if type(effect) is not Delivery:
                 self.perform((effect,))
             elif self._first is None:
@@ -220,6 +237,8 @@ class Driver(Among):
             self._tg, self.scope = tg, tg.cancel_scope
             if self.timed:
                 tg.cancel_scope.deadline = self.machine.deadline
+            if self._due:
+                self.perform(self._due)
             if self.queue.ready:
                 self.spawn_spare()
             self._workers += 1
@@ -389,7 +408,7 @@ class Driver(Among):
             WorkflowError: If it is another.
         """
         if self.thread != get_ident():
-            how = "run_sync(run.send_event, ev)" if what == "send_event" else "run(run.cancel)"
+            how = _FROM_A_THREAD[what]
             raise WorkflowError(
                 f"{what} for a run of {self.machine.plan.name} in another thread; write anyio.from_thread.{how}"
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextvars import Context
 from typing import TYPE_CHECKING
 
+from ._core.effects import Effects, Retry
 from ._core.inputs import Admitted, Interrupted
 from ._nesting import Nesting
 from .errors import WorkflowError
@@ -12,8 +14,11 @@ from .steps import StepSpec
 
 if TYPE_CHECKING:
     from ._editor import Editor
+    from ._once import Once
     from ._stock import Stock
+    from .events import Event
     from .limits import Line
+    from .snapshots import SavedRun
 
 __all__ = ["Supplies"]
 
@@ -28,8 +33,13 @@ class Supplies(Nesting):
     workflow: object
 
     line: Line | None = None
-    _editor: Editor | None = None
+    made_editor: Editor | None = None
+    made_once: Once | None = None
     _stock: Stock | None = None
+    _run_id: str | None = None
+    # Of a run that goes on from a snapshot: how old it was, and what waits for its time once there is a task group.
+    _age = 0.0
+    _due: Effects = ()
 
     @abstractmethod
     async def wait(self) -> None:
@@ -41,13 +51,21 @@ class Supplies(Nesting):
 
     def editor(self) -> Editor:
         """The state of the run; made when somebody first asks for it."""
-        if self._editor is None:
+        if self.made_editor is None:
             from ._core.run_state import StateKind  # noqa: PLC0415 - loaded by who uses it, as all below
             from ._editor import Editor  # noqa: PLC0415
 
             plan = self.machine.plan
-            self._editor = Editor(plan.state or StateKind(), plan.name)
-        return self._editor
+            self.made_editor = Editor(plan.state or StateKind(), plan.name)
+        return self.made_editor
+
+    def once(self) -> Once:
+        """The effects that happen once in the run; made when somebody first asks for it."""
+        if self.made_once is None:
+            from ._once import Once  # noqa: PLC0415
+
+            self.made_once = Once()
+        return self.made_once
 
     async def supply(self, spec: StepSpec) -> dict[str, object]:
         """The resources that a step asks for, by parameter."""
@@ -67,6 +85,27 @@ class Supplies(Nesting):
 
     def _resource_failed(self, error: BaseException) -> None:
         self.perform(self.machine.receive(Interrupted(error=error)))
+
+    # -- a run that goes on from a snapshot --------------------------------------------------------------------
+
+    def take_up(self, saved: SavedRun, event: Event | None, context: Context) -> Effects:
+        """Goes on where the snapshot was made, or begins on its state; gives what is to be done."""
+        machine, state, once = self.machine, saved.state(), saved.once()
+        if state is not None:
+            self.editor().state.committed = state
+        if event is not None:
+            return machine.event_sent(event, context, at=machine.begun)
+        if once:
+            self.once().results = once
+        self._run_id, self._age = saved.run_id, saved.age
+        effects = saved.restore(machine, self.clock(), context)
+        self._due = [effect for effect in effects if isinstance(effect, Retry)]
+        return [effect for effect in effects if not isinstance(effect, Retry)]
+
+    def time(self) -> float:
+        """The time that counts for the run: none passes while it waits for its turn."""
+        waits = self.line is not None and not self.line.has(self)
+        return self.machine.begun + self._age if waits else self.clock()
 
     # -- its turn --------------------------------------------------------------------------------------------
 
@@ -90,4 +129,4 @@ class Supplies(Nesting):
         """Waits until fewer runs of the workflow are at work than may be, or until this one is over."""
         if self.machine.ended is None:
             await line.wait(self)
-            self.machine.receive(Admitted(at=self.clock()))
+            self.machine.receive(Admitted(at=self.clock() - self._age))

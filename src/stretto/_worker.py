@@ -116,7 +116,8 @@ class Worker:
         machine, queue, specs, workflow, gate, timed = (
             run.machine, run.queue, run.specs, run.workflow, run.gate, run.timed
         )  # fmt: skip
-        now = machine.begun if self._native is not None or not timed else run.clock()
+        leads = self._native is not None and machine.resumed is None
+        now = machine.begun if leads or not timed else run.clock()
         turns = _TURNS
         while machine.ended is None:
             if delivery is None:

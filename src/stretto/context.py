@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from _thread import get_ident  # as threading has it, without the import
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context as VarContext, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar, cast, overload
 
 import anyio
 import attrs
@@ -41,7 +41,9 @@ from .events import Event, StopEvent
 if TYPE_CHECKING:
     from ._core.machine import Machine
     from ._editor import Editor
+    from ._once import Once
     from .retry import Attempt
+    from .snapshots import SavedRun
     from .store import Store, ThreadStore
 
 __all__ = [
@@ -50,10 +52,12 @@ __all__ = [
     "HoldingThreadContext",
     "OutsideContext",
     "RunPort",
+    "SavedContext",
     "ThreadContext",
 ]
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 
 _ANY_TIME = -math.inf
 
@@ -83,6 +87,19 @@ class RunPort(Protocol):
 
     def editor(self) -> Editor:
         """The state of the run."""
+        ...
+
+    def once(self) -> Once:
+        """The effects that happen once in the run."""
+        ...
+
+    # What a snapshot needs.
+    workflow: Any
+    made_editor: Editor | None
+    made_once: Once | None
+
+    def time(self) -> float:
+        """The time that counts for the run."""
         ...
 
     def publish(self, event: Event, /) -> None:
@@ -184,6 +201,73 @@ class Context(Generic[S_co]):
         from .store import Store  # noqa: PLC0415
 
         return Store(Access(self._run, self._delivery, outside=False))
+
+    @staticmethod
+    def from_dict(
+        workflow: object,
+        data: Mapping[str, Any],
+        *,
+        types: Iterable[type] = (),
+    ) -> Context[Any]:
+        """What ``workflow.run(ctx=...)`` goes on with: the run of a snapshot.
+
+        Loading data never runs code that it names: its classes are looked up among those that the steps of the
+        workflow accept, return and name in their code, and those that were registered. Nothing else is imported, or
+        unpickled. All of it is read now, and once more for each run.
+
+        Args:
+            workflow: The workflow that will run, or its class.
+            data: What `to_dict` gave, also by way of JSON.
+            types: More classes that the snapshot may name.
+
+        Raises:
+            SnapshotError: If the data is malformed, is of a newer version or of another workflow, or names a step or
+                a class that is not there; it has the path.
+        """
+        from .snapshots import read_snapshot  # noqa: PLC0415 - loaded by who uses it, as below
+
+        return SavedContext(read_snapshot(workflow, data, types))
+
+    def to_dict(self, *, types: Iterable[type] = ()) -> dict[str, Any]:
+        """A snapshot of the run, at this moment: plain data that `json.dumps` takes, and that shares nothing with it.
+
+        It has what is on its way to steps and what they have half collected, what is to be tried again and when, the
+        state, the time that is left and the results of `once`. It costs as much as the run keeps, and nothing for what
+        it has done. What is at work, the step that asks included, or waits in its middle will run again from its first
+        line, and is given again what it was given. Resources, nested runs, the stream and context variables are made
+        anew. Of a run that is over it has the state alone.
+
+        Args:
+            types: More classes that it may name, see `stretto.snapshots.snapshot_type`.
+
+        Raises:
+            SnapshotError: If something in it cannot be written; it has the path, names the type and says what to do.
+        """
+        from .snapshots import write_snapshot  # noqa: PLC0415
+
+        return write_snapshot(self._run, types)
+
+    @overload
+    async def once(self, key: str, fn: Callable[[], Awaitable[T]]) -> T: ...
+    @overload
+    async def once(self, key: str, fn: Callable[[], T]) -> T: ...
+    async def once(self, key: str, fn: Callable[[], Any]) -> Any:
+        """An effect that happens once in this run, also if its step runs again: gives what it gave.
+
+        The result is kept by the run and is in its snapshots. Who asks for a key that is under way waits for it. One
+        that fails or is cancelled is not remembered, and the next who asks, or already waits, calls its own. A process
+        that dies between the effect and the next snapshot has not remembered it either: hand `key` on, where whoever
+        does it can tell that it was done.
+
+        Args:
+            key: Names the effect within the run: ``f"charge {ev.order}"``.
+            fn: A function without arguments, sync or async. What it gives must be fit for a snapshot.
+
+        Raises:
+            WorkflowError: Within the effect of the same key: it would wait for itself.
+            TypeError: If `key` is no text, or `fn` no function.
+        """
+        return await self._run.once().call(key, fn, self._delivery)
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """Sends an event to the steps that take it, or to one of them by name. Never waits.
@@ -585,6 +669,15 @@ class ThreadContext(Context[S_co]):
     def check_cancelled(self) -> None:  # noqa: D102 - as it is told there
         self._work.check_cancelled()
 
+    def to_dict(self, *, types: Iterable[type] = ()) -> dict[str, Any]:
+        """As `Context.to_dict`, from a thread."""
+        return self._work.ask(partial(super().to_dict, types=types))
+
+    def once(self, key: str, fn: Callable[[], T]) -> T:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As `Context.once`, without ``await``: `fn` is called in this thread."""
+        value: Any = self._run.once().call_in_thread(key, fn, self._delivery, self._work)
+        return cast("T", value)
+
     def send(self, ev: Event, step: str | None = None) -> NoReturn:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
@@ -685,6 +778,14 @@ class OutsideContext(Context[S_co]):
             "collect_events belongs to a step: call it on the Context that the step was given"
         )
 
+    async def once(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
+        """Not to be had outside: it is for a step, which may run again.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError("once belongs to a step: call it on the Context that the step was given")
+
     async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
         """Not to be had outside: what the run says is in its stream.
 
@@ -703,3 +804,27 @@ class OutsideContext(Context[S_co]):
 
     def __repr__(self) -> str:
         return f"<Context of run {self.run_id}, from outside>"
+
+
+class SavedContext(Context[S_co]):
+    """What `Context.from_dict` gives: a run that nobody goes on with yet. ``workflow.run(ctx=...)`` does."""
+
+    __slots__ = ("saved",)
+
+    def __init__(self, saved: SavedRun) -> None:
+        self.saved = saved
+
+    @property
+    def _run(self) -> Any:  # type: ignore[override]  # noqa: ANN401
+        raise WorkflowError(
+            f"this Context was read from a snapshot of {self.saved.workflow} and belongs to no run yet; give it to "
+            f"{self.saved.workflow}(…).run(ctx=…)"
+        )
+
+    @property
+    def run_id(self) -> str:
+        """The identity of the run that goes on; empty if one begins on the state of another."""
+        return self.saved.run_id
+
+    def __repr__(self) -> str:
+        return f"<Context of a snapshot of {self.saved.workflow}>"

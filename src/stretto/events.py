@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, dataclass_transform
 import attrs
 
 from ._event_init import annotated_fields, check_fields, make_init
+from ._options import count
 from ._types import R_co
 from .errors import near
 
@@ -58,6 +59,9 @@ class Event:
         external: ``class Go(Event, external=True)`` says that the event comes from outside the workflow, by
             ``run.send_event``; a run that has a step for it is not stalled while it waits.
 
+        version: ``class Go(Event, version=2)`` says which version of its fields this is, for snapshots. An older one is
+            read by the classmethod ``upgrade(version, fields)``, which gives the fields as they are now.
+
     A default that can change is made anew for each event by ``tags: list[str] = attrs.field(factory=list)``; validators
     and converters are those of `attrs.field` too.
 
@@ -72,8 +76,12 @@ class Event:
         def __init__(self, **fields: Any) -> None:
             self.__dict__.update(fields)
 
-        def __init_subclass__(cls, *, external: bool | None = None, **keywords: Any) -> None:
+        def __init_subclass__(
+            cls, *, external: bool | None = None, version: int | None = None, **keywords: Any
+        ) -> None:
             super().__init_subclass__(**keywords)
+            if version is not None:
+                cls._stretto_version = count(version, f"the version of {cls.__name__}")
             if external is not None:
                 cls._external = external
             check_fields(cls)
@@ -111,7 +119,7 @@ class Event:
             return f"{type(self).__name__}({fields})"
     else:
 
-        def __init_subclass__(cls, *, external: bool = ...) -> None: ...
+        def __init_subclass__(cls, *, external: bool = ..., version: int = ...) -> None: ...
 
 
 def is_external(kind: type[Event]) -> bool:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import anyio.lowlevel
     from anyio.abc import TaskGroup
 
+    from .snapshots import SavedRun
+
 __all__ = ["Handler"]
 
 # What users of LlamaIndex Workflows may look for, and what it is called here.
@@ -77,6 +79,7 @@ class Handler(Generic[R]):
     _nested = False
     _cancelled = False
     _entered = False
+    _saved: SavedRun | None = None
     _task = 0  # the one that entered the block
     opens: Callable[[Driver], None] | None = None  # puts a run into its application
 
@@ -85,14 +88,14 @@ class Handler(Generic[R]):
         workflow: object,
         options: Options,
         blueprint: Blueprint,
-        event: Event,
+        event: Event | None,
         code: CodeType,
         line: int,
     ) -> None:
         self._workflow = workflow
         self._options = options
         self._blueprint = blueprint
-        self._event: Event | None = event
+        self._event = event
         self._code = code  # where the handler was made
         self._line = line
         _overlap.made = self._serial = _overlap.made + 1
@@ -105,9 +108,10 @@ class Handler(Generic[R]):
         if self._serial != _overlap.made or _overlap.before is not None:
             _overlap.awaited(self._serial, self._name)
         parent = None if ambient.get() is None else surrounding()
+        lane = self._saved is None
         driver = self._begin(copy_context(), parent, streamed=False)
         driver.observed = True
-        return driver.execute(lane=True).__await__()
+        return driver.execute(lane=lane).__await__()
 
     async def _join(self) -> R:
         driver = self._started("await")
@@ -235,6 +239,10 @@ class Handler(Generic[R]):
             where = f"{os.path.basename(self._code.co_filename)}:{self._line}"  # noqa: PTH119 - 50 times as fast
             host.adopt(self._begin(context, host, streamed=True), where)
 
+    def goes_on_from(self, saved: SavedRun) -> None:
+        """The run does not begin with its event alone."""
+        self._saved = saved
+
     def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
         driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
         self._driver = driver
@@ -242,8 +250,8 @@ class Handler(Generic[R]):
             self.opens(driver)
         event, self._event = self._event, None
         self._serial = self._line = 0  # only one that is never used needs them
-        assert event is not None, "begun twice"
-        driver.begin(event, context)
+        saved, self._saved = self._saved, None
+        driver.begin(event, context, saved)
         return driver
 
     # -- while it runs ---------------------------------------------------------------------------------------
@@ -337,6 +345,8 @@ class Handler(Generic[R]):
     @property
     def ctx(self) -> Context:
         """The run as a Context: ``run.ctx.send_event(...)`` sends from outside, ``run.ctx.store`` is its state.
+
+        ``run.ctx.to_dict()`` is its snapshot, at any moment, see `Context.to_dict`.
 
         Raises:
             WorkflowError: If the run has not started.

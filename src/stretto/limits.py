@@ -78,6 +78,10 @@ class Line:
         """Comes in last; whether it has a turn at once."""
         return self._turns.join(who)
 
+    def has(self, who: Hashable) -> bool:
+        """Whether it is its turn."""
+        return self._turns.has(who)
+
     async def wait(self, who: Hashable) -> None:
         """Waits until it is its turn, or until it is woken."""
         if self._turns.has(who):

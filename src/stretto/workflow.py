@@ -18,6 +18,7 @@ from ._options import Options
 from ._state_class import agreed_state
 from ._types import R
 from .blueprint import Blueprint
+from .context import Context, SavedContext
 from .errors import DefinitionError, WorkflowError, near, shown
 from .events import StartEvent
 from .handler import Handler
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._config import Configs
     from ._stock import Stock
     from .limits import Limit
+    from .snapshots import SavedRun
 
 __all__ = ["Workflow"]
 
@@ -125,12 +127,15 @@ class Workflow(Generic[R]):
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def run(self, start_event: StartEvent | None = None, *, ctx: None = None, **fields: Any) -> Handler[R]:
+    def run(
+        self, start_event: StartEvent | None = None, *, ctx: Context[Any] | None = None, **fields: Any
+    ) -> Handler[R]:
         """A run of this workflow, to be awaited or entered; it starts then, see `Handler`.
 
         Args:
             start_event: The event to begin with. Without one, the fields make it: ``run(topic="tea")``.
-            ctx: Reserved.
+            ctx: What `Context.from_dict` read from a snapshot. Of a run that was not over it goes on where that was,
+                and takes no start event. Of one that was over a new run begins on its state.
             **fields: Fields of the start event.
 
         Raises:
@@ -142,14 +147,13 @@ class Workflow(Generic[R]):
             self._tell(blueprint)
         if blueprint.nests and not self._stretto_filled:
             self._fill(blueprint)
-        if ctx is not None:
-            raise DefinitionError(
-                f"run(ctx={shown(ctx)}): a Context belongs to one run and cannot be given to another; send events to "
-                "a run by its handler, run.send_event(…), and to another workflow in an Application"
-            )
-        event = self.first_event(start_event, fields)
+        saved = None if ctx is None else self._saved_in(ctx, blueprint, start_event, fields)
+        goes_on = saved is not None and not saved.finished
+        event = None if goes_on else self.first_event(start_event, fields)
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         handler: Handler[R] = Handler(self, self._options, blueprint, event, frame.f_code, frame.f_lineno)
+        if saved is not None:
+            handler.goes_on_from(saved)
         host = None if ambient.get() is None else surrounding()
         if host is not None and host.machine.ended is None:
             start = partial(handler.start_in, host, copy_context())
@@ -340,6 +344,27 @@ class Workflow(Generic[R]):
             blueprint.told = True
             for finding in blueprint.findings:
                 logger().warning("%s", finding.message)
+
+    @staticmethod
+    def _saved_in(ctx: object, blueprint: Blueprint, start: object, fields: dict[str, Any]) -> SavedRun:
+        if not isinstance(ctx, SavedContext):
+            raise DefinitionError(
+                f"run(ctx={shown(ctx)}): a Context belongs to one run and cannot be given to another; send events to "
+                "a run by its handler, run.send_event(…), and to another workflow in an Application; to go on with a "
+                "run write run(ctx=Context.from_dict(workflow, data)) with the data of its ctx.to_dict()"
+            )
+        saved = ctx.saved
+        if saved.workflow != blueprint.name:
+            raise DefinitionError(
+                f"run(ctx=…): it was read from a snapshot of {saved.workflow}, and this is {blueprint.name}; run that"
+            )
+        if not saved.finished and (start is not None or fields):
+            given = shown(start) if start is not None else ", ".join(fields)
+            raise TypeError(
+                f"run(ctx=…) goes on with a run of {blueprint.name} that has begun, and takes no start event or "
+                f"fields: {given}; leave them out, or start a run without ctx"
+            )
+        return saved
 
     def _checked_start(self, blueprint: Blueprint, event: object, fields: dict[str, Any]) -> StartEvent:
         if fields:

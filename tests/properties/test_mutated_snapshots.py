@@ -1,0 +1,202 @@
+"""Data that somebody else wrote: whatever it is, it is read or told with its path, and runs no code."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from stretto import (
+    Context,
+    Handler,
+    SnapshotError,
+    StartEvent,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+)
+from stretto.errors import RestoredError
+from tests import virtual
+from tests.properties.resumable import Begin, Random, again, count, for_a_while
+
+CANARY = "tests.properties.canary"
+ROUNDS = 25
+# What steps raise that were given something else than they were made for, and how a run ends that has lost an event.
+ITS_OWN = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+    ConnectionError,
+    RestoredError,
+    AssertionError,
+)
+JUNK: list[Callable[[random.Random], Any]] = [
+    lambda of: of.choice([None, True, False, 0, 1, -1, 2**31, 2**70, 0.5, -0.5, 1e308, math.inf, math.nan]),
+    lambda of: of.choice(["", "x", "step", "0", "nan", "Job", "Reply", "Gone", CANARY, f"{CANARY}:Bird", "__class__"]),
+    lambda of: of.choice([[], {}, [[]], [0], [0, True], {"step": "work", "event": 0}, {"a b": 1}]),
+    lambda of: {"$": of.choice(["tuple", "set", "dict", "Decimal", "datetime", "float", "error", "module"]), "of": "a"},
+    lambda of: {"$type": of.choice(["Job", "Tally", "Bird", CANARY, "os.system"]), "fields": {}},
+    lambda of: {"$type": "Job", "version": of.choice([0, 2, "1"]), "fields": {"name": [], "upgrade": 1}},
+]  # fmt: skip
+
+
+@cache
+def wholes() -> list[str]:
+    """Snapshots of runs in the middle of all sorts of things."""
+    jobs = [
+        {"name": f"{number}", "kind": kind, "delay": 0.5, "inner": []}
+        for number, kind in enumerate(["flaky", "effect", "state", "flaky", "plain", "state"])
+    ]
+
+    async def cut(seconds: float) -> str:
+        data, _ = await for_a_while(Random(3).run(Begin(jobs=jobs, parts=count(jobs))), seconds)
+        assert data is not None
+        return data
+
+    return [virtual.run(cut, seconds, backend="asyncio") for seconds in (0.1, 0.8, 1.3, 2.1, 2.6, 3.9)]
+
+
+def nodes(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Each container, and a key of it."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, inner in list(pairs):
+        yield data, key
+        yield from nodes(inner)
+
+
+def mutate(data: Any, of: random.Random) -> Any:
+    """One thing in it is gone, is there twice, is something else, or stands elsewhere."""
+    places = list(nodes(data))
+    if not places:
+        return data
+    holder, key = of.choice(places)
+    match of.randrange(6):
+        case 0:
+            del holder[key]
+        case 1 if isinstance(holder, list):
+            holder.insert(of.randrange(len(holder) + 1), copy.deepcopy(holder[key]))
+        case 2 if isinstance(holder, dict):
+            holder[of.choice([*holder, "step", "event", "$", "$type", "of", "fields", "more"])] = holder.pop(
+                key
+            )
+        case 3:
+            other, where = of.choice(places)
+            holder[key] = copy.deepcopy(other[where])
+        case 4 if isinstance(holder[key], (int, float)):
+            holder[key] = holder[key] + of.choice([-1, 1, 1000])
+        case _:
+            holder[key] = of.choice(JUNK)(of)
+    return data
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=400)
+def test_a_snapshot_that_was_changed_is_read_or_told(seed: int):
+    of = random.Random(seed)
+    for _ in range(ROUNDS):
+        data = json.loads(of.choice(wholes()))
+        for _ in range(of.choice([1, 1, 1, 2, 5])):
+            data = mutate(data, of)
+        with contextlib.suppress(SnapshotError):
+            Context.from_dict(Random, data)
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.text(max_size=3) | st.sampled_from(["stretto", "workflow", "age", "run_id", "events", "active"]), inner
+    ),
+    max_leaves=10,
+))  # fmt: skip
+def test_what_is_no_snapshot_at_all_is_told(data: Any):
+    with pytest.raises(SnapshotError):
+        Context.from_dict(Random, data)
+
+
+@given(st.data())
+def test_a_snapshot_that_is_cut_short_is_no_json_or_told(data: st.DataObject):
+    whole = data.draw(st.sampled_from(wholes()))
+    part = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    for ending in ("", "}", "]}", "}]}", "0]}", "null}"):
+        try:
+            read = json.loads(part + ending)
+        except json.JSONDecodeError:
+            continue
+        with contextlib.suppress(SnapshotError):
+            Context.from_dict(Random, read)
+
+
+@pytest.mark.parametrize("backend", virtual.BACKENDS)
+@given(seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=60)
+def test_a_changed_snapshot_that_can_be_read_can_be_run(backend: str, seed: int):
+    """It ends, in some way that a program can end in; the engine itself does not stumble over it."""
+    of = random.Random(seed)
+    data = mutate(json.loads(of.choice(wholes())), of)
+    try:
+        Context.from_dict(Random, data)
+    except SnapshotError:
+        return
+
+    async def main() -> None:
+        run: Handler[Any] = (
+            again(3, json.dumps(data)) if "finished" not in data else Random(3).run(StartEvent())
+        )
+        with contextlib.suppress(*ITS_OWN):
+            await run
+
+    virtual.run(main, backend=backend)
+
+
+AUDIT = """
+import json, sys
+
+watched = False
+
+def hook(event, arguments):
+    if watched and event in {"import", "exec", "compile", "pickle.find_class", "os.system", "subprocess.Popen", "open"}:
+        print("SEEN", event, arguments[:1])
+
+import tests.properties.test_mutated_snapshots as mutated
+from stretto import Context
+from tests.properties.resumable import Random
+
+wholes = mutated.wholes()
+Context.from_dict(Random, json.loads(wholes[0]))  # loads what reading needs
+sys.addaudithook(hook)
+of = mutated.random.Random(int(sys.argv[1]))
+for _ in range(1500):
+    data = json.loads(of.choice(wholes))
+    for _ in range(3):
+        data = mutated.mutate(data, of)
+    watched = True
+    try:
+        Context.from_dict(Random, data)
+    except mutated.SnapshotError:
+        pass
+    watched = False
+print("canary" if mutated.CANARY in sys.modules else "no canary")
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_loaded_data_runs_no_code_and_imports_nothing(seed: str):
+    """Under an audit hook: nothing is imported, compiled, opened or unpickled, whatever names the data has."""
+    done = subprocess.run(
+        [sys.executable, "-c", AUDIT, seed],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent.parent,
+    )  # fmt: skip
+    assert done.stdout == "no canary\n"
