@@ -1382,7 +1382,7 @@ async def of_slow(**changes: Any) -> dict[str, Any]:
             {"active": [{"step": "wait", "event": 1}]},
             "active[0].event: this should be a whole number from 0 to 0, and is 1",
         ),
-        ({"events": [{"$type": "Ask", "fields": {}}]}, "active[0]: Slow.wait (here) does not take Ask"),
+        ({"events": [{"$type": "Ask", "fields": {}}]}, "active[0].event: Slow.wait (here) does not take Ask"),
         ({"events": ["tea"]}, "events[0]: this should be an event, and is 'tea'"),
         ({"state": [1]}, "state: this should be an object, since no step names a class for the state, and is [1]"),
         ({"once": []}, "once: this should be an object, and is []"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import copy_context
 
+from stretto._core.gathering import Join
 from stretto._core.plan import Plan, StepPlan
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery
@@ -60,6 +61,7 @@ def step(
     timeout: float | None = None,
     holds: bool = False,
     recovers: Recovery | None = None,
+    join: Join | None = None,
 ) -> StepPlan:
     return StepPlan(
         name=name,
@@ -75,6 +77,7 @@ def step(
         timeout=timeout,
         holds=holds,
         recovers=recovers,
+        join=join,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stretto._core.effects import Effects, EndRun, Resume, Retry
+from stretto._core.gathering import Each
 from stretto._core.inputs import (
     CancelAsked,
     EventSent,
@@ -29,6 +30,7 @@ from stretto._core.state import Delivery, Ended
 from stretto._core.waiting import Waiter
 from stretto.errors import SnapshotError
 from stretto.events import Event, StepFailedEvent, StopEvent
+from stretto.joins import All
 from stretto.retry import RetryPolicy, fixed
 from tests.core.plans import A, B, C, Numbered, Outer, Question, ids, plan, step
 from tests.core.restarts import Kept, read, restarted, written
@@ -446,7 +448,7 @@ def whole() -> tuple[dict[str, Any], Kept]:
         ),
         (
             lambda data: data["waits"][0].update(step="work"),
-            "waits[0]: Flow.work (flow.py:10) does not take C",
+            "waits[0].event: Flow.work (flow.py:10) does not take C",
         ),
         (lambda data: data["waits"][0].update(step=[]), "waits[0].step: this should be a text, and is []"),
         (
@@ -531,3 +533,123 @@ def test_a_run_that_is_over_has_nothing_that_goes_on():
     sent(run, Numbered(), StopEvent())
     with pytest.raises(AssertionError):
         written(run, 0.0, Kept())
+
+
+# -- forks and joins -------------------------------------------------------------------------------------------
+
+
+def forking(limit: int = 100) -> Any:
+    """A list of A, each of which leads to a list of B, and a pair of C and Outer beside it."""
+    return Machine(
+        plan(
+            step("begin", accepts=(Numbered,), returns=(A,), returns_list=True),
+            step("work", index=1, returns=(B,)),
+            step("join", index=2, accepts=(B,), returns=(StopEvent,), join=All()),
+            step("pair", index=3, accepts=(C, Outer), returns=(StopEvent,), join=Each((C, Outer))),
+        ),
+        0.0,
+        math.inf,
+        limit,
+    )
+
+
+def in_a_fork() -> tuple[Any, list[Any]]:
+    """Two branches at work, one that has arrived, and half a pair."""
+    run = forking()
+    (begin,) = sent(run, Numbered())
+    branches = started(run.receive(StepReturned(delivery=begin, value=[A(n=1), A(n=2), A(n=3)], at=0.0)))
+    run.receive(StepReturned(delivery=branches[1], value=B(n=2), at=0.0))
+    sent(run, C(n=9), outside=True)
+    return run, [branches[0], branches[2]]
+
+
+def test_a_fork_is_joined_when_its_last_branch_has_ended_after_a_restart():
+    run, _ = in_a_fork()
+    run, effects = restarted(run, 0.0)
+    one, three = started(effects)
+    assert started(run.receive(StepReturned(delivery=three, value=B(n=3), at=0.0))) == []
+    (join,) = started(run.receive(StepReturned(delivery=one, value=None, at=0.0)))
+    assert [each.n for each in join.event.events] == [2, 3]
+    assert [each.n for each in run.leftovers()] == [9]
+    run, effects = restarted(run, 0.0)
+    (join,) = started(effects)
+    assert [each.n for each in join.event.events] == [2, 3]
+    assert sent(run, Outer(n=8), outside=True)[0].event.events == (C(n=9), Outer(n=8))
+
+
+def whole_fork() -> tuple[dict[str, Any], Kept]:
+    run, _ = in_a_fork()
+    kept = Kept()
+    return written(run, 0.0, kept), kept
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda forks: forks.update(open=3), "forks.open: this should be a list, and is 3"),
+        (lambda forks: forks.pop("loose"), "forks: 'loose' is missing"),
+        (
+            lambda forks: forks["open"][0].update(around=0),
+            "forks.open[0].around: this fork is within itself",
+        ),
+        (
+            lambda forks: forks["open"][0].update(won="work"),
+            "forks.open[0].won: Flow.work (flow.py:20) joins nothing",
+        ),
+        (
+            lambda forks: forks["open"][0].update(may={"work": 1}),
+            "forks.open[0].may.work: Flow.work (flow.py:20) joins nothing",
+        ),
+        (
+            lambda forks: forks["open"][0]["arrived"].update(pair=[[1, 0, 0]]),
+            "forks.open[0].arrived.pair[0][2]: Flow.pair (flow.py:40) does not take ",
+        ),
+        (
+            lambda forks: forks["branches"][0].__setitem__(0, 7),
+            "forks.branches[0][0]: this should be a whole number from 0 to 1, and is 7",
+        ),
+        (
+            lambda forks: forks["branches"][0].__setitem__(1, 7),
+            "forks.branches[0][1]: this should be a whole number from 0 to 0, and is 7",
+        ),
+        (
+            lambda forks: forks.update(open=[]),
+            "forks.branches[0][1]: this should be the number of a fork, of which there are none, and is 0",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_fork_is_told_with_its_path(change: Callable[[dict[str, Any]], object], says: str):
+    data, kept = whole_fork()
+    change(data["forks"])
+    with pytest.raises(SnapshotError) as caught:
+        read(data, kept, forking().plan, 0.0, 100)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_branch_without_a_delivery_is_told():
+    data, kept = whole_fork()
+    del data["active"]
+    with pytest.raises(SnapshotError) as caught:
+        read(data, kept, forking().plan, 0.0, 100)
+    assert str(caught.value) == (
+        "forks.branches[0][0]: this should be the number of a delivery, of which there are none, and is 0"
+    )
+
+
+def test_an_empty_row_is_as_good_as_none():
+    data, kept = whole_fork()
+    data["forks"]["loose"] = {"pair": []}
+    run, _ = read(data, kept, forking().plan, 0.0, 100)
+    assert dict(run.forks.loose) == {}
+
+
+def test_a_join_is_given_what_it_takes():
+    run, (one, three) = in_a_fork()
+    run.receive(StepReturned(delivery=one, value=None, at=0.0))
+    run.receive(StepReturned(delivery=three, value=None, at=0.0))
+    kept = Kept()
+    data = written(run, 0.0, kept)
+    kept.things[data["active"][0]["joined"][0]] = A()
+    with pytest.raises(SnapshotError) as caught:
+        read(data, kept, run.plan, 0.0, 100)
+    assert str(caught.value) == "active[0].joined[0]: Flow.join (flow.py:30) does not take A"

@@ -308,6 +308,25 @@ async def test_an_effect_in_a_thread_that_fails_is_not_remembered(real_time: Non
     assert await in_threads(body).run() == [["done", "done"]]
 
 
+async def test_an_effect_that_outlives_its_step_is_remembered_for_the_next_attempt(real_time: None):
+    calls: list[int] = []
+
+    class Slow(Workflow[list[int]]):
+        @step(abandon=True, timeout=0.2, retry_policy=RetryPolicy(attempts=9, wait=no_wait()))
+        def work(self, ctx: ThreadContext, ev: StartEvent) -> StopEvent[list[int]]:
+            def effect() -> int:
+                time.sleep(0.5)
+                calls.append(1)
+                return len(calls)
+
+            return StopEvent(result=[ctx.once("effect", effect), ctx.attempt.number])
+
+    value, attempt = await Slow().run()
+    assert value == 1
+    assert attempt > 1
+    assert calls == [1]
+
+
 # -- after a restart -------------------------------------------------------------------------------------------
 
 

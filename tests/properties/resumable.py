@@ -107,6 +107,66 @@ class Random(Workflow[dict[str, Any]]):
         self.pairs = pairs
 
 
+class Branch(Job):
+    pass
+
+
+class Fan(Job):
+    pass
+
+
+class Twig(Job):
+    pass
+
+
+class Leaf(Event):
+    names: tuple[str, ...]
+
+
+class TwigLeaf(Event):
+    name: str
+
+
+class Forked(Workflow[list[str]]):
+    """Each job is a branch, and a leaf, leads to none, fails at first, or forks and is joined first."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=1000)
+
+    @step
+    async def begin(self, ev: Begin) -> list[Branch]:
+        return [Branch(**vars(made(each))) for each in ev.jobs]
+
+    @step(num_workers=2, retry_policy=RetryPolicy(attempts=3, wait=fixed(1.5)))
+    async def branch(self, ctx: Context, ev: Branch) -> Leaf | Fan | None:
+        await ctx.sleep(ev.delay)
+        if ev.kind == "flaky" and ctx.attempt.number < 3:
+            raise ConnectionError(ev.name)
+        if ev.kind == "fan":
+            return Fan(**vars(ev))
+        return None if ev.kind == "effect" else Leaf(names=(ev.name,))
+
+    @step(num_workers=1)
+    async def fan(self, ctx: Context, ev: Fan) -> list[Twig]:
+        await ctx.sleep(0.1)
+        return [Twig(**vars(made(each))) for each in ev.inner]
+
+    @step(num_workers=1)
+    async def twig(self, ctx: Context, ev: Twig) -> TwigLeaf | None:
+        await ctx.sleep(ev.delay)
+        return None if ev.kind == "effect" else TwigLeaf(name=ev.name)
+
+    @step(num_workers=1)
+    async def join_twigs(self, ctx: Context, leaves: list[TwigLeaf]) -> Leaf:
+        await ctx.sleep(0.5)
+        return Leaf(names=tuple(sorted(leaf.name for leaf in leaves)))
+
+    @step
+    async def join(self, ctx: Context, leaves: list[Leaf]) -> StopEvent[list[str]]:
+        await ctx.sleep(0.5)
+        return StopEvent(result=sorted(",".join(leaf.names) for leaf in leaves))
+
+
 def made(job: dict[str, Any]) -> Job:
     return Job(**{**job, "inner": tuple(job["inner"])})
 
@@ -130,7 +190,9 @@ async def for_a_while(run: Handler[Any], seconds: float) -> tuple[str | None, An
 
 
 def again(pairs: int, data: str) -> Handler[Any]:
-    return Random(pairs).run(ctx=Context.from_dict(Random, json.loads(data)))
+    """With no pairs it is the other workflow."""
+    workflow: Workflow[Any] = Random(pairs) if pairs else Forked()
+    return workflow.run(ctx=Context.from_dict(workflow, json.loads(data)))
 
 
 if __name__ == "__main__":

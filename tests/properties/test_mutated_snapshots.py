@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from stretto import (
     Context,
     Handler,
     SnapshotError,
-    StartEvent,
+    Workflow,
     WorkflowStalledError,
     WorkflowTimeoutError,
 )
 from stretto.errors import RestoredError
 from tests import virtual
-from tests.properties.resumable import Begin, Random, again, count, for_a_while
+from tests.properties.resumable import Begin, Forked, Random, again, count, for_a_while
 
 CANARY = "tests.properties.canary"
 ROUNDS = 25
@@ -61,12 +61,26 @@ def wholes() -> list[str]:
         for number, kind in enumerate(["flaky", "effect", "state", "flaky", "plain", "state"])
     ]
 
-    async def cut(seconds: float) -> str:
-        data, _ = await for_a_while(Random(3).run(Begin(jobs=jobs, parts=count(jobs))), seconds)
+    fans = [{"name": "fan", "kind": "fan", "delay": 0.0, "inner": jobs}]
+
+    async def cut(seconds: float, *, forked: bool) -> str:
+        run: Handler[Any] = Random(3).run(Begin(jobs=jobs, parts=count(jobs)))
+        if forked:
+            await run.cancel()
+            run = Forked().run(Begin(jobs=[*fans, *jobs], parts=0))
+        data, _ = await for_a_while(run, seconds)
         assert data is not None
         return data
 
-    return [virtual.run(cut, seconds, backend="asyncio") for seconds in (0.1, 0.8, 1.3, 2.1, 2.6, 3.9)]
+    return [
+        virtual.run(partial(cut, seconds, forked=forked), backend="asyncio")
+        for seconds in (0.1, 0.8, 1.3, 2.1, 2.6, 3.9)
+        for forked in (False, True)
+    ]
+
+
+def workflow_of(data: Any) -> type[Workflow[Any]]:
+    return Forked if isinstance(data, dict) and data.get("workflow") == "Forked" else Random
 
 
 def nodes(data: Any) -> Iterator[tuple[Any, Any]]:
@@ -111,7 +125,7 @@ def test_a_snapshot_that_was_changed_is_read_or_told(seed: int):
         for _ in range(of.choice([1, 1, 1, 2, 5])):
             data = mutate(data, of)
         with contextlib.suppress(SnapshotError):
-            Context.from_dict(Random, data)
+            Context.from_dict(workflow_of(data), data)
 
 
 @given(st.recursive(
@@ -136,27 +150,26 @@ def test_a_snapshot_that_is_cut_short_is_no_json_or_told(data: st.DataObject):
         except json.JSONDecodeError:
             continue
         with contextlib.suppress(SnapshotError):
-            Context.from_dict(Random, read)
+            Context.from_dict(workflow_of(read), read)
 
 
 @pytest.mark.parametrize("backend", virtual.BACKENDS)
 @given(seed=st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=300)
 def test_a_changed_snapshot_that_can_be_read_can_be_run(backend: str, seed: int):
     """It ends, in some way that a program can end in; the engine itself does not stumble over it."""
     of = random.Random(seed)
     data = mutate(json.loads(of.choice(wholes())), of)
     try:
-        Context.from_dict(Random, data)
+        Context.from_dict(workflow_of(data), data)
     except SnapshotError:
         return
 
     async def main() -> None:
-        run: Handler[Any] = (
-            again(3, json.dumps(data)) if "finished" not in data else Random(3).run(StartEvent())
-        )
+        if data.get("finished"):  # then it takes a start event
+            return
         with contextlib.suppress(*ITS_OWN):
-            await run
+            await again(3 if workflow_of(data) is Random else 0, json.dumps(data))
 
     virtual.run(main, backend=backend)
 
@@ -172,10 +185,10 @@ def hook(event, arguments):
 
 import tests.properties.test_mutated_snapshots as mutated
 from stretto import Context
-from tests.properties.resumable import Random
 
 wholes = mutated.wholes()
-Context.from_dict(Random, json.loads(wholes[0]))  # loads what reading needs
+for whole in wholes:  # loads what reading needs
+    Context.from_dict(mutated.workflow_of(json.loads(whole)), json.loads(whole))
 sys.addaudithook(hook)
 of = mutated.random.Random(int(sys.argv[1]))
 for _ in range(1500):
@@ -184,7 +197,7 @@ for _ in range(1500):
         data = mutated.mutate(data, of)
     watched = True
     try:
-        Context.from_dict(Random, data)
+        Context.from_dict(mutated.workflow_of(data), data)
     except mutated.SnapshotError:
         pass
     watched = False

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests import virtual
 from tests.properties import resumable
-from tests.properties.resumable import Begin, Random, again, count, effects, for_a_while
+from tests.properties.resumable import Begin, Forked, Random, again, count, effects, for_a_while
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +81,35 @@ def test_a_run_that_is_cut_off_again_and_again_comes_to_the_same(
         "done": dict.fromkeys(named(jobs, "state"), 1),
     }
     assert sorted(effects) == sorted(named(jobs, "effect"))
+
+
+def joined(jobs: list[dict[str, Any]]) -> list[str]:
+    """What comes to the outer join: nothing of an effect, and of a fan the names of its twigs, at once."""
+    return sorted(
+        ",".join(sorted(twig["name"] for twig in each["inner"] if twig["kind"] != "effect"))
+        if each["kind"] == "fan"
+        else each["name"]
+        for each in jobs
+        if each["kind"] != "effect"
+    )
+
+
+@pytest.mark.parametrize("backend", virtual.BACKENDS)
+@given(jobs=jobs, cuts=cuts)
+@settings(deadline=None)
+def test_what_was_forked_is_joined_however_often_it_is_cut_off(
+    backend: str, jobs: list[dict[str, Any]], cuts: list[float]
+):
+    async def main() -> Any:
+        run = Forked().run(Begin(jobs=jobs, parts=0))
+        for seconds in cuts:
+            data, result = await for_a_while(run, seconds)
+            if data is None:
+                return result
+            run = again(0, data)
+        return await run
+
+    assert virtual.run(main, backend=backend) == joined(jobs)
 
 
 @pytest.mark.parametrize("first", [0.3, 1.1, 2.6])

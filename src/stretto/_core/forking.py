@@ -6,7 +6,7 @@ moment when it has ended, whether it waits for a worker, for another attempt or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,13 @@ class Forking(Waits):
 
         carry, spent = origin
         return _delivery(self.plan.steps[join], Joined(events=tuple(events)), carry.copy(), spent)
+
+    def take_up_forks(self, fill: Callable[[Forks[Delivery, Origin]], None]) -> Effects:
+        """Those of a snapshot; calls the joins that nothing more comes to."""
+        forks = self._forks()
+        fill(forks)
+        forks.close_up()
+        return self._news(forks)
 
     # -- ends of a branch ------------------------------------------------------------------------------------
 

@@ -138,6 +138,17 @@ class Forks(Generic[B, T]):
         self.lost: deque[B] = deque()
         self.late: deque[tuple[int, Event]] = deque()
 
+    # -- what was before a restart ---------------------------------------------------------------------------
+
+    def came_before(self, serial: int) -> None:
+        """So much has arrived before."""
+        self._serial = max(self._serial, serial)
+
+    def close_up(self) -> None:
+        """Closes the forks in which nothing is live any more."""
+        for fork in tuple(self.opened):
+            self._close_up(fork)
+
     # -- what a branch sends off -----------------------------------------------------------------------------
 
     def place(self, sender: B | None, takers: int, origin: T) -> Place[B, T]:

@@ -5,16 +5,17 @@ The events and values are opaque here: a `Writer` and a `Reader` know how they l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Protocol, cast, final
 
 from ..errors import SnapshotError, near
 from ..events import Event
 from .delivery import Delivery
+from .joined import Joined
 from .machine import Machine
 from .mail import Mail
-from .past import Mark, Past
+from .past import NOTHING_SPENT, Mark, Past
 from .places import Place
 from .plan import StepPlan
 
@@ -63,6 +64,15 @@ class Saving:
         self.run = run
         self.at = at
         self.writer = writer
+        self.numbers: dict[Delivery, int] = {}  # of what was written, in order
+
+    def name(self, index: int) -> str:
+        """The step with that index, which may be another one in the next program."""
+        return self.run.plan.steps[index].name
+
+    def by_name(self, counts: Mapping[int, int]) -> dict[str, int]:
+        """Counts for steps."""
+        return {self.name(index): count for index, count in counts.items()}
 
     def events(self, events: Sequence[Event], path: str) -> list[int]:
         """The numbers of these events."""
@@ -81,10 +91,12 @@ class Saving:
 
     def delivery(self, delivery: Delivery, path: str) -> dict[str, object]:
         """What is on its way to one step, and what it and its earlier attempts were given."""
-        data: dict[str, object] = {
-            "step": delivery.step.name,
-            "event": self.writer.event(delivery.event, f"{path}.event"),
-        }
+        self.numbers[delivery] = len(self.numbers)
+        data: dict[str, object] = {"step": delivery.step.name}
+        if isinstance(delivery.event, Joined):
+            data["joined"] = self.events(delivery.event.events, f"{path}.joined")
+        else:
+            data["event"] = self.writer.event(delivery.event, f"{path}.event")
         if delivery.collected:
             data["collected"] = [
                 self._collected(delivery.past, mark, event, f"{path}.collected[{number}]")
@@ -114,8 +126,7 @@ class Saving:
         if past.error is not None:
             yield "error", self.writer.value(past.error, f"{path}.error")
         if past.spent:
-            steps = self.run.plan.steps
-            yield "spent", {steps[index].name: count for index, count in past.spent.items()}
+            yield "spent", self.by_name(past.spent)
         given = [*(past.given or ()), *(past.again or ())]
         if len(given) > self.run.collect_limit:
             raise SnapshotError(
@@ -137,6 +148,7 @@ class Restoring:
         self.at = at
         self.reader = reader
         self.carry = carry
+        self.deliveries: list[Delivery] = []  # what was read, in order
 
     def step(self, place: Place) -> StepPlan:
         """The step of that name."""
@@ -156,10 +168,9 @@ class Restoring:
 
     def delivery(self, place: Place) -> Delivery:
         """What is on its way to a step."""
-        step, event = self.step(place.part("step")), self.reader.event(place.part("event"))
-        if not step.takes(type(event)):
-            raise place.error(f"{step.label} does not take {type(event).__name__}")
-        delivery = Delivery(step, event, self.carry.copy())
+        step = self.step(place.part("step"))
+        delivery = Delivery(step, self._event(step, place), self.carry.copy())
+        self.deliveries.append(delivery)
         past = self._past(place, Past(self.carry.copy()))
         for each in place.listed("collected"):
             self._collected(each, delivery, past)
@@ -167,6 +178,26 @@ class Restoring:
             delivery.past = past
             self._resumed(delivery)
         return delivery
+
+    def _event(self, step: StepPlan, place: Place) -> Event:
+        if step.join is None:
+            return self.taken(step, place.part("event"))
+        return Joined(events=tuple(self.taken(step, each) for each in place.part("joined").items()))
+
+    def taken(self, step: StepPlan, place: Place) -> Event:
+        """An event that the step takes."""
+        event = self.reader.event(place)
+        if not step.takes(type(event)):
+            raise place.error(f"{step.label} does not take {type(event).__name__}")
+        return event
+
+    def spent(self, place: Place | None) -> Mapping[int, int]:
+        """What was spent on recoveries."""
+        if place is None:
+            return NOTHING_SPENT
+        return {
+            self.step(Place(name, name, place)).index: count.whole(0, MOST) for name, count in place.entries()
+        }
 
     def _resumed(self, delivery: Delivery) -> None:
         assert self.run.resumed is not None, "restored already"
@@ -182,11 +213,7 @@ class Restoring:
             if not isinstance(value, Exception):
                 raise error.wants("an error")
             past.error = value
-        if (spent := place.get("spent")) is not None:
-            past.spent = {
-                self.step(Place(name, name, spent)).index: count.whole(0, MOST)
-                for name, count in spent.entries()
-            }
+        past.spent = self.spent(place.get("spent"))
         past.again = [self.mail(each) for each in place.listed("given")] or None
         return past
 

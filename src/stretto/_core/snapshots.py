@@ -20,6 +20,7 @@ from .alarms import Alarms
 from .collecting import Buffer, Buffers
 from .delivery import DeadLetter, Delivery
 from .effects import Effect, Retry
+from .fork_parts import read_forks, write_forks
 from .inputs import Begun
 from .machine import Machine
 from .places import Place
@@ -52,7 +53,8 @@ class _Deliveries:
         self._found = found
 
     def write(self, out: Saving, path: str) -> object:
-        return out.deliveries(list(dict.fromkeys(self._found(out.run))), path)
+        found = dict.fromkeys(self._found(out.run))
+        return out.deliveries([each for each in found if not out.run.is_lost(each)], path)
 
     def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
         return [delivery for delivery in map(into.delivery, place.items()) if into.run.take_up(delivery)]
@@ -239,6 +241,8 @@ def snapshot(run: Machine, at: float, writer: Writer) -> dict[str, object]:
         written = part.write(out, name)
         if written:
             data[name] = written
+    if run.forks is not None:
+        data["forks"] = write_forks(out, run.forks, "forks")
     return data
 
 
@@ -265,4 +269,6 @@ def restore(run: Machine, place: Place, at: float, reader: Reader, carry: Contex
         written = place.get(name)
         if written is not None:
             effects += part.read(into, written)
+    if run.plan.joins:
+        effects += read_forks(into, place.get("forks"))
     return [*effects, *run.receive(Begun())]

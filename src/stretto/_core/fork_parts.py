@@ -1,0 +1,188 @@
+"""The forks and joins of a run as plain data: which fork is in which, what is live in it, and what has arrived.
+
+A delivery is known by its number among those that the snapshot has, a fork by its number among those that are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .delivery import Delivery, Origin
+from .effects import Effects
+from .gathering import Arrival, Gathering
+from .joining import Fork, Forks, Spot
+from .places import Place
+from .saving import MOST, Restoring, Saving
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnyFork: TypeAlias = Fork[Delivery, Origin]
+    AnyForks: TypeAlias = Forks[Delivery, Origin]
+
+__all__ = ["read_forks", "write_forks"]
+
+
+def write_forks(out: Saving, forks: AnyForks, path: str) -> dict[str, object]:
+    """All forks; what is lost in them is left out, since it does not run again."""
+    numbers = {fork: number for number, fork in enumerate(forks.opened)}
+    return {
+        "open": [
+            _fork(out, fork, numbers, f"{path}.open[{number}]") for number, fork in enumerate(forks.opened)
+        ],
+        "branches": [
+            [number, *_spot(forks.spots[delivery], numbers)]
+            for delivery, number in out.numbers.items()
+            if delivery in forks.spots
+        ],
+        "loose": _gathered(out, forks.loose, f"{path}.loose"),
+    }
+
+
+def _fork(out: Saving, fork: AnyFork, numbers: dict[AnyFork, int], path: str) -> dict[str, object]:
+    _, spent = fork.origin
+    return {
+        "around": None if fork.around is None else numbers[fork.around],
+        "number": fork.number,
+        "spent": out.by_name(spent),
+        "more": fork.open,
+        "sent": fork.sent,
+        "may": out.by_name(fork.may),
+        "listed": None if fork.listed is None else [out.name(each) for each in fork.listed],
+        "served": [out.name(each) for each in sorted(fork.served)],
+        "won": None if fork.won is None else out.name(fork.won),
+        "over": fork.over,
+        "arrived": _gathered(out, fork.arrived, f"{path}.arrived"),
+    }
+
+
+def _spot(spot: Spot[Delivery, Origin], numbers: dict[AnyFork, int]) -> list[object]:
+    return [
+        None if spot.fork is None else numbers[spot.fork],
+        spot.number,
+        None if spot.own is None else numbers[spot.own],
+    ]
+
+
+def _gathered(out: Saving, gathered: dict[int, Gathering], path: str) -> dict[str, object]:
+    return {
+        out.name(join): [
+            [
+                arrival.serial,
+                arrival.number,
+                out.writer.event(arrival.event, f"{path}.{out.name(join)}[{at}][2]"),
+            ]
+            for at, arrival in enumerate(gathering)
+        ]
+        for join, gathering in gathered.items()
+    }
+
+
+def read_forks(into: Restoring, place: Place | None) -> Effects:
+    """Puts them into a machine that has its deliveries; gives what follows where the last of a fork was lost.
+
+    Without them, as in a snapshot of a workflow that had no joins then, each delivery stands outside of all forks.
+    """
+    return into.run.take_up_forks(lambda forks: _Reading(into, forks).fill(place))
+
+
+class _Reading:
+    """The forks of a snapshot on their way into a machine."""
+
+    def __init__(self, into: Restoring, forks: AnyForks) -> None:
+        self._into = into
+        self._forks = forks
+        self._opened: list[AnyFork] = []
+
+    def fill(self, place: Place | None) -> None:
+        if place is not None:
+            self._read(place)
+        for delivery in self._into.deliveries:
+            spot = self._forks.spots.setdefault(delivery, Spot(None, 0))
+            if spot.fork is not None:
+                spot.fork.live[delivery] = None
+
+    def _read(self, place: Place) -> None:
+        parts = list(place.listed("open"))
+        self._opened = [self._fork(each) for each in parts]
+        for fork, each in zip(self._opened, parts, strict=True):
+            self._forks.opened[fork] = None
+            self._connect(fork, each)
+        for each in place.listed("branches"):
+            self._branch(each)
+        self._gathered(place.part("loose"), self._forks.loose)
+
+    def _fork(self, place: Place) -> AnyFork:
+        into = self._into
+        fork: AnyFork = Fork(
+            None, place.part("number").whole(0, MOST), (into.carry.copy(), into.spent(place.get("spent")))
+        )
+        fork.open = place.part("more").flag()
+        fork.sent = place.part("sent").whole(0, MOST)
+        fork.may = {self._join(name): count.whole(0, MOST) for name, count in _named(place.part("may"))}
+        if place.get("listed") is not None:
+            fork.listed = [self._join(each) for each in place.listed("listed")]
+        fork.served = {self._join(each) for each in place.listed("served")}
+        won = place.get("won")
+        fork.won = None if won is None else self._join(won)
+        fork.over = place.part("over").flag()
+        self._gathered(place.part("arrived"), fork.arrived)
+        return fork
+
+    def _connect(self, fork: AnyFork, place: Place) -> None:
+        """It is in another fork, which was opened before it."""
+        around = place.get("around")
+        if around is None:
+            return
+        fork.around = self._numbered(around)
+        at: AnyFork | None = fork.around
+        while at is not None:
+            if at is fork:
+                raise around.error("this fork is within itself")
+            at = at.around
+        fork.around.live[fork] = None
+
+    def _branch(self, place: Place) -> None:
+        delivery, fork, number, own = place.exactly(4)
+        spot: Spot[Delivery, Origin] = Spot(self._maybe(fork), number.whole(0, MOST), self._maybe(own))
+        self._forks.spots[self._delivery(delivery)] = spot
+
+    def _gathered(self, place: Place, into: dict[int, Gathering]) -> None:
+        for name, arrived in _named(place):
+            join = self._join(name)
+            step = self._into.run.plan.steps[join]
+            assert step.join is not None, "it was looked for among the joins"
+            gathering = Gathering(step.join)
+            for each in arrived.items():
+                serial, number, event = each.exactly(3)
+                came = Arrival(serial.whole(0, MOST), number.whole(0, MOST), self._into.taken(step, event))
+                self._forks.came_before(came.serial)
+                gathering.add(came)
+            if gathering:
+                into[join] = gathering
+
+    def _join(self, name: Place) -> int:
+        step = self._into.step(name)
+        if step.join is None:
+            raise name.error(f"{step.label} joins nothing")
+        return step.index
+
+    def _delivery(self, number: Place) -> Delivery:
+        deliveries = self._into.deliveries
+        if not deliveries:
+            raise number.wants("the number of a delivery, of which there are none")
+        return deliveries[number.whole(0, len(deliveries) - 1)]
+
+    def _maybe(self, number: Place) -> AnyFork | None:
+        return None if number.value is None else self._numbered(number)
+
+    def _numbered(self, number: Place) -> AnyFork:
+        if not self._opened:
+            raise number.wants("the number of a fork, of which there are none")
+        return self._opened[number.whole(0, len(self._opened) - 1)]
+
+
+def _named(place: Place) -> Iterator[tuple[Place, Place]]:
+    """The entries of an object whose names are those of steps."""
+    return ((Place(name, name, place), part) for name, part in place.entries())
