@@ -143,6 +143,11 @@ class Among(Supplies):
             deadline = min(deadline, *(run.machine.deadline for run in self.runs_around()))
         return None if deadline == float("inf") else deadline - self.clock()
 
+    @property
+    def is_among_others(self) -> bool:
+        """Whether it is one of several runs of an application."""
+        return self.around is not None
+
     # -- what goes to other runs -----------------------------------------------------------------------------
 
     def _send_outward(self, event: Event, carry: VarContext, sender: str | None) -> None:

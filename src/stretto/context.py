@@ -98,6 +98,11 @@ class RunPort(Protocol):
     made_editor: Editor | None
     made_once: Once | None
 
+    @property
+    def is_among_others(self) -> bool:
+        """Whether it is one of several runs of an application."""
+        ...
+
     def time(self) -> float:
         """The time that counts for the run."""
         ...

@@ -20,7 +20,7 @@ from ._editor import Editor
 from ._known_types import Declared, known_types, register
 from ._once import Once
 from ._options import count
-from .errors import shown
+from .errors import SnapshotError, shown
 
 __all__ = ["SavedRun", "SnapshotPort", "read_snapshot", "snapshot_type", "write_snapshot"]
 
@@ -77,6 +77,11 @@ class SnapshotPort(Protocol):
     made_once: Once | None
 
     @property
+    def is_among_others(self) -> bool:
+        """Whether it is one of several runs of an application."""
+        ...
+
+    @property
     def run_id(self) -> str:
         """The identity of the run."""
         ...
@@ -97,6 +102,11 @@ def write_snapshot(run: SnapshotPort, types: Iterable[type]) -> dict[str, Any]:
     """
     run.refuse_elsewhere("to_dict")
     machine = run.machine
+    if run.is_among_others:
+        raise SnapshotError(
+            f"this run of {machine.plan.name} is one of an application's: without the others, and what is between "
+            "them, it could not go on; take snapshots of workflows that run by themselves"
+        )
     writer = SnapshotWriter(known_types(run.workflow.blueprint(), types))
     data: dict[str, Any] = {"stretto": FORMAT, "workflow": machine.plan.name}
     if machine.ended is None:
