@@ -119,7 +119,7 @@ async def test_his_attempt_with_a_shared_context_is_told_the_three_lines_of_an_a
     )
     order_station = OrderStationV3(timeout=10, verbose=True)
     with pytest.raises(DefinitionError) as caught:
-        await feedback_monitor_v3.run(ctx=Context(workflow=order_station), payload="Apple")  # pyright: ignore[reportArgumentType]
+        await feedback_monitor_v3.run(ctx=Context(workflow=order_station), payload="Apple")
     assert str(caught.value).splitlines()[1:] == [
         "    from stretto import Application",
         "    async with Application(main=…, other=OrderStationV3(…)) as app:",
