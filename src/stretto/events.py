@@ -185,7 +185,12 @@ class WorkflowFailedEvent(StopEvent[Any]):
         exception: What ``await run`` raises.
     """
 
-    exception: BaseException
+    if TYPE_CHECKING:  # as StreamGap
+        exception: BaseException
+    else:
+
+        def __init__(self, *, exception: BaseException) -> None:
+            self.__dict__["exception"] = exception
 
 
 class WorkflowTimedOutEvent(StopEvent[Any]):
@@ -195,7 +200,12 @@ class WorkflowTimedOutEvent(StopEvent[Any]):
         exception: The `WorkflowTimeoutError` that ``await run`` raises.
     """
 
-    exception: BaseException
+    if TYPE_CHECKING:  # as StreamGap
+        exception: BaseException
+    else:
+
+        def __init__(self, *, exception: BaseException) -> None:
+            self.__dict__["exception"] = exception
 
 
 class WorkflowCancelledEvent(StopEvent[Any]):
@@ -242,11 +252,12 @@ class Streamed(Event):
         step: The step that wrote it; None for the last event of the stream.
     """
 
-    event: Event
-    workflow: str
-    member: str | None = None
-    run_id: str
-    step: str | None = None
+    if TYPE_CHECKING:  # as StreamGap
+        event: Event
+        workflow: str
+        member: str | None = None
+        run_id: str
+        step: str | None = None
 
 
 class StepStateChanged(Event):

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeGuard, final
 
-import attrs
-
 from .errors import DefinitionError, near, shown
 
 __all__ = ["Nested", "Nests", "check_nested", "is_workflow_class"]
 
 
 @final
-@attrs.frozen
 class Nested:
     """A workflow that a step is handed.
 
@@ -27,9 +24,10 @@ class Nested:
         optional: Whether the parameter has a default.
     """
 
-    name: str
-    kinds: tuple[type, ...]
-    optional: bool
+    def __init__(self, name: str, kinds: tuple[type, ...], *, optional: bool) -> None:
+        self.name = name
+        self.kinds = kinds
+        self.optional = optional
 
 
 class Nests(Protocol):

@@ -19,7 +19,6 @@ Origin: TypeAlias = tuple[Context, Mapping[int, int]]
 
 
 @final
-@attrs.define(eq=False, repr=False, weakref_slot=False)
 class Delivery:
     """One event on its way through one step.
 
@@ -32,12 +31,23 @@ class Delivery:
             that was given nothing.
     """
 
-    step: StepPlan
-    event: Event
-    carry: Context
-    started: float | None = None
-    collected: dict[tuple[object, int], Event] | None = None
-    past: Past | None = None
+    __slots__ = ("carry", "collected", "event", "past", "started", "step")
+
+    def __init__(
+        self,
+        step: StepPlan,
+        event: Event,
+        carry: Context,
+        started: float | None = None,
+        *,
+        past: Past | None = None,
+    ) -> None:
+        self.step = step
+        self.event = event
+        self.carry = carry
+        self.started = started
+        self.collected: dict[tuple[object, int], Event] | None = None
+        self.past = past
 
     @property
     def attempt(self) -> int:

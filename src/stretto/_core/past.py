@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import TypeAlias, final
 
-import attrs
-
 from ..events import Event
 from .mail import Mail
 
@@ -42,7 +40,6 @@ class Held:
 
 
 @final
-@attrs.define(eq=False, repr=False)
 class Past:
     """The attempts at one delivery.
 
@@ -60,17 +57,30 @@ class Past:
         again: What it was given before a restart and has not waited for again yet.
     """
 
-    carry: Context
-    spent: Mapping[int, int] = NOTHING_SPENT
-    attempt: int = attrs.field(default=1, kw_only=True)
-    began: float | None = None
-    error: Exception | None = None
-    over: bool = attrs.field(default=False, init=False)
-    held: list[Held] = attrs.field(factory=list[Held], init=False)
-    taken: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
-    kept: dict[Mark, list[list[Event]]] = attrs.field(factory=dict[Mark, list[list[Event]]], init=False)
-    given: list[Mail] | None = attrs.field(default=None, init=False)
-    again: list[Mail] | None = attrs.field(default=None, init=False)
+    __slots__ = (
+        "again", "attempt", "began", "carry", "error", "given", "held", "kept", "over", "spent", "taken"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        carry: Context,
+        spent: Mapping[int, int] = NOTHING_SPENT,
+        began: float | None = None,
+        error: Exception | None = None,
+        *,
+        attempt: int = 1,
+    ) -> None:
+        self.carry = carry
+        self.spent = spent
+        self.attempt = attempt
+        self.began = began
+        self.error = error
+        self.over = False
+        self.held: list[Held] = []
+        self.taken: dict[Mark, list[list[Event]]] = {}
+        self.kept: dict[Mark, list[list[Event]]] = {}
+        self.given: list[Mail] | None = None
+        self.again: list[Mail] | None = None
 
     def take(self, mark: Mark, batch: list[Event]) -> list[Event]:
         """The present attempt is given a batch."""
