@@ -18,6 +18,7 @@ import stretto.events
 import stretto.joins
 import stretto.retry
 import stretto.snapshots
+import stretto.testing
 
 PACKAGE = Path(stretto.__file__).parent
 NAMES = stretto.__all__
@@ -48,6 +49,14 @@ def test_what_is_exported_is_what_all_says_in_order_and_no_more_than_thirty_name
 
 def test_the_pictures_export_their_names_too():
     assert exported(PACKAGE / "drawing" / "__init__.py") == stretto.drawing.__all__
+
+
+def test_what_is_for_tests_exports_its_names_too_and_says_where_it_is_from():
+    assert sorted(exported(PACKAGE / "testing" / "__init__.py")) == sorted(stretto.testing.__all__)
+    for name in stretto.testing.__all__:
+        public = getattr(stretto.testing, name)
+        assert public.__module__ == "stretto.testing"
+        assert inspect.getdoc(public), name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,8 +30,12 @@ FLOORS = [
     | {"_among", "_talk", "_ways", "_asking", "_board"},
     {"handler", "workflow", "application"},
     {"__init__"},
+    {"testing"},
 ]
 DEPENDENCIES = {"anyio", "attrs"}
+EXTRAS = {
+    "testing": {"hypothesis", "pytest", "trio"}
+}  # what a folder may import beside them, as its users asked
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 # What takes long to import, and a program that does all right, or does without that feature, never needs.
 LAZY = {
@@ -39,6 +43,8 @@ LAZY = {
     ("errors", "difflib"),
     ("_config", "json"),
     ("_config", "tomllib"),
+    ("testing._virtual", "import_module('stretto.testing._trio_time')"),
+    ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "resources", "retry")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
@@ -106,7 +112,10 @@ def _wrong(importer: str, what: Import) -> Iterator[str]:
     of = importer.partition(".")[0]
     if package == "__future__" or (package in SEEN_BY_CHECKERS_ONLY and what.for_checkers):
         return
-    if package not in DEPENDENCIES and package not in sys.stdlib_module_names:
+    if what.lazy and (importer, what.module) in LAZY:
+        return
+    allowed = DEPENDENCIES | EXTRAS.get(of, set())
+    if package not in allowed and package not in sys.stdlib_module_names:
         yield f"{package} is no dependency of the package: only {', '.join(sorted(DEPENDENCIES))} are"
     elif of in WITHOUT_A_LOOP and (package == "anyio" or (of == "_core" and package in IMPURE)):
         yield f"{importer} imports {package}: the core sees the world in its inputs alone"
