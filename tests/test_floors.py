@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
+    | {"_carry", "_editor", "_gate", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
     | {"resources", "limits", "_config", "_making", "_signatures", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
@@ -44,6 +44,7 @@ LAZY = {
     ("_config", "json"),
     ("_config", "tomllib"),
     ("testing._virtual", "import_module('stretto.testing._trio_time')"),
+    ("testing._probe", "import_module('stretto.testing._trio_time')"),
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "resources", "retry")],

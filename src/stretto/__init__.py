@@ -20,7 +20,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
-#   _carry _editor _loop _once _stream _trace _log _signatures _state_class    what these are made of
+#   _carry _editor _gate _loop _once _stream _trace _log _signatures _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors, joins, retry, _options    values
 

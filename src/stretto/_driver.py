@@ -28,6 +28,7 @@ from ._core.effects import Abort, Closed, Effects, EndRun, Kept, Outward, Publis
 from ._core.inputs import Begun, CancelAsked, Concluded, Ending, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
+from ._gate import Gate
 from ._log import logger
 from ._loop import loop_port, native_cancellations_before
 from ._options import Options
@@ -63,8 +64,7 @@ _FROM_A_THREAD = {
 }
 
 
-# The one seam for tests: awaited before a step body, before its result is dispatched, and in ctx.sleep.
-gate: Callable[[str], Awaitable[None]] | None = None
+gate: Gate | None = None  # the one seam for tests
 
 
 @final
@@ -115,6 +115,8 @@ class Driver(Among):
             self.keep_stream()
         if options.verbose:
             self.trace_on()
+        if self.gate is not None:
+            self.gate.opened(self)
 
     @property
     def run_id(self) -> str:

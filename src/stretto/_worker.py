@@ -143,7 +143,7 @@ class Worker:
                 run.trace.began(delivery)
             try:
                 if gate is not None:
-                    await gate(f"start {delivery.step.name}")
+                    await gate(run, delivery, "start", None)
                 if spec.shape is _EVENT:
                     value = await spec.call(workflow, delivery.event)
                 elif spec.shape is _CONTEXT_EVENT:
@@ -151,7 +151,7 @@ class Worker:
                 else:
                     value = await self._call(spec, delivery)
                 if gate is not None:
-                    await gate(f"end {delivery.step.name}")
+                    await gate(run, delivery, "end", value)
                 if self.was_hit:
                     await self._after_hit(value)
             except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again

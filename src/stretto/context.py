@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from _thread import get_ident  # as threading has it, without the import
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context as VarContext, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar, cast, overload
@@ -23,6 +23,7 @@ from ._core.past import Held
 from ._core.room import Sender
 from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
+from ._gate import Gate
 from ._options import seconds
 from ._threads import Work
 from ._trace import Trace
@@ -71,7 +72,7 @@ class RunPort(Protocol):
     machine: Machine
     clock: Callable[[], float]
     trace: Trace | None
-    gate: Callable[[str], Awaitable[None]] | None
+    gate: Gate | None
     inside: bool
     thread: int
 
@@ -450,6 +451,8 @@ class Context(Generic[S_co]):
             if not woken.is_set():
                 run.perform(machine.receive(WaitTimedOut(waiter=waiter)))
                 await woken.wait()
+            if run.gate is not None:
+                await run.gate(run, self._delivery, "resume", waiter.event)
         except BaseException:  # cancelled: what it may have been given is somebody else's
             run.perform(machine.receive(WaitCancelled(waiter=waiter)))
             raise
@@ -465,9 +468,10 @@ class Context(Generic[S_co]):
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps; in tests time is virtual and this is where a schedule is chosen."""
-        if self._run.gate is not None:
-            await self._run.gate("sleep")
-        await anyio.sleep(seconds)
+        if self._run.gate is None:
+            await anyio.sleep(seconds)
+        else:
+            await self._run.gate(self._run, self._delivery, "sleep", seconds)
 
     def check_cancelled(self) -> None:
         """Ends a plain ``def`` step in the middle of its thread, if its run is over or being cancelled.

@@ -619,21 +619,39 @@ async def test_a_run_may_be_fed_by_a_subclass_of_what_a_step_takes():
 
 
 async def test_every_gate_of_a_step_is_passed(monkeypatch: pytest.MonkeyPatch):
-    """The seam for schedules: before a body, in `ctx.sleep`, and before what it returned is handed on."""
-    passed: list[str] = []
+    """The seam for schedules: before a body, in a sleep, after a wait, and before what it returned is handed on."""
+    passed: list[object] = []
 
-    async def gate(label: str) -> None:
-        passed.append(label)
+    class Gate:
+        def opened(self, run: Any) -> None:
+            passed.append(run.machine.plan.name)
+
+        async def __call__(self, run: Any, delivery: Any, point: str, what: object) -> None:
+            passed.append((delivery.step.name, point, what))
+
+    class Ready(Event, external=True):
+        pass
+
+    ready, stop = Ready(), StopEvent()
 
     class Sleeps(Workflow[None]):
         @step
         async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
             await ctx.sleep(1)
-            return StopEvent()
+            await ctx.wait_for_event(Ready)
+            return stop
 
-    monkeypatch.setattr("stretto._driver.gate", gate)
-    await Sleeps().run()
-    assert passed == ["start begin", "sleep", "end begin"]
+    monkeypatch.setattr("stretto._driver.gate", Gate())
+    async with Sleeps().run() as run:
+        run.send_event(ready)
+        await run
+    assert passed == [
+        "Sleeps",
+        ("begin", "start", None),
+        ("begin", "sleep", 1),
+        ("begin", "resume", ready),
+        ("begin", "end", stop),
+    ]
 
 
 def test_the_defaults_are_those_that_are_told():

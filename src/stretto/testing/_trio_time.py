@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, final
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from ._stuck import who_waits
 from ._world import PATIENCE
 
-__all__ = ["TrioWatch", "clock_options", "current_watch"]
+__all__ = ["TrioWatch", "clock_options", "current_watch", "in_order"]
 
 
 @final
@@ -103,6 +104,29 @@ def current_watch() -> TrioWatch | None:
         return None
     clock = trio.lowlevel.current_clock()
     return _watches.get(clock) if isinstance(clock, MockClock) else None
+
+
+@final
+class _InOrder:
+    """In place of the random numbers with which trio shuffles the tasks that are ready at one instant."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def shuffle(self, batch: list[Any]) -> None:
+        """Leaves it as it is."""
+
+
+@contextmanager
+def in_order() -> Generator[None]:
+    """Tasks that are ready at one instant run in the order in which they became so, that a schedule can be repeated."""
+    run: Any = sys.modules["trio._core._run"]
+    before = run._r, run._ALLOW_DETERMINISTIC_SCHEDULING  # noqa: SLF001 - private, and there is no other way
+    run._r, run._ALLOW_DETERMINISTIC_SCHEDULING = _InOrder(), False  # noqa: SLF001
+    try:
+        yield
+    finally:
+        run._r, run._ALLOW_DETERMINISTIC_SCHEDULING = before  # noqa: SLF001
 
 
 def _sockets(io: Any) -> int:  # noqa: ANN401 - its class differs by platform

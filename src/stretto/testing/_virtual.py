@@ -97,14 +97,16 @@ async def guarded(
     world = current_world()
     if world is None:
         return await fn(*args, **(kwargs or {}))
+    around = world.guard
     with anyio.CancelScope() as scope:
         world.guard, world.stuck = scope, None
         try:
             return await fn(*args, **(kwargs or {}))
         finally:
-            world.guard = None
-            if world.stuck is not None:
-                raise Deadlock(world.stuck) from None
+            world.guard = around
+            if (report := world.stuck) is not None:
+                world.stuck = None
+                raise Deadlock(report) from None
     raise AssertionError("only a deadlock cancels this scope")
 
 

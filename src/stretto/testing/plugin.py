@@ -7,6 +7,8 @@ this one gives them
 * the fixture ``anyio_backend``: asyncio, and trio where it is installed, each with a fresh virtual time. A test that
   asks for the fixture ``real_time`` has the real one. A test that deadlocks fails at once with `Deadlock`;
 * the fixture ``no_leaks``: the test fails if a task, a thread or an open async generator is left when it ends.
+
+``--stretto-replay=TOKEN`` runs the tests that `explore` made for the workflow of a token, under its schedule alone.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from typing import Any
 
 import pytest
 
+from ._explore import Explorer, replaying
 from ._leaks import Before, BeforeLoop
+from ._schedule import StaleTokenError, Token
 from ._virtual import backends, guarded, virtual_backend
 
-__all__ = ["no_leaks", "pytest_configure", "real_time"]
+__all__ = ["no_leaks", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "real_time"]
 
 _Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -67,6 +71,46 @@ def no_leaks() -> Generator[None]:
     gc.collect()
     found = before.left_behind()
     assert not found, f"left behind: {', '.join(found)}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds ``--stretto-replay``."""
+    group = parser.getgroup("stretto")
+    group.addoption(
+        "--stretto-replay",
+        metavar="TOKEN",
+        help="run the tests of one workflow, under the schedule of a token",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps the tests of the workflow that a token is for."""
+    text: str | None = config.getoption("--stretto-replay")
+    if text is None:
+        return
+    try:
+        token = Token.read(text)
+    except StaleTokenError as error:
+        raise pytest.UsageError(str(error).replace("replay=", "--stretto-replay=", 1)) from None
+    kept = [item for item in items if _fingerprint(item) == token.workflow]
+    if not kept:
+        raise pytest.UsageError(
+            f"--stretto-replay={text}: no test here explores the workflow that this token is for, or the steps of that "
+            "workflow have changed since"
+        )
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+    replaying[:] = [text]
+
+
+def pytest_unconfigure() -> None:
+    """Forgets the token."""
+    replaying.clear()
+
+
+def _fingerprint(item: pytest.Item) -> str | None:
+    explorer = getattr(getattr(item, "obj", None), "explorer", None)
+    return explorer.fingerprint if isinstance(explorer, Explorer) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

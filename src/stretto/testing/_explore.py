@@ -1,0 +1,399 @@
+"""`explore`: a test of a workflow under many schedules, or under all there are."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias, final
+
+import attrs
+
+from ..errors import DefinitionError, WorkflowError, add_note, shown
+from ..events import StartEvent
+from ..workflow import Workflow
+from ._choosers import Chooser, Replayed
+from ._delivered import Coverage
+from ._faults import Faults
+from ._outcomes import Outcomes
+from ._probe import Beside, Subject, run_once
+from ._schedule import StaleTokenError, Token, fingerprint
+from ._search import by_deviations, by_reduction, deviations, minimal, randomly
+from ._shared import unknown
+from ._telling import found, repeated
+from ._test_run import TestRun
+from ._turns import Durations
+from ._virtual import backends
+
+__all__ = ["Explored", "Explorer", "IncompleteError", "Mode", "explore", "replaying", "subject_of"]
+
+Mode: TypeAlias = Literal["random", "exhaustive"]
+Check: TypeAlias = Callable[..., object]
+
+_MINIMAL = 2_000  # schedules that are run to find a smaller one
+
+replaying: list[str] = []
+"""The token that the command line gives, for every test of its workflow."""
+
+
+@final
+class IncompleteError(WorkflowError, AssertionError):
+    """There are more schedules than may be tried."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Explored:
+    """How far a search has come.
+
+    Attributes:
+        runs: How many schedules were run to their end.
+        given_up: How many more were begun and given up, because they would have differed in nothing from another one.
+        complete: Whether these were all.
+        why_full: Why nothing could be left out, in exhaustive mode.
+        coverage: Which steps ran, and who sent to whom, in any of them.
+    """
+
+    runs: int
+    given_up: int = 0
+    complete: bool = False
+    why_full: str | None = None
+    coverage: Coverage = attrs.Factory(Coverage)
+
+
+@final
+class Explorer:
+    """What `explore` gives: decorates a test, and tells outcomes.
+
+    Attributes:
+        explored: For each backend, how far the last search came.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        mode: Mode,
+        max_schedules: int,
+        reduce: bool,
+        seed: int,
+        backends: Sequence[str],
+        replay: str | None,
+        options: str,
+    ) -> None:
+        self.explored: dict[str, Explored] = {}
+        self.workflow = subject.cls
+        self.fingerprint = subject.fingerprint
+        self.name = f"test_{subject.cls.__name__.lower()}"
+        self._subject = subject
+        self._mode = mode
+        self._most = max_schedules
+        self._reduce = reduce
+        self._seed = seed
+        self._backends = backends
+        self._replay = replay
+        self._options = options
+
+    # -- as a decorator --------------------------------------------------------------------------------------
+
+    def __call__(self, test: Check) -> Callable[..., None]:
+        """A test without the first parameter of this one: it is given a `TestRun` for each schedule."""
+
+        @functools.wraps(test)
+        def explored(*args: Any, **kwargs: Any) -> None:
+            self.check(functools.partial(_check, test, args, kwargs))
+
+        signature = inspect.signature(test)
+        _, *rest = signature.parameters.values()
+        explored.__signature__ = signature.replace(parameters=rest, return_annotation=None)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        explored.explorer = self  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        explored.on = test  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        explored.__dict__.pop("__wrapped__", None)  # pytest would look through it for parameters
+        self.name = getattr(test, "__name__", self.name)
+        return explored
+
+    def check(self, test: Callable[[TestRun], object]) -> None:
+        """Calls the test for each schedule, on each backend; the first failure comes out, with how to repeat it.
+
+        Raises:
+            Exception: What the test raised; its notes tell the schedule.
+            IncompleteError: In exhaustive mode, if there are more than `max_schedules`.
+            StaleTokenError: If the token to be replayed fits no longer.
+        """
+        token = next(
+            (each for each in replaying if Token.read(each).workflow == self.fingerprint), self._replay
+        )
+        for backend in self._backends:
+            if token is not None:
+                self._check_one(token, backend, test)
+            else:
+                self._check_all(backend, test)
+
+    def _check_one(self, token: str, backend: str, test: Callable[[TestRun], object]) -> None:
+        run = self._replayed(token, backend)
+        if (error := _error_of(test, run)) is not None:
+            add_note(error, repeated(run))
+            raise error
+
+    def _replayed(self, text: str, backend: str) -> TestRun:
+        token = Token.read(text)
+        if token.mode != self._subject.durations[0]:
+            names = {"v": "virtual", "j": "jitter", "a": "any"}
+            raise StaleTokenError(
+                f"replay={text!r} was made with durations={names.get(token.mode, token.mode)!r}, and this test has "
+                f"durations={self._subject.durations!r}"
+            )
+        chooser = Replayed(token, self.fingerprint)
+        run = self._run(chooser, backend)
+        assert run is not None, "a token gives nothing up"
+        chooser.check_all_used()
+        return run
+
+    def _check_all(self, backend: str, test: Callable[[TestRun], object]) -> None:
+        for chooser, run in self._schedules(backend):
+            error = _error_of(test, run)
+            if error is not None:
+                raise self._smallest(chooser, run, error, backend, test)
+
+    def _smallest(
+        self,
+        chooser: Chooser,
+        run: TestRun,
+        error: Exception,
+        backend: str,
+        test: Callable[[TestRun], object],
+    ) -> Exception:
+        """The same failure in the schedule that is told most easily, with a note that tells it."""
+        failures: dict[str, tuple[TestRun, Exception]] = {run.token: (run, error)}
+
+        def fails(other: TestRun | None) -> bool:
+            if other is None or (raised := _error_of(test, other)) is None or type(raised) is not type(error):
+                return False
+            failures[other.token] = other, raised
+            return True
+
+        best = minimal(lambda each: self._run(each, backend), chooser, fails, _MINIMAL)
+        token = str(Token.of(self.fingerprint, self._subject.durations[0], best.decisions))
+        run, error = failures[token]
+        add_note(error, found(run, self.name, self._options, off=len(deviations(best.decisions))))
+        return error
+
+    # -- the search ------------------------------------------------------------------------------------------
+
+    def runs(self, backend: str) -> Iterator[TestRun]:
+        """The runs of one search, each over.
+
+        Raises:
+            IncompleteError: In exhaustive mode, if there are more than `max_schedules`.
+        """
+        return (run for _, run in self._schedules(backend))
+
+    def outcomes(self, backend: str | None = None) -> Outcomes:
+        """The distinct results and errors of all runs that were tried, each with how often, and a schedule for it."""
+        outcomes = Outcomes(self._subject.durations)
+        for each in [backend] if backend is not None else self._backends:
+            for run in self.runs(each):
+                outcomes.add(run)
+        return outcomes
+
+    def _schedules(self, backend: str) -> Iterator[tuple[Chooser, TestRun]]:
+        why = self._why_full()
+        runs = given_up = 0
+        coverage = Coverage()
+        for chooser, run in self._search(backend, reduced=why is None):
+            if run is None:
+                given_up += 1
+                continue
+            if self._mode == "exhaustive" and runs >= self._most:
+                raise IncompleteError(self._incomplete(why))
+            runs += 1
+            coverage |= run.coverage
+            self.explored[backend] = Explored(runs=runs, given_up=given_up, why_full=why, coverage=coverage)
+            yield chooser, run
+        self.explored[backend] = Explored(
+            runs=runs, given_up=given_up, complete=self._mode == "exhaustive", why_full=why, coverage=coverage
+        )
+
+    def _search(self, backend: str, *, reduced: bool) -> Iterator[tuple[Chooser, TestRun | None]]:
+        def probe(chooser: Chooser) -> TestRun | None:
+            return self._run(chooser, backend)
+
+        if self._mode == "random":
+            return randomly(probe, f"{self._subject.fingerprint}/{self._seed}", self._most)
+        if not reduced:
+            return by_deviations(probe)
+        track: dict[type, type] = {}
+
+        def watched(chooser: Chooser) -> TestRun | None:
+            return run_once(attrs.evolve(self._subject, track=track), chooser, backend)
+
+        return ((each.chooser, each.came) for each in by_reduction(watched))
+
+    def _run(self, chooser: Chooser, backend: str) -> TestRun | None:
+        return run_once(self._subject, chooser, backend)
+
+    def _why_full(self) -> str | None:
+        if self._mode == "random":
+            return None
+        if not self._reduce:
+            return "reduce=False"
+        if self._subject.durations == "jitter":
+            return "durations='jitter' has choices that are no order"
+        return unknown(self.workflow)
+
+    def _incomplete(self, why: str | None) -> str:
+        hint = "" if why is None else f" (no schedule could be left out: {why})"
+        return (
+            f"{self.workflow.__name__} has more than {self._most} schedules{hint}; allow more with max_schedules=, "
+            "give it less to do, or try some with mode='random'"
+        )
+
+
+def explore(
+    workflow: Callable[[], Workflow[Any]],
+    *,
+    start: StartEvent | Sequence[StartEvent] | None = None,
+    beside: Beside | None = None,
+    mode: Mode = "random",
+    durations: Durations = "virtual",
+    max_schedules: int | None = None,
+    faults: Faults | None = None,
+    replay: str | None = None,
+    reduce: bool = True,
+    seed: int = 0,
+    backend: str | None = None,
+    most_moves: int = 1_000,
+) -> Explorer:
+    """Runs a workflow under many schedules, and a test on each of them: a decorator for a test.
+
+    The steps of a run go on one at a time: one that begins, wakes from a sleep, goes on after a wait or returns has its
+    turn when somebody chose it. Each way to choose is a *schedule*, and the test is called for each that is tried, with
+    the `TestRun` that is over. If it raises, the schedule is made as short to tell as can be, and told with a token
+    that repeats it. The piece of a step between two of these points is never divided: a race between two awaits of
+    something else, such as a lock of your own, is not looked for.
+
+    >>> from stretto import Event, StartEvent, StopEvent, Workflow, step
+    >>> class Double(Workflow[int]):
+    ...     @step
+    ...     async def begin(self, ev: StartEvent) -> StopEvent[int]:
+    ...         return StopEvent(result=2 * ev.n)
+    >>> @explore(Double, start=StartEvent(n=3), mode="exhaustive")
+    ... def test_it_doubles(run):
+    ...     assert run.result == 6
+    >>> test_it_doubles()
+
+    The ideas are those of shuttle and loom (Rust), of Coyote (faults are choices), and of Godefroid's sleep sets.
+
+    Args:
+        workflow: The class, or a function that makes the workflow, anew for each run.
+        start: What it begins with; one of several is a choice too. None begins without fields.
+        beside: An async function that runs beside the run, in its block, and is given the `Handler`: to send events, to
+            cancel. Its sleeps are points of choice too.
+        mode: ``"random"`` tries the normal order and then others by chance, the same ones each time. ``"exhaustive"``
+            tries all but those that differ from another only in the order of what does not meet, and fails if there are
+            more than `max_schedules`.
+        durations: How long a sleep takes. ``"virtual"``: as written, so that only what happens at one instant has
+            several orders. ``"jitter"``: as written, half, or twice, which is a choice. ``"any"``: whoever sleeps may
+            wake next, which is thorough and may find what no clock allows; time stands still.
+        max_schedules: How many schedules at most, on each backend: 200 by chance, 10 000 of all.
+        faults: What may go wrong, as choices.
+        replay: A token: only its schedule is run.
+        reduce: Whether an exhaustive search leaves out what makes no difference.
+        seed: Another one gives other schedules by chance.
+        backend: ``"asyncio"`` or ``"trio"``; both, in turn, if there is none.
+        most_moves: How many moves a run may have; one that has more is cancelled, and has an `EndlessError`.
+
+    Raises:
+        DefinitionError: For an option that makes no sense.
+    """
+    if mode not in {"random", "exhaustive"}:
+        raise DefinitionError(f"mode is 'random' or 'exhaustive', not {shown(mode)}")
+    if replay is not None:
+        Token.read(replay)
+    subject = subject_of(
+        workflow, start=start, beside=beside, durations=durations, faults=faults, most_moves=most_moves
+    )
+    return Explorer(
+        subject,
+        mode=mode,
+        max_schedules=max_schedules or (200 if mode == "random" else 10_000),
+        reduce=reduce,
+        seed=seed,
+        backends=backends() if backend is None else (backend,),
+        replay=replay,
+        options=_written(start=start, beside=beside, durations=durations, faults=faults),
+    )
+
+
+def subject_of(
+    workflow: Callable[[], Workflow[Any]],
+    *,
+    start: StartEvent | Sequence[StartEvent] | None = None,
+    beside: Beside | None = None,
+    durations: Durations = "virtual",
+    faults: Faults | None = None,
+    most_moves: int = 1_000,
+) -> Subject:
+    """What is to be run, with checked options; see `explore`."""
+    cls = _class_of(workflow)
+    if durations not in {"virtual", "jitter", "any"}:
+        raise DefinitionError(f"durations is 'virtual', 'jitter' or 'any', not {shown(durations)}")
+    return Subject(
+        make=workflow,
+        cls=cls,
+        starts=_starts(start),
+        beside=beside,
+        durations=durations,
+        faults=faults,
+        most_moves=most_moves,
+        fingerprint=_fingerprint(cls, faults),
+    )
+
+
+def _written(**options: object) -> str:
+    """The options that matter to a token, as they are written in a program; the usual ones are left out."""
+    texts = {
+        name: getattr(value, "__name__", None) or repr(value)
+        for name, value in options.items()
+        if value is not None and value != "virtual"
+    }
+    return "".join(f", {name}={text}" for name, text in texts.items())
+
+
+def _class_of(workflow: object) -> type[Workflow[Any]]:
+    made: Any = workflow() if callable(workflow) else None
+    if not isinstance(made, Workflow):
+        raise DefinitionError(
+            f"explore takes a workflow class, or a function that makes a workflow, not {shown(workflow)}"
+        )
+    cls: type[Workflow[Any]] = type(made)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return cls
+
+
+def _starts(start: object) -> tuple[StartEvent | None, ...]:
+    if start is None or isinstance(start, StartEvent):
+        return (start,)
+    several: Any = start
+    if isinstance(start, (list, tuple)) and several and all(isinstance(each, StartEvent) for each in several):
+        return tuple(several)
+    raise DefinitionError(f"start is a StartEvent, or a list of some, not {shown(several)}")
+
+
+def _fingerprint(cls: type[Workflow[Any]], faults: Faults | None) -> str:
+    steps = [
+        (each.name, [kind.__name__ for kind in each.accepts], each.limit)
+        for each in cls.blueprint().plan.steps
+    ]
+    return fingerprint(f"{cls.__name__} {steps} {faults.letters if faults is not None else ''}")
+
+
+def _check(test: Check, args: tuple[Any, ...], kwargs: dict[str, Any], run: TestRun) -> None:
+    test(run, *args, **kwargs)
+
+
+def _error_of(test: Callable[[TestRun], object], run: TestRun) -> Exception | None:
+    try:
+        test(run)
+    except Exception as error:  # noqa: BLE001 - it is told, or compared with another one
+        return error
+    return None

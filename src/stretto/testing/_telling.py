@@ -1,0 +1,38 @@
+"""How a failure under a schedule is told: what happened, in which order, and how to have it once more."""
+
+from __future__ import annotations
+
+from ..errors import shown
+from ._test_run import TestRun
+
+__all__ = ["found", "repeated"]
+
+
+def found(run: TestRun, name: str, options: str, *, off: int) -> str:
+    """The note on what a test raised in one of the schedules that were tried.
+
+    Args:
+        run: The run that the test did not like.
+        name: The name of the test.
+        options: The options of `explore` that matter, as they are written.
+        off: How many choices off the normal order it is.
+    """
+    workflow = type(run.workflow).__name__
+    how = "in the normal order" if not off else f"{off} choice{'s' * (off > 1)} off the normal order (>)"
+    came = f"raised {shown(run.error)}" if run.error is not None else f"gave {shown(run.value)}"
+    return "\n".join(
+        [
+            f"{workflow} {came} on {run.backend}, {how}:",
+            run.explain(),
+            f"once more: pytest --stretto-replay={run.token}",
+            "as a test of its own:",
+            f'    @explore({workflow}{options}, replay="{run.token}")',
+            f"    def {name}_again(run):",
+            f"        {name}.on(run)",
+        ]
+    )
+
+
+def repeated(run: TestRun) -> str:
+    """The note on what a test raised in the schedule that was asked for."""
+    return f"in the schedule {run.token}, on {run.backend}:\n{run.explain()}"

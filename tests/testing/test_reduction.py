@@ -1,0 +1,178 @@
+"""What an exhaustive search leaves out makes no difference: shown on random workflows against the full search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto.testing import explore
+from stretto.testing._explore import Explorer, IncompleteError
+from stretto.testing.strategies import workflows
+
+BACKENDS = ("asyncio", "trio")
+RELAXED = settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+log: list[int] = []
+
+
+def outcomes(explorer: Explorer, *, with_stream: bool = True) -> set[tuple[str, tuple[str, ...]]]:
+    backend = next(iter(explorer._backends))
+    return {
+        (repr(run.value) + repr(run.error), tuple(map(str, run.stream)) if with_stream else ())
+        for run in explorer.runs(backend)
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("durations", ["virtual", "any"])
+def test_results_and_streams_are_those_of_the_full_search(backend: str, durations: Any):
+    compared = 0
+
+    @given(cls=workflows(most_pieces=2, most_acts=2))
+    @settings(
+        max_examples=15,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    def compare(cls: type[Workflow[Any]]):
+        nonlocal compared
+        full = explore(
+            cls, mode="exhaustive", durations=durations, backend=backend, reduce=False, max_schedules=300
+        )
+        try:
+            expected = outcomes(full)
+        except IncompleteError:
+            return
+        reduced = explore(cls, mode="exhaustive", durations=durations, backend=backend, max_schedules=300)
+        assert outcomes(reduced) == expected
+        assert reduced.explored[backend].why_full is None
+        assert reduced.explored[backend].runs <= full.explored[backend].runs
+        compared += 1
+
+    compare()
+    assert compared >= 8
+
+
+class Piece(Event):
+    n: int
+
+
+class Done(Event):
+    n: int
+
+
+def gathering(**steps: Any) -> type[Workflow[Any]]:
+    """A workflow that sends two pieces, with this step for them, and gives `x` in the end."""
+
+    class Gathers(Workflow[Any]):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x: Any = 0
+            self.y: Any = 0
+
+        @step
+        async def begin(self, ev: StartEvent) -> list[Piece]:
+            return [Piece(n=1), Piece(n=2)]
+
+        @step
+        async def end(self, ctx: Context, ev: Done) -> StopEvent | None:
+            return StopEvent(result=(self.x, self.y)) if ctx.collect_events(ev, [Done] * 2) else None
+
+    return type("Gathering", (Gathers,), {name: step(body) for name, body in steps.items()})
+
+
+def count(cls: type[Workflow[Any]], *, reduce: bool = True) -> tuple[int, set[str], str | None]:
+    explorer = explore(
+        cls, mode="exhaustive", durations="any", backend="asyncio", reduce=reduce, max_schedules=5_000
+    )
+    found = {repr(run.value) for run in explorer.runs("asyncio")}
+    explored = explorer.explored["asyncio"]
+    assert explored.complete
+    return explored.runs, found, explored.why_full
+
+
+def test_steps_that_share_nothing_are_tried_in_few_orders():
+    async def work(self: Any, ev: Piece) -> Done:
+        await anyio.sleep(1)
+        return Done(n=ev.n)
+
+    few, reduced, why = count(gathering(work=work))
+    many, full, _ = count(gathering(work=work), reduce=False)
+    assert why is None
+    assert few * 4 < many
+    assert reduced == full
+
+
+async def by_attribute(self: Any, ev: Piece) -> Done:
+    seen = self.x
+    await anyio.sleep(1)
+    self.x = seen + ev.n
+    return Done(n=ev.n)
+
+
+async def by_object(self: Any, ev: Piece) -> Done:
+    if not self.x:
+        self.x = [0]
+    kept = self.x
+    await anyio.sleep(1)
+    seen = kept[0]
+    await anyio.sleep(1)
+    kept[0] = seen + ev.n
+    return Done(n=ev.n)
+
+
+async def by_dict(self: Any, ev: Piece) -> Done:
+    seen = vars(self)["x"]
+    await anyio.sleep(1)
+    vars(self)["x"] = seen + ev.n
+    return Done(n=ev.n)
+
+
+async def by_deleting(self: Any, ev: Piece) -> Done:
+    seen = getattr(self, "x", 100)
+    await anyio.sleep(1)
+    if hasattr(self, "x"):
+        del self.x
+    else:
+        self.x = seen
+    return Done(n=ev.n)
+
+
+@pytest.mark.parametrize("body", [by_attribute, by_object, by_dict, by_deleting])
+def test_a_race_is_found_however_the_step_gets_at_what_it_shares(body: Any):
+    async def work(self: Any, ev: Piece) -> Done:
+        return await body(self, ev)
+
+    work.__annotations__ = body.__annotations__
+    _, reduced, _ = count(gathering(work=work))
+    _, full, _ = count(gathering(work=work), reduce=False)
+    assert reduced == full
+    assert len(full) > 1
+
+
+def test_a_step_that_uses_a_global_which_can_change_makes_the_search_full():
+    async def work(self: Any, ev: Piece) -> Done:
+        log.append(ev.n)
+        return Done(n=ev.n)
+
+    assert count(gathering(work=work))[2] == "Gathering.work uses log, which other steps may change"
+
+
+def test_so_does_an_object_of_the_class():
+    class Shares(gathering()):
+        seen: list[int] = []  # noqa: RUF012 - that is the fault
+
+        @step
+        async def work(self, ev: Piece) -> Done:
+            return Done(n=ev.n)
+
+    assert count(Shares)[2] == "Shares.seen is an object that all steps share"
