@@ -18,7 +18,7 @@ import stretto.events
 import stretto.joins
 import stretto.retry
 import stretto.snapshots
-import stretto.testing
+import stretto.testing.strategies  # here, and not when it is looked at: hypothesis is to see who refers to what
 
 PACKAGE = Path(stretto.__file__).parent
 NAMES = stretto.__all__

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import os
 from _thread import get_ident  # as threading has it, without the import
-from collections.abc import Awaitable, Callable
 from contextvars import Context as VarContext, ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, final

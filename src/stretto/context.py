@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from _thread import get_ident  # as threading has it, without the import
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context as VarContext, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar, cast, overload

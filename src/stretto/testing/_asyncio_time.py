@@ -12,7 +12,7 @@ from typing import final
 import anyio
 
 from ._stuck import Deadlock, who_waits
-from ._world import PATIENCE
+from ._world import PATIENCE, PULSE
 
 __all__ = ["VirtualLoop"]
 
@@ -45,6 +45,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def _run_once(self) -> None:
+        PULSE.turns += 1
         if self.on_turn is not None:
             self.on_turn()
         super()._run_once()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -16,7 +16,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ._stuck import who_waits
-from ._world import PATIENCE
+from ._world import PATIENCE, PULSE
 
 __all__ = ["TrioWatch", "clock_options", "current_watch", "in_order"]
 
@@ -63,6 +63,7 @@ class TrioWatch(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's interface
         """Nothing is ready; if that stays so and no timer is set, nothing ever will be."""
+        PULSE.turns += 1
         self.idle_turns += 1
         if self.idle_turns == 2:  # noqa: PLR2004 - the first may come before a jump of the clock
             self.idle_since = time.monotonic()

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Protocol, final
 
 import anyio
 
-__all__ = ["PATIENCE", "World"]
+__all__ = ["PATIENCE", "PULSE", "World"]
 
 PATIENCE = 5.0
 """Real seconds to wait for a socket before a program whose tasks all wait is called stuck."""
+
+
+@final
+class _Pulse:
+    """How often any loop in virtual time has turned."""
+
+    turns = 0
+
+
+PULSE = _Pulse()
 
 
 class World(Protocol):

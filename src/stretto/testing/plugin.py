@@ -6,6 +6,7 @@ this one gives them
 
 * the fixture ``anyio_backend``: asyncio, and trio where it is installed, each with a fresh virtual time. A test that
   asks for the fixture ``real_time`` has the real one. A test that deadlocks fails at once with `Deadlock`;
+* the fixture ``watchdog``: the test fails if a step of it blocks the loop, see `Watchdog`;
 * the fixture ``no_leaks``: the test fails if a task, a thread or an open async generator is left when it ends.
 
 ``--stretto-replay=TOKEN`` runs the tests that `explore` made for the workflow of a token, under its schedule alone.
@@ -25,8 +26,17 @@ from ._explore import Explorer, replaying
 from ._leaks import Before, BeforeLoop
 from ._schedule import StaleTokenError, Token
 from ._virtual import backends, guarded, virtual_backend
+from ._watchdog import Watchdog
 
-__all__ = ["no_leaks", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "real_time"]
+__all__ = [
+    "no_leaks",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_unconfigure",
+    "real_time",
+    "watchdog",
+]
 
 _Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -71,6 +81,13 @@ def no_leaks() -> Generator[None]:
     gc.collect()
     found = before.left_behind()
     assert not found, f"left behind: {', '.join(found)}"
+
+
+@pytest.fixture
+def watchdog() -> Generator[Watchdog]:
+    """Fails the test if a step keeps the loop for half a second of real time, and names the step."""
+    with Watchdog() as dog:
+        yield dog
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
