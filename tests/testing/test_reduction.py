@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Context, Event, RetryPolicy, StartEvent, StopEvent, Workflow, step
 from stretto.testing import explore
 from stretto.testing._explore import Explorer, IncompleteError
 from stretto.testing.strategies import workflows
@@ -176,3 +176,40 @@ def test_so_does_an_object_of_the_class():
             return Done(n=ev.n)
 
     assert count(Shares)[2] == "Shares.seen is an object that all steps share"
+
+
+def test_so_do_a_policy_and_the_state_of_the_run():
+    async def work(self: Any, ctx: Context, ev: Piece) -> Done:
+        await ctx.store.set("n", ev.n)
+        return Done(n=ev.n)
+
+    assert count(gathering(work=work))[2] == "Gathering.work uses store, which other steps may change"
+
+    class Timed(gathering()):
+        @step(timeout=5)
+        async def work(self, ev: Piece) -> Done:
+            return Done(n=ev.n)
+
+    why = count(Timed)[2]
+    assert why is not None
+    assert why.startswith("Timed.work (")
+    assert why.endswith(") has a policy, a limit or resources, whose steps may share something")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_retry_comes_after_the_same_pause_each_time(backend: str):
+    class Retries(Workflow[float]):
+        tried = 0
+
+        @step(retry_policy=RetryPolicy(attempts=3, on=OSError))
+        async def begin(self, ev: StartEvent) -> StopEvent[float]:
+            self.tried += 1
+            if self.tried < 3:
+                raise OSError
+            return StopEvent(result=anyio.current_time())
+
+    runs = list(explore(Retries, backend=backend, max_schedules=5).runs(backend))
+    assert len({run.elapsed for run in runs}) == 1
+    assert [str(each) for each in runs[0].deliveries] == ["begin#1", "begin#2", "begin#3"]
+    assert [each.cause for each in runs[0].deliveries] == [None, None, None]
+    assert [type(each.error) for each in runs[0].deliveries] == [OSError, OSError, type(None)]

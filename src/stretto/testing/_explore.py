@@ -11,6 +11,7 @@ import attrs
 
 from ..errors import DefinitionError, WorkflowError, add_note, shown
 from ..events import StartEvent
+from ..steps import StepSpec
 from ..workflow import Workflow
 from ._choosers import Chooser, Replayed
 from ._delivered import Coverage
@@ -239,7 +240,9 @@ class Explorer:
             return "reduce=False"
         if self._subject.durations == "jitter":
             return "durations='jitter' has choices that are no order"
-        return unknown(self.workflow)
+        return next(
+            (why for step in self.workflow.blueprint().specs if (why := _more_than_plain(step))), None
+        ) or unknown(self.workflow)
 
     def _incomplete(self, why: str | None) -> str:
         hint = "" if why is None else f" (no schedule could be left out: {why})"
@@ -385,6 +388,13 @@ def _fingerprint(cls: type[Workflow[Any]], faults: Faults | None) -> str:
         for each in cls.blueprint().plan.steps
     ]
     return fingerprint(f"{cls.__name__} {steps} {faults.letters if faults is not None else ''}")
+
+
+def _more_than_plain(step: StepSpec) -> str | None:
+    policies = (step.retry, step.timeout, step.recovers, step.limiter)
+    if step.holds or step.needs or any(each is not None for each in policies):
+        return f"{step.label} has a policy, a limit or resources, whose steps may share something"
+    return None
 
 
 def _check(test: Check, args: tuple[Any, ...], kwargs: dict[str, Any], run: TestRun) -> None:

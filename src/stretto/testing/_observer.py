@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
-from .._core.inputs import StepCancelled, StepRaised, WaitBegan, WaitCancelled, WaitTimedOut
+from .._core.inputs import StepRaised
 from .._core.state import Delivery
 from ..events import Event
 from ._actor import Actor, present
@@ -17,6 +17,8 @@ from ._footprint import Footprint
 from ._heap import is_mutable, touch_heap
 
 __all__ = ["Observer"]
+
+_DRAW = 0.5
 
 
 @final
@@ -63,15 +65,8 @@ class Observer:
             return effects
 
         def received(given: Any) -> Any:  # noqa: ANN401
-            match given:
-                case StepRaised(delivery=delivery, error=error) if delivery in self.records:
-                    self.records[delivery].seen.error = error
-                    self._footprint().everything = True
-                case StepCancelled() | WaitBegan() | WaitTimedOut() | WaitCancelled():
-                    self._footprint().everything = True
-                case _:
-                    pass
-            effects = receive(given)
+            self._footprint().everything = True  # they are many, and seldom
+            effects = receive(self._raised(given) if isinstance(given, StepRaised) else given)
             self._touched(())
             return effects
 
@@ -93,6 +88,13 @@ class Observer:
 
         machine.event_sent, machine.step_returned = sent, returned
         machine.receive, machine.collect, run.publish = received, collected, published
+
+    def _raised(self, given: StepRaised) -> StepRaised:
+        """What a step raised; the pause before its next attempt is to be the same each time."""
+        if given.delivery in self.records:
+            self.records[given.delivery].seen.error = given.error
+        draw = None if given.draw is None else _DRAW
+        return StepRaised(delivery=given.delivery, error=given.error, at=given.at, draw=draw)
 
     def began(self, delivery: Delivery, record: Actor) -> None:
         """A step begins."""
@@ -141,7 +143,7 @@ class Observer:
         """A queue matters where all workers of a step are taken, before or after."""
         footprint = self._footprint()
         footprint.writes.update(("queue", self.number, each) for each in {*before, *self._at_limit(steps)})
-        if self.machine.ended is not None:
+        if self.machine.ended is not None or self.machine.room is not None:
             footprint.everything = True
 
 
