@@ -22,7 +22,7 @@ import pytest
 
 import stretto
 import stretto.drawing
-import stretto.testing
+import stretto.testing.strategies  # here, and not by a page: hypothesis is to see who refers to what
 from tests import virtual
 
 ROOT = Path(__file__).parent.parent
@@ -110,7 +110,8 @@ EXAMPLES = list(docstrings())
 
 @pytest.mark.parametrize(("name", "text", "line"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
 def test_the_example_of_a_docstring_does_what_it_says(name: str, text: str, line: int, backend: str):
-    names = {"__name__": "docstring", **vars(stretto.drawing), **vars(stretto.testing), **vars(stretto)}
+    public = {name: getattr(stretto, name) for name in stretto.__all__}  # some are loaded when they are named
+    names = {"__name__": "docstring", **vars(stretto.drawing), **vars(stretto.testing), **public}
     example = doctest.DocTestParser().get_doctest(text, names, name, name, line)
     said: list[str] = []
     outcome = doctest.DocTestRunner(verbose=False).run(example, out=said.append)

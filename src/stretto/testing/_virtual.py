@@ -33,6 +33,7 @@ __all__ = ["backends", "current_world", "guarded", "threads_at_work", "virtual_b
 T = TypeVar("T")
 
 _BACKENDS = ("asyncio", "trio")
+_run = anyio.run
 _watched: set[str] = set()  # backends whose threads are counted
 
 
@@ -83,7 +84,7 @@ def virtual_run(fn: Callable[..., Awaitable[T]], *args: object, backend: str = "
         Deadlock: Every task waits, and nothing can ever wake one. The program was cancelled.
     """
     name, options = virtual_backend(backend)
-    return anyio.run(guarded, fn, args, backend=name, backend_options=options)
+    return _run(guarded, fn, args, backend=name, backend_options=options)
 
 
 async def guarded(
