@@ -6,6 +6,7 @@ from benchmarks.cells.asleep import ASLEEP
 from benchmarks.cells.cell import Spec
 from benchmarks.cells.ending import ENDING
 from benchmarks.cells.engine import ENGINE
+from benchmarks.cells.exploring import EXPLORING
 from benchmarks.cells.features import FEATURES
 from benchmarks.cells.growth import GROWING
 from benchmarks.cells.importing import IMPORTING
@@ -16,5 +17,8 @@ from benchmarks.cells.talking import TALKING
 
 CATALOG: dict[str, Spec] = {
     spec.key: spec
-    for spec in (*IO, *IMPORTING, *ENGINE, *GROWING, *FEATURES, *STATE, *ASLEEP, *MEMORY, *ENDING, *TALKING)
+    for spec in (
+        *(*IO, *IMPORTING, *ENGINE, *GROWING, *FEATURES, *STATE, *ASLEEP, *MEMORY, *ENDING),
+        *(*TALKING, *EXPLORING),
+    )
 }

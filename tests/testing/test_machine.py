@@ -1,0 +1,110 @@
+"""`WorkflowMachine`: hypothesis starts, answers, waits and cancels, and finds what a run cannot stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import invariant, run_state_machine_as_test
+
+from stretto import Context, HumanResponseEvent, StartEvent, StopEvent, Workflow, WorkflowTimeoutError, step
+from stretto.testing.machine import WorkflowMachine
+from stretto.testing.strategies import events
+
+BACKENDS = ("asyncio", "trio")
+RELAXED = settings(
+    max_examples=25,
+    stateful_step_count=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+class Yes(HumanResponseEvent):
+    n: int
+
+
+class Approval(Workflow[int]):
+    def __init__(self) -> None:
+        super().__init__(timeout=600)
+        self.begun = self.cleaned = 0
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+        self.begun += 1
+        try:
+            await anyio.sleep(1)
+            answer = await ctx.wait_for_event(Yes, requirements={"n": 3})
+            await anyio.sleep(2)
+        finally:
+            self.cleaned += 1
+        return StopEvent(result=answer.n)
+
+
+def machine(cls: Any, backend: str, **attributes: Any) -> type[WorkflowMachine]:
+    names = {"workflow": staticmethod(cls), "backend": backend, **attributes}
+    return type("Machine", (WorkflowMachine,), names)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sound_workflow_stands_all_of_it(backend: str):
+    seen: set[str] = set()
+
+    @invariant()
+    def ends_as_it_may(self: Any) -> None:
+        if hasattr(self, "run") and self.run.done:
+            result, error = self.outcome()
+            seen.add(str(result) if error is None else type(error).__name__)
+
+    sound = machine(Approval, backend, sends=events(Yes), ends_as_it_may=ends_as_it_may)
+    run_state_machine_as_test(sound, settings=settings(RELAXED, max_examples=60))
+    assert seen >= {"3", "WorkflowCancelledError", WorkflowTimeoutError.__name__}
+
+
+class Cleans(Approval):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+        made.append(self)
+        self.begun += 1
+        await anyio.sleep(60)
+        self.cleaned += 1
+        return StopEvent(result=1)
+
+
+made: list[Cleans] = []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_workflow_cannot_stand_is_found(backend: str):
+    @invariant()
+    def is_clean(self: Any) -> None:
+        if hasattr(self, "run") and self.run.done:
+            assert made[-1].begun == made[-1].cleaned, "not cleaned up"
+
+    with pytest.raises(AssertionError, match="not cleaned up"):
+        run_state_machine_as_test(machine(Cleans, backend, is_clean=is_clean), settings=RELAXED)
+    made.clear()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_start_event_is_drawn_and_a_day_passes_at_once(backend: str):
+    class Echo(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+    results: set[int] = set()
+
+    @invariant()
+    def gives_it(self: Any) -> None:
+        if hasattr(self, "run") and self.run.done:
+            results.add(self.outcome()[0])
+
+    starts = st.integers(0, 3).map(lambda n: StartEvent(n=n))
+    run_state_machine_as_test(
+        machine(Echo, backend, starts=starts, times=st.just(24 * 3600.0), gives_it=gives_it), settings=RELAXED
+    )
+    assert len(results) > 1
