@@ -387,6 +387,25 @@ def test_what_runs_beside_may_come_too_late(backend: str):
     assert {type(run.error) for run in found} == {type(None), RunEndedError}
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_value_that_is_on_its_way_as_the_run_ends_is_a_leftover(backend: str):
+    class Races(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Add | Added]:
+            return [Add(n=1), Added(n=2)]
+
+        @step
+        async def add(self, ev: Add) -> Added:
+            return Added(n=ev.n)
+
+        @step
+        async def end(self, ev: Added) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+    late = [run for run in runs(Races, backend, mode="exhaustive") if run.result == 2]
+    assert any(run.leftovers == (Added(n=1),) and run.steps("add")[0].value == Added(n=1) for run in late)
+
+
 # -- faults --------------------------------------------------------------------------------------------------------
 
 

@@ -17,16 +17,17 @@ from ._choosers import Chooser, Replayed
 from ._delivered import Coverage
 from ._faults import Faults
 from ._outcomes import Outcomes
-from ._probe import Beside, Subject, run_once
-from ._schedule import StaleTokenError, Token, fingerprint
+from ._probe import run_once
+from ._schedule import StaleTokenError, Token
 from ._search import by_deviations, by_reduction, deviations, minimal, randomly
 from ._shared import unknown
+from ._subject import Beside, Subject, subject_of
 from ._telling import found, repeated
 from ._test_run import TestRun
 from ._turns import Durations
 from ._virtual import backends
 
-__all__ = ["Explored", "Explorer", "IncompleteError", "Mode", "explore", "replaying", "subject_of"]
+__all__ = ["Explored", "Explorer", "IncompleteError", "Mode", "explore", "replaying"]
 
 Mode: TypeAlias = Literal["random", "exhaustive"]
 Check: TypeAlias = Callable[..., object]
@@ -328,31 +329,6 @@ def explore(
     )
 
 
-def subject_of(
-    workflow: Callable[[], Workflow[Any]],
-    *,
-    start: StartEvent | Sequence[StartEvent] | None = None,
-    beside: Beside | None = None,
-    durations: Durations = "virtual",
-    faults: Faults | None = None,
-    most_moves: int = 1_000,
-) -> Subject:
-    """What is to be run, with checked options; see `explore`."""
-    cls = _class_of(workflow)
-    if durations not in {"virtual", "jitter", "any"}:
-        raise DefinitionError(f"durations is 'virtual', 'jitter' or 'any', not {shown(durations)}")
-    return Subject(
-        make=workflow,
-        cls=cls,
-        starts=_starts(start),
-        beside=beside,
-        durations=durations,
-        faults=faults,
-        most_moves=most_moves,
-        fingerprint=_fingerprint(cls, faults),
-    )
-
-
 def _written(**options: object) -> str:
     """The options that matter to a token, as they are written in a program; the usual ones are left out."""
     texts = {
@@ -361,33 +337,6 @@ def _written(**options: object) -> str:
         if value is not None and value != "virtual"
     }
     return "".join(f", {name}={text}" for name, text in texts.items())
-
-
-def _class_of(workflow: object) -> type[Workflow[Any]]:
-    made: Any = workflow() if callable(workflow) else None
-    if not isinstance(made, Workflow):
-        raise DefinitionError(
-            f"explore takes a workflow class, or a function that makes a workflow, not {shown(workflow)}"
-        )
-    cls: type[Workflow[Any]] = type(made)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return cls
-
-
-def _starts(start: object) -> tuple[StartEvent | None, ...]:
-    if start is None or isinstance(start, StartEvent):
-        return (start,)
-    several: Any = start
-    if isinstance(start, (list, tuple)) and several and all(isinstance(each, StartEvent) for each in several):
-        return tuple(several)
-    raise DefinitionError(f"start is a StartEvent, or a list of some, not {shown(several)}")
-
-
-def _fingerprint(cls: type[Workflow[Any]], faults: Faults | None) -> str:
-    steps = [
-        (each.name, [kind.__name__ for kind in each.accepts], each.limit)
-        for each in cls.blueprint().plan.steps
-    ]
-    return fingerprint(f"{cls.__name__} {steps} {faults.letters if faults is not None else ''}")
 
 
 def _more_than_plain(step: StepSpec) -> str | None:

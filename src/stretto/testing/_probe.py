@@ -9,50 +9,22 @@ from importlib import import_module
 from typing import Any, final
 
 import anyio
-import attrs
 
 from .. import _driver
 from ..events import StartEvent
 from ..handler import Handler
 from ..workflow import Workflow
 from ._choosers import Chooser
-from ._faults import Faults
 from ._footprint import Footprint
 from ._heap import tracked
 from ._leaks import tasks_left
 from ._schedule import Move, Token
+from ._subject import Subject
 from ._test_run import TestRun
-from ._turns import Durations, Turns
+from ._turns import Turns
 from ._virtual import current_world, guarded, virtual_run
 
-__all__ = ["Beside", "Subject", "run_once"]
-
-Beside = Callable[[Handler[Any]], Awaitable[object]]
-
-
-@final
-@attrs.frozen(kw_only=True, eq=False)
-class Subject:
-    """What is run again and again.
-
-    Attributes:
-        make: Makes the workflow, a new one for each run.
-        cls: Its class.
-        starts: The start events to choose from.
-        beside: What runs beside the run, in its block.
-        fingerprint: Of the workflow.
-        track: Whether its attributes are watched.
-    """
-
-    make: Callable[[], Workflow[Any]]
-    cls: type[Workflow[Any]]
-    starts: tuple[StartEvent | None, ...]
-    beside: Beside | None
-    durations: Durations
-    faults: Faults | None
-    most_moves: int
-    fingerprint: str
-    track: dict[type, type] | None = None
+__all__ = ["run_once"]
 
 
 def run_once(subject: Subject, chooser: Chooser, backend: str) -> TestRun | None:

@@ -22,9 +22,9 @@ from ..events import Event, StartEvent, StopEvent
 from ..steps import step
 from ..workflow import Workflow
 from ._choosers import Given
-from ._explore import subject_of
 from ._faults import Faults
 from ._probe import run_once
+from ._subject import subject_of
 from ._test_run import TestRun
 from ._turns import Durations
 
