@@ -251,6 +251,29 @@ def test_what_was_waited_for_happened_before(backend: str):
         assert not run.happens_before(waiter, sender)
 
 
+class Joins(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Add]:
+        return [Add(n=1), Add(n=2)]
+
+    @step
+    async def add(self, ev: Add) -> Added:
+        await anyio.sleep(ev.n)
+        return Added(n=ev.n)
+
+    @step
+    async def end(self, evs: list[Added]) -> StopEvent[int]:
+        return StopEvent(result=sum(ev.n for ev in evs))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_joined_happened_before_and_is_not_lost(backend: str):
+    for run in runs(Joins, backend, durations="any", max_schedules=20):
+        assert run.result == 3
+        assert run.lost_events == ()
+        assert all(run.happens_before(each, "end") for each in run.steps("add"))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_error_of_a_run_is_kept_and_comes_out_of_its_result(backend: str):
     class Fails(Workflow[None]):

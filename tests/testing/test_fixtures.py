@@ -85,6 +85,24 @@ async def test_a_fake_for_no_step_is_refused():
     assert str(caught.value) == "Asks has no step 'aks'; its steps: begin, ask, choose; did you mean 'ask'?"
 
 
+class Joins(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Offer]:
+        return [Offer(cents=1)]
+
+    @step
+    async def end(self, evs: list[Offer]) -> StopEvent[int]:
+        return StopEvent(result=len(evs))
+
+
+async def test_a_fake_for_a_step_that_joins_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        faked(Joins, end=StopEvent(result=0))
+    assert re.sub(r"fixtures.py:\d+", "fixtures.py", str(caught.value)) == (
+        "Joins.end (test_fixtures.py) joins; faked() has no fakes for that, override the step in a subclass"
+    )
+
+
 def test_a_fake_can_be_explored():
     cls = faked(Asks, ask=later)
     outcomes = explore(cls, durations="any", mode="exhaustive", max_schedules=500).outcomes()

@@ -193,7 +193,7 @@ def test_so_do_a_policy_and_the_state_of_the_run():
     why = count(Timed)[2]
     assert why is not None
     assert why.startswith("Timed.work (")
-    assert why.endswith(") has a policy, a limit or resources, whose steps may share something")
+    assert why.endswith(") has a policy, a limit, resources or a join, and such steps may share something")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -340,9 +340,9 @@ def _written(**options: object) -> str:
 
 
 def _more_than_plain(step: StepSpec) -> str | None:
-    policies = (step.retry, step.timeout, step.recovers, step.limiter)
+    policies = (step.retry, step.timeout, step.recovers, step.limiter, step.join)
     if step.holds or step.needs or any(each is not None for each in policies):
-        return f"{step.label} has a policy, a limit or resources, whose steps may share something"
+        return f"{step.label} has a policy, a limit, resources or a join, and such steps may share something"
     return None
 
 

@@ -36,7 +36,7 @@ def faked(workflow: type[W], **steps: Any) -> type[W]:
         **steps: A fake for each step, by name.
 
     Raises:
-        DefinitionError: If there is no step of a name.
+        DefinitionError: If there is no step of a name, or it joins.
     """
     known = {spec.name: spec for spec in workflow.blueprint().specs}
     names: dict[str, Any] = {"__module__": workflow.__module__, "__qualname__": workflow.__qualname__}
@@ -46,6 +46,10 @@ def faked(workflow: type[W], **steps: Any) -> type[W]:
                 f"{workflow.__name__} has no step {name!r}; its steps: {', '.join(known)}{near(name, known)}"
             )
         spec = known[name]
+        if spec.join is not None:
+            raise DefinitionError(
+                f"{spec.label} joins; faked() has no fakes for that, override the step in a subclass"
+            )
         body = _body(name, fake)
         returns = _union(spec.returns) if spec.returns else None
         if spec.returns_list:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from .._core.inputs import StepRaised
+from .._core.joined import Joined
 from .._core.state import Delivery
 from ..events import Event
 from ._actor import Actor, present
@@ -99,14 +100,19 @@ class Observer:
     def began(self, delivery: Delivery, record: Actor) -> None:
         """A step begins."""
         self.records[delivery] = record
-        self.taken.add(id(delivery.event))
-        self.sent.setdefault(id(delivery.event), delivery.event)
+        for event in delivery.event.events if isinstance(delivery.event, Joined) else (delivery.event,):
+            self.taken.add(id(event))
+            self.sent.setdefault(id(event), event)
+            self._comes_of(record, self._senders.get(id(event)))
 
     def was_given(self, delivery: Delivery, event: Event) -> None:
         """A step waited for an event, and goes on with it."""
         self.taken.add(id(event))
-        sender, record = self._senders.get(id(event)), self.records.get(delivery)
-        if sender is not None and record is not None:
+        if (record := self.records.get(delivery)) is not None:
+            self._comes_of(record, self._senders.get(id(event)))
+
+    def _comes_of(self, record: Actor, sender: Actor | None) -> None:
+        if sender is not None and sender.seen is not record.seen.cause:
             record.seen.joined.append(sender.seen)
 
     def streamed(self) -> tuple[Event, ...]:

@@ -295,7 +295,9 @@ class Turns:
 
     def _since(self, place: Place) -> tuple[int, int, int]:
         """Who has waited longest: by round, and in one round by the order in which the deliveries became ready."""
-        position = -1  # what runs beside comes first: which of its tasks the loop wakes when is no order of ours
+        position = (
+            -1
+        )  # what runs beside comes first: which of its tasks the loop wakes when is no order of ours
         if place.who is not None:
             active, delivery = place.who.run.machine.active, place.who.delivery
             position = next((at for at, each in enumerate(active) if each is delivery), 0)
