@@ -196,6 +196,36 @@ def test_so_do_a_policy_and_the_state_of_the_run():
     assert why.endswith(") has a policy, a limit, resources or a join, and such steps may share something")
 
 
+class Inner(Workflow[int]):
+    total = 0
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Piece]:
+        return [Piece(n=1), Piece(n=2)]
+
+    @step
+    async def add(self, ev: Piece) -> Done:
+        before = self.total
+        await anyio.sleep(1)
+        self.total = before + ev.n
+        return Done(n=ev.n)
+
+    @step
+    async def end(self, ctx: Context, ev: Done) -> StopEvent[int] | None:
+        return StopEvent(result=self.total) if ctx.collect_events(ev, [Done] * 2) else None
+
+
+class Outer(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent[int]:
+        return StopEvent(result=await Inner().run())
+
+
+def test_a_race_in_a_nested_run_is_found_too():
+    """It was left out: only the attributes of the outer workflow are watched."""
+    assert count(Outer)[1] == {"1", "2", "3"}
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_retry_comes_after_the_same_pause_each_time(backend: str):
     class Retries(Workflow[float]):

@@ -119,13 +119,12 @@ class Observer:
         """The stream of a run that is over."""
         return (*self.stream, *(() if self.machine.ended is None else (self.machine.terminal_event(),)))
 
-    def lost(self) -> list[Event]:
-        """What was sent and neither taken, nor kept, nor reported. There should be none."""
+    def known(self) -> set[int]:
+        """What was taken, kept or reported here, by identity; it may have been sent in another run."""
         machine = self.machine
         known = self.taken | {id(event) for event in machine.leftovers()}
         known |= {id(letter.event) for letter in machine.dead_letters or ()}
-        known |= {id(machine._stop), id(machine.asked), id(machine.result)}  # noqa: SLF001
-        return [event for key, event in self.sent.items() if key not in known]
+        return known | {id(machine._stop), id(machine.asked), id(machine.result)}  # noqa: SLF001
 
     def _note(self, events: Iterable[Event]) -> None:
         sender = present.get()

@@ -124,7 +124,7 @@ class _Once:
             deliveries=tuple(each.seen for each in turns.order),
             leftovers=() if handler is None else handler.leftovers,
             dead_letters=() if handler is None else handler.dead_letters,
-            lost_events=tuple(event for each in turns.observers for event in each.lost()),
+            lost_events=turns.lost(),
             leaked_tasks=self._left,
             elapsed=self._elapsed,
             token=str(

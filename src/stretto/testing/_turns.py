@@ -97,6 +97,8 @@ class Turns:
 
     def opened(self, run: Any, /) -> None:  # noqa: ANN401 - the driver
         """A run was made: it is watched from here on."""
+        if self.observers:  # of another workflow object, which nobody watches
+            self.footprint.everything = True
         self.observers.append(Observer(run, len(self.observers), lambda: self.footprint))
 
     async def __call__(self, run: Any, delivery: Delivery, point: Point, what: object, /) -> None:  # noqa: ANN401
@@ -261,7 +263,8 @@ class Turns:
 
     def _begin_piece(self, place: Place, fault: Fault | None) -> None:
         who = place.who
-        self.footprint = Footprint(everything=who is None or who.unknown or fault is not None)
+        blind = who is None or who.unknown or fault is not None or len(self.observers) > 1
+        self.footprint = Footprint(everything=blind)
         if who is not None and who.opaque:
             touch_heap(self.footprint, who)
         if fault is None:
@@ -306,6 +309,11 @@ class Turns:
     def _settle(self) -> None:
         """What went on has come to rest."""
         self._chooser.happened(self.footprint)
+
+    def lost(self) -> tuple[Event, ...]:
+        """What was sent in any of the runs, and neither taken, nor kept, nor reported in one. There should be none."""
+        known = {key for each in self.observers for key in each.known()}
+        return tuple(event for each in self.observers for key, event in each.sent.items() if key not in known)
 
     def settle(self) -> None:
         """The run is over, and with it the last piece."""
