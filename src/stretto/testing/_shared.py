@@ -54,8 +54,9 @@ def _used(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
     names = {name: _contents(cell) for name, cell in cells}
     outside = {*names, *function.__globals__}
     for code in _codes(function.__code__):
-        if "store" in code.co_names:  # the state of the run
-            yield "store"
+        for name in ("store", "once"):  # what a run keeps for all of its steps
+            if name in code.co_names:
+                yield name
         names |= {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
         for each in dis.get_instructions(code):
             if each.opname in {"STORE_GLOBAL", "STORE_DEREF"} and each.argval in outside:
