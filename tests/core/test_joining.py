@@ -305,6 +305,7 @@ def test_a_fork_that_pairs_in_vain_and_wins_elsewhere_calls_what_was_due_too_lat
     assert [type(event) for event in forks.leftovers()] == [A]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([A, B, SubA]), max_size=12), st.booleans())
 def test_one_of_each_takes_the_earliest_of_each(kinds: list[type[Numbered]], subclasses: bool):
     kinds = [kind for kind in kinds if subclasses or kind is not SubA]
@@ -336,3 +337,26 @@ def test_a_policy_that_makes_no_sense_is_refused(make: Callable[[], object]):
 def test_policies_are_values():
     assert All() == All(order="arrival") != All(order="source")
     assert First() == First(1) != First(2)
+
+
+def test_a_branch_is_lost_once_though_the_fork_around_is_cut_short_too():
+    """A race within a race: the inner one waits for its loser when the outer one is decided."""
+    forks = forks_of()
+    sender = begun(forks)
+    forks.ends(sender, 2, "", (2,))
+    inner, other = begun(forks, sender, (2,)), begun(forks, sender, (2,))
+    forks.leave(sender)
+    forks.ends(inner, 2, "", (2,))
+    loser = begun(forks, inner, (2,))
+    forks.arrive(2, A(), forks.place(inner, 1, ""))
+    forks.leave(inner)
+    assert [*forks.lost] == [loser]
+    forks.ends(other, 1, "")
+    won = B()
+    forks.arrive(2, won, forks.place(other, 1, ""))
+    forks.leave(other)
+    assert [*forks.lost] == [loser, other]
+    assert not forks.due
+    forks.leave(loser)
+    assert [ids(branch.events) for branch in forks.due] == [[id(won)]]
+    assert [type(event) for _, event in forks.late] == [A]

@@ -125,6 +125,33 @@ def test_one_of_each_ends_the_branches_and_not_what_the_list_leads_to():
     assert both.may == (2,)
 
 
+def test_what_one_of_each_is_followed_by_stays_within_the_list_that_it_is_in():
+    made = [
+        ("outer", (E,), (D,), None),
+        ("begin", (D,), (A, B), None),
+        ("pair", (A, B), (C,), Each((A, B))),
+        ("all", (C,), (StopEvent,), All()),
+    ]
+    plans = [
+        StepPlan(
+            name=name,
+            label=name,
+            index=index,
+            limit=1,
+            accepts=accepts,
+            accepts_subclasses=False,
+            returns=returns,
+            returns_list=index < 2,
+            returns_bare=index > 1,
+            join=how,
+        )
+        for index, (name, accepts, returns, how) in enumerate(made)
+    ]
+    Plan("Flow", plans)
+    assert plans[0].calls == ()
+    assert plans[1].calls == (3,)
+
+
 def test_a_step_that_is_recovered_may_lead_where_its_handler_does():
     begin, catch, _ = pair(All(), recovered=True)
     assert begin.may == catch.may == (2,)

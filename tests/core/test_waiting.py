@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from stretto._core.delivery import Delivery
 from stretto._core.effects import Resume
-from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled
+from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled, WaitTimedOut
 from stretto._core.machine import Machine
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import RunEndedError
@@ -218,3 +218,19 @@ def test_who_waits_for_a_worker_when_the_run_is_over_goes_on_without_one():
     assert resumed.waiter is waits
     assert one in run.active
     assert [*run.receive(Ending())] == []
+
+
+def test_a_wait_that_has_timed_out_and_waits_for_a_worker_leaves_nothing_over():
+    work = step(limit=1)
+    run = Machine(plan(work), 0.0, 99.0, 5)
+    (first,) = run.event_sent(A(), CARRY, at=0.0)
+    second = A()
+    run.event_sent(second, CARRY, at=0.0)
+    assert isinstance(first, Delivery)
+    first.started = 0.0
+    waits = Waiter(delivery=first, kind=B, wake=lambda: None)
+    (freed,) = run.receive(WaitBegan(waiter=waits, parks=True))
+    assert isinstance(freed, Delivery)
+    freed.started = 0.0
+    assert run.receive(WaitTimedOut(waiter=waits)) == []
+    assert [*run.leftovers()] == []

@@ -767,6 +767,46 @@ async def test_what_arrives_at_a_join_needs_no_room():
     assert sorted(await Bounded(queue_size=1).run(waits=[0] * 20)) == [*range(20)]
 
 
+async def test_what_arrives_at_a_join_needs_no_room_though_its_workers_are_taken():
+    class Bounded(Nested):
+        @step
+        async def split(self, ev: Page) -> list[Ask]:
+            return [Ask(n=n, wait=ev.size) for n in range(2)]
+
+        @step(num_workers=9)
+        async def ask(self, ctx: Context, ev: Ask) -> Told | None:
+            await anyio.sleep(ev.wait)
+            ctx.send_event(Told(n=ev.n))
+
+        @step(num_workers=1)
+        async def add(self, told: list[Told]) -> Sum:
+            await anyio.sleep(9)
+            return Sum(ns=[each.n for each in told])
+
+    result = await Bounded(queue_size=1).run(sizes=[1, 2, 3])
+    assert [sorted(ns) for ns in result] == [[0, 1]] * 3
+
+
+async def test_a_loser_that_stops_the_run_all_the_same_does_not():
+    class Stops(Race):
+        @step
+        async def ask(self, ctx: Context, ev: Ask) -> Told | StopEvent[Any]:
+            if ev.n == 0:
+                await anyio.sleep(1)
+                return Told(n=0)
+            try:
+                await anyio.sleep(9)
+            except anyio.get_cancelled_exc_class():
+                if ev.n == 1:
+                    ctx.send_event(StopEvent(result="sent"))
+            return StopEvent(result="returned")
+
+    run = Stops().run(waits=[1, 1, 1])
+    assert await run == [0]
+    stops = sorted(shown(letter.event) for letter in run.dead_letters)
+    assert stops == ["StopEvent(result='returned')"] * 2 + ["StopEvent(result='sent')"]
+
+
 # -- one of each -----------------------------------------------------------------------------------------------------
 
 
