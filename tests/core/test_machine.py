@@ -861,3 +861,8 @@ def test_a_returned_event_for_one_step_is_decided_in_place():
     one = calls_during(lambda: run.step_returned(first[0], B(), 0.0))
     two = calls_during(lambda: run.step_returned(second[0], A(), 0.0))
     assert 2 * one < two
+
+
+def test_an_effect_shows_its_fields():
+    assert repr(Publish(event=A())) == "Publish(event=A(n=0))"
+    assert Publish(event=A()) != Kept(event=A(), reason="")
