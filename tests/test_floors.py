@@ -23,8 +23,9 @@ FLOORS = [
     {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_gate", "_log", "_loop", "_state_class", "_stream", "_threads", "_trace"}
-    | {"resources", "limits", "_config", "_making", "_signatures", "_stock"}
+    | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
+    | {"_signatures", "_state_class", "_step_reader", "_step_spec"}
+    | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
@@ -47,11 +48,12 @@ LAZY = {
     ("testing._probe", "import_module('stretto.testing._trio_time')"),
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
-    *[("steps", each) for each in ("limits", "resources", "retry")],
+    *[("steps", each) for each in ("limits", "retry")],
+    *[("_step_reader", each) for each in ("joined", "resources")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
-    *[("steps", "joined"), ("blueprint", "joins"), ("_core.plan", "_core.reaching")],
+    *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }

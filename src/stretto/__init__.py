@@ -15,12 +15,13 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, joined, recovery     what a step and a handler of failures declare
+#   _step_reader _step_spec     how that is read off a signature, and what is known of a step then
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
-#   _carry _editor _gate _loop _once _stream _trace _log _signatures _state_class    what these are made of
+#   _carry _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    what these are made of
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors, joins, retry, _options    values
 

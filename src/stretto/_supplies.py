@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ._core.effects import Effects, Retry
 from ._core.inputs import Admitted, Interrupted
 from ._nesting import Nesting
+from ._step_spec import StepSpec
 from .errors import WorkflowError
-from .steps import StepSpec
 
 if TYPE_CHECKING:
     from ._editor import Editor

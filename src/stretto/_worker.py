@@ -24,10 +24,10 @@ from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
+from ._step_spec import Shape, StepSpec
 from ._threads import Work, tell_limit
 from .context import Context, HoldingContext, HoldingThreadContext, RunPort, ThreadContext
 from .errors import WorkflowError, without
-from .steps import Shape, StepSpec
 
 if TYPE_CHECKING:
     import anyio.lowlevel

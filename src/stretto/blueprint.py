@@ -11,8 +11,8 @@ from typing import Any, final
 
 from ._core.plan import Plan, StepPlan
 from ._state_class import agreed_state
+from ._step_spec import Shape, StepSpec
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
-from .steps import Shape, StepSpec
 
 __all__ = ["Blueprint", "Finding"]
 

@@ -22,9 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Self, final
 
+from ._step_reader import read_step
+from ._step_spec import mark_of
 from .errors import DefinitionError, shown
 from .nesting import is_workflow_class
-from .steps import StepHolder, mark_of, read_step
+from .steps import StepHolder
 
 __all__ = ["StepGroup"]
 

@@ -13,9 +13,10 @@ from typing import Any, TypeVar, overload
 
 from ._core.recovering import Recovery
 from ._options import count
+from ._step_spec import Mark, StepSpec, leave_mark
 from .errors import DefinitionError, near, shown
 from .events import StepFailedEvent
-from .steps import Mark, StepSpec, leave_mark, names_around, names_for
+from .steps import names_around, names_for
 
 __all__ = ["catch_error", "check_handlers"]
 

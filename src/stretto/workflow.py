@@ -16,6 +16,8 @@ from ._log import logger
 from ._loop import is_running
 from ._options import Options
 from ._state_class import agreed_state
+from ._step_reader import read_step
+from ._step_spec import StepSpec, mark_of
 from ._types import R
 from .blueprint import Blueprint
 from .context import Context, SavedContext
@@ -24,7 +26,6 @@ from .events import StartEvent
 from .handler import Handler
 from .nesting import check_nested
 from .recovery import check_handlers
-from .steps import StepSpec, mark_of, read_step
 
 if TYPE_CHECKING:
     from ._config import Configs

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, final, runtime_checkable
 
 from .._core.gathering import Each
+from .._step_spec import StepSpec
 from ..blueprint import Blueprint
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
 from ..joins import All, First
-from ..steps import StepSpec
 
 __all__ = ["to_mermaid"]
 

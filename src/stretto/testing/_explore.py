@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias, final
 
 import attrs
 
+from .._step_spec import StepSpec
 from ..errors import DefinitionError, WorkflowError, add_note, shown
 from ..events import StartEvent
-from ..steps import StepSpec
 from ..workflow import Workflow
 from ._choosers import Chooser, Replayed
 from ._delivered import Coverage

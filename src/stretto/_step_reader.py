@@ -1,0 +1,320 @@
+"""Reads the signature of a step: what it takes, what it returns, what else it asks for, and what is wrong with it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, final
+
+from ._signatures import hints, place
+from ._state_class import state_named
+from ._step_spec import Mark, Shape, StepSpec, Taken
+from .context import Context, ThreadContext
+from .errors import DefinitionError
+from .events import Event, StopEvent
+from .nesting import Nested, is_workflow_class
+
+if typing.TYPE_CHECKING:
+    from ._core.gathering import Join
+    from .resources import Need
+
+__all__ = ["read_step"]
+
+_CONTEXTS = ((Context,), (ThreadContext,))
+_THREAD_CONTEXT = "takes a ThreadContext, which is for a plain def step; write ctx: Context"
+
+
+def read_step(name: str, value: object, mark: Mark, owner: str, names: dict[str, Any]) -> StepSpec:
+    """Reads the signature of a step.
+
+    Args:
+        name: The attribute of the class that it is.
+        value: The attribute of the class: a function, or a staticmethod with one inside.
+        mark: What ``@step`` left on it.
+        owner: The class, for messages.
+        names: More names that annotations may mean, such as the class itself.
+
+    Raises:
+        DefinitionError: Saying what is wrong with it, where, and what to write.
+    """
+    return _Reader(name, value, mark, owner, names).read()
+
+
+@final
+class _Reader:
+    """Reads one signature; an object only so that each question has a name."""
+
+    def __init__(self, name: str, value: object, mark: Mark, owner: str, names: dict[str, Any]) -> None:
+        self.mark = mark
+        self.name = name
+        self.function: Any = getattr(value, "__func__", value)
+        self.plain: Any = inspect.unwrap(self.function)  # what a decorator under @step was put on
+        code = self.plain.__code__
+        self.label = place(f"{owner}.{name}", code)
+        self.is_classmethod = isinstance(value, classmethod)
+        self.has_self = mark.bound and not isinstance(value, staticmethod)
+        self.names = {**names, **mark.names}
+        self.hints = self._hints(extras=False)
+        self.annotated = self._hints(extras=True)
+        self.nested: list[Nested] = []
+
+    def read(self) -> StepSpec:
+        if self.is_classmethod:
+            raise self._error("is a class method; a step is a method of the workflow, or a static method")
+        if inspect.isasyncgenfunction(self.function):
+            raise self._error(
+                "is an async generator; write to the stream with ctx.write_event_to_stream, or return list[E]"
+            )
+        if inspect.isgeneratorfunction(self.function):
+            raise self._error("is a generator; return the event instead of yielding it")
+        parameters = list(inspect.signature(self.function).parameters.values())
+        self_name = self._take_self(parameters)
+        needs = self._read_needs(parameters)
+        context_name, taken = self._read_parameters([each for each in parameters if each.name not in needs])
+        accepts = tuple(dict.fromkeys(kind for each in taken for kind in each.kinds))
+        self._check_accepted(accepts)
+        join = self._read_join(taken)
+        returns, returns_list, returns_bare = self._read_return()
+        threaded = not inspect.iscoroutinefunction(self.function)
+        if self.mark.abandon and not threaded:
+            raise self._error(
+                "is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step is "
+                "cancelled where it awaits"
+            )
+        code: types.CodeType = self.plain.__code__
+        limited = self.mark.timeout is not None or self.mark.limiter is not None
+        special = threaded or limited or self.mark.holds or join is not None
+        shape = self._shape(parameters, self_name, context_name, special=special)
+        return StepSpec(
+            name=self.name,
+            label=self.label,
+            call=self.function,
+            shape=shape,
+            threaded=threaded,
+            in_lane=shape is Shape.EVENT and not returns_list and self.mark.retry is None,
+            self_name=self_name,
+            context_name=context_name,
+            event_names=tuple(each.name for each in taken),
+            accepts=accepts,
+            returns=returns,
+            returns_list=returns_list,
+            returns_bare=returns_bare or context_name is not None,
+            num_workers=self.mark.num_workers,
+            accept_event_subclasses=self.mark.accept_event_subclasses,
+            abandon=self.mark.abandon,
+            awaits=_names_beside_a_wait(code),
+            retry=self.mark.retry,
+            timeout=self.mark.timeout,
+            holds=self.mark.holds,
+            recovers=self.mark.recovers,
+            join=join,
+            state=None if context_name is None else state_named(self.hints[context_name], self._error),
+            needs=needs,
+            limiter=self.mark.limiter,
+            nested=tuple(self.nested),
+        )
+
+    def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
+        if not self.has_self:
+            return None
+        if (
+            not parameters
+            or (parameters[0].name != "self" and parameters[0].name in self.hints)
+            or parameters[0].name in {"ev", "event", "ctx"}
+        ):
+            takes = ", ".join(["self", *map(_written, parameters)])
+            raise self._error(f"has no self; write async def {self.name}({takes}), or add @staticmethod")
+        return parameters.pop(0).name
+
+    def _shape(
+        self,
+        parameters: list[inspect.Parameter],
+        self_name: str | None,
+        context_name: str | None,
+        *,
+        special: bool,
+    ) -> Shape:
+        plain = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+        if special or self_name is None or not plain:
+            return Shape.OTHER
+        match [each.name for each in parameters]:
+            case [_] if context_name is None:
+                return Shape.EVENT
+            case [first, _] if first == context_name:
+                return Shape.CONTEXT_EVENT
+            case _:
+                return Shape.OTHER
+
+    def _read_needs(self, parameters: list[inspect.Parameter]) -> dict[str, Need]:
+        needs: dict[str, Need] = {}
+        if all(typing.get_origin(hint) is not typing.Annotated for hint in self.annotated.values()):
+            return needs
+        from .resources import read_need  # noqa: PLC0415
+
+        for each in parameters:
+            need = read_need(self.annotated.get(each.name), self.label, self.names)
+            if need is not None:
+                self._check_filled(each, "resources")
+                needs[each.name] = need
+        return needs
+
+    def _read_parameters(self, parameters: list[inspect.Parameter]) -> tuple[str | None, list[Taken]]:
+        context_name: str | None = None
+        taken: list[Taken] = []
+        for each in parameters:
+            if each.name not in self.hints:
+                raise self._error(self._bare_parameter(each.name))
+            members = _members(self.hints[each.name])
+            listed = _listed(members)
+            if members in _CONTEXTS:
+                if members == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
+                    raise self._error(_THREAD_CONTEXT)
+                self._check_filled(each, "Contexts", context_name)
+                context_name = each.name
+            elif listed or (members and all(_is_event(member) for member in members)):
+                self._check_filled(each, "events")
+                extras = getattr(self.annotated[each.name], "__metadata__", ())
+                taken.append(Taken(each.name, listed or members, bool(listed), extras))
+            elif members and all(is_workflow_class(member) for member in members):
+                self._check_filled(each, "workflows")
+                self.nested.append(Nested(each.name, members, optional=each.default is not each.empty))
+            elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
+                raise self._error(self._strange_parameter(each.name))
+        return context_name, taken
+
+    def _read_join(self, taken: list[Taken]) -> Join | None:
+        if len(taken) == 1 and not taken[0].listed and not taken[0].extras:
+            return None
+        from .joined import read_join  # noqa: PLC0415 - only for who joins
+
+        join, odd = read_join(taken, subclasses=self.mark.accept_event_subclasses)
+        if odd:
+            raise self._error(odd)
+        return join
+
+    def _check_filled(self, given: inspect.Parameter, what: str, before: str | None = None) -> None:
+        """Raises if stretto cannot fill the parameter by its name, or fills another one with the same."""
+        if given.kind is given.POSITIONAL_ONLY:
+            raise self._error(f"has a positional-only parameter {given.name!r}; leave out the slash")
+        if given.kind in {given.VAR_POSITIONAL, given.VAR_KEYWORD}:
+            raise self._error(f"takes any number of {what} as {_written(given)}; take one, without the stars")
+        if before:
+            raise self._error(f"takes two {what}, {before!r} and {given.name!r}; one is enough")
+
+    def _check_accepted(self, accepts: tuple[type[Event], ...]) -> None:
+        if not accepts:
+            raise self._error(
+                "takes no event; annotate a parameter with an event class, such as ev: StartEvent"
+            )
+        for kind in accepts:
+            if issubclass(kind, StopEvent):
+                raise self._error(
+                    f"takes {kind.__name__}, which ends the run, so no step can take it; use another event"
+                )
+
+    def _strange_parameter(self, name: str) -> str:
+        hint = self.hints[name]
+        return (
+            f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
+            "a Context, resources, workflows, or parameters with a default"
+        )
+
+    def _bare_parameter(self, name: str) -> str:
+        if name == "self":
+            return "is called without self, as all static methods and steps added by workflow=; leave it out"
+        guess = "Context" if name in {"ctx", "context"} else "StartEvent"
+        return f"has no annotation for its parameter {name!r}; write {name}: {guess}"
+
+    def _read_return(self) -> tuple[tuple[type[Event], ...], bool, bool]:
+        """The events, and whether they are in a list, and whether any are not."""
+        if "return" not in self.hints:
+            seen = " | ".join(_returned_in_source(self.plain))
+            instead = f"-> {seen}" if seen else "-> StopEvent, the events it returns, or -> None"
+            raise self._error(f"does not say what it returns; write {instead}")
+        kinds: list[type[Event]] = []
+        returns_list = returns_bare = False
+        for member in _members(self.hints["return"]):
+            if typing.get_origin(member) is list:
+                returns_list = True
+                inner = _members(typing.get_args(member)[0])
+            else:
+                returns_bare = True
+                inner = (member,)
+            for kind in inner:
+                if not _is_event(kind):
+                    raise self._error(
+                        f"declares -> {_told(member)}, which is no event; a step returns an event, a list of "
+                        "events or None, and StopEvent(result=…) carries any other value"
+                    )
+                kinds.append(kind)
+        return tuple(dict.fromkeys(kinds)), returns_list, returns_bare
+
+    def _hints(self, *, extras: bool) -> dict[str, Any]:
+        """The annotations; with what `Annotated` adds to a type, or the types alone."""
+        instead = "where the step is; define it above the workflow"
+        return hints(self.plain, self.names, self._error, instead=instead, extras=extras)
+
+    def _error(self, what: str) -> DefinitionError:
+        return DefinitionError(f"{self.label} {what}")
+
+
+def _returned_in_source(function: Callable[..., Any]) -> list[str]:
+    """What the return statements of a function make, as far as its source can be read and shows it."""
+    try:
+        source = inspect.getsource(function)
+        tree = ast.parse(f"if True:\n{source}" if source[:1].isspace() else source)
+    except (OSError, SyntaxError):
+        return []
+    made = [each.value for each in ast.walk(tree) if isinstance(each, ast.Return)]
+    names = [each.func.id for each in made if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+    nothing = any(each is None or (isinstance(each, ast.Constant) and each.value is None) for each in made)
+    return list(dict.fromkeys([*names, "None"] if nothing and names else names))
+
+
+def _members(hint: object) -> tuple[Any, ...]:
+    """The members of a union without None, each as a class; a hint that is no union is its only member."""
+    if hint is type(None) or hint is None:
+        return ()
+    if (named := getattr(hint, "__value__", None)) is not None:  # since Python 3.12: type AB = A | B
+        return _members(named)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(member for each in typing.get_args(hint) for member in _members(each))
+    origin = typing.get_origin(hint)
+    return (hint,) if origin is None or origin is list else (origin,)
+
+
+def _listed(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The events of a parameter that takes a list of them; nothing for any other."""
+    if len(members) != 1 or typing.get_origin(members[0]) is not list:
+        return ()
+    inner = _members(typing.get_args(members[0])[0])
+    return inner if all(_is_event(member) for member in inner) else ()
+
+
+def _is_event(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Event)
+
+
+def _told(hint: object) -> str:
+    if isinstance(hint, type) and typing.get_origin(hint) is None:
+        return hint.__name__
+    return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", str(hint))  # without the modules that the names are from
+
+
+def _written(parameter: inspect.Parameter) -> str:
+    return str(parameter).replace("'", "")  # an annotation that is text
+
+
+def _names_beside_a_wait(code: types.CodeType) -> frozenset[str]:
+    """The names in a function that calls ``wait_for_event``, or has one inside that does; else none."""
+    names: set[str] = set()
+    codes = [code]
+    while codes:
+        each = codes.pop()
+        names.update(each.co_names, each.co_freevars, each.co_cellvars)
+        codes += [inner for inner in each.co_consts if isinstance(inner, types.CodeType)]
+    return frozenset(names) if "wait_for_event" in names else frozenset()
