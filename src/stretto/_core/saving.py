@@ -5,6 +5,7 @@ The events and values are opaque here: a `Writer` and a `Reader` know how they l
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Protocol, cast, final
@@ -27,33 +28,33 @@ MOST = 2**31
 class Writer(Protocol):
     """How events and values look in plain data."""
 
+    @abstractmethod
     def event(self, event: Event, path: str) -> int:
         """The number under which an event is kept; the same one for the same object."""
-        ...
 
+    @abstractmethod
     def value(self, value: object, path: str) -> object:
         """Any other value."""
-        ...
 
+    @abstractmethod
     def kind(self, kind: type, path: str) -> str:
         """The name of a class of events."""
-        ...
 
 
 class Reader(Protocol):
     """What a `Writer` wrote, read again."""
 
+    @abstractmethod
     def event(self, place: Place) -> Event:
         """The event with that number; the same object each time."""
-        ...
 
+    @abstractmethod
     def value(self, place: Place) -> object:
         """Any other value."""
-        ...
 
+    @abstractmethod
     def kind(self, place: Place) -> type[Event]:
         """The class of events with that name."""
-        ...
 
 
 @final

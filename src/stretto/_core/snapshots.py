@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from itertools import groupby
@@ -36,13 +37,13 @@ _MOST_EXPECTED = 10**7  # in one list; a few characters of the data must not fil
 class Part(Protocol):
     """One structure of a run. What it writes is left out if it is empty, and then nothing is read."""
 
+    @abstractmethod
     def write(self, out: Saving, path: str) -> object:
         """Its plain data."""
-        ...
 
+    @abstractmethod
     def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
         """Puts it into the machine; gives what is to be done."""
-        ...
 
 
 @final
