@@ -250,7 +250,9 @@ class Handler(Generic[R]):
             self.opens(driver)
         event, self._event = self._event, None
         self._serial = self._line = 0  # only one that is never used needs them
-        saved, self._saved = self._saved, None
+        saved = self._saved
+        if saved is not None:  # to set it in every handler would cost each of them memory
+            del self._saved
         driver.begin(event, context, saved)
         return driver
 

@@ -9,8 +9,8 @@ To write costs as much as the run keeps, and nothing for what it has done.
 from __future__ import annotations
 
 import math
-from collections import deque
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from itertools import groupby
