@@ -348,6 +348,9 @@ class Context(Generic[S_co]):
             TypeError: If `ev` is no event, or a StopEvent: the stream ends with the one that a step returns.
         """
         _check_for_the_stream(ev)
+        self._publish(ev)
+
+    def _publish(self, ev: Event) -> None:
         run = self._run
         run.publish(ev)
         if run.parent is not None or run.merged is not None:
@@ -431,7 +434,7 @@ class Context(Generic[S_co]):
                 f"{machine.ended.value}"
             )
         if waiter_event is not None:
-            run.publish(waiter_event)  # also where what is sent is held back, or nobody would answer
+            self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
         woken = anyio.Event()
         waiter = Waiter(
             delivery=self._delivery,

@@ -13,6 +13,7 @@ from stretto import (
     Context,
     Event,
     HumanResponseEvent,
+    InputRequiredEvent,
     RunEndedError,
     StartEvent,
     StopEvent,
@@ -632,6 +633,30 @@ async def test_an_event_from_outside_opens_a_run_of_the_member_that_takes_it():
         run.send_event(Traded(sku="x"), step="end")
         assert await run == "x"
     assert heard == ["early", "late"]
+
+
+async def test_what_a_member_asks_in_its_middle_is_in_the_stream_of_the_call():
+    class Asks(Workflow[None]):
+        @step
+        async def ask(self, ctx: Context, ev: Trade) -> Traded:
+            question = InputRequiredEvent(question=ev.sku)
+            answer = await ctx.wait_for_event(HumanResponseEvent, waiter_event=question)
+            return Traded(sku=answer.text)
+
+    class Wants(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> Trade:
+            return Trade(sku="tea")
+
+        @step
+        async def end(self, ev: Traded) -> StopEvent[str]:
+            return StopEvent(result=ev.sku)
+
+    async with Application(wants=Wants(), asks=Asks()) as app, app.run("wants") as run:
+        async for ev in run.stream_events():
+            if isinstance(ev, InputRequiredEvent):
+                run.send_event(HumanResponseEvent(text="green tea"))
+        assert await run == "green tea"
 
 
 async def test_an_event_from_outside_that_several_members_take_says_which():

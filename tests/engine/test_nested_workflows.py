@@ -9,6 +9,9 @@ from stretto import (
     Context,
     DefinitionError,
     Event,
+    Handler,
+    HumanResponseEvent,
+    InputRequiredEvent,
     StartEvent,
     StopEvent,
     Workflow,
@@ -169,6 +172,35 @@ async def test_a_merged_stream_of_a_run_that_is_over_has_its_last_event():
     merged = [ev async for ev in run.stream_events(origins=True)]
     assert isinstance(merged[-1], Streamed)
     assert merged[-1].event == StopEvent(result="sold tea")
+
+
+class Asks(Workflow[str]):
+    """Asks in its middle, by the event of the wait."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+        answer = await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent(question="?"))
+        return StopEvent(result=answer.text)
+
+
+async def test_what_a_wait_asks_is_in_the_merged_stream_too():
+    """It was in the plain stream alone, so that nobody answered."""
+
+    class Around(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent, inner: Asks) -> StopEvent[str]:
+            runs.append(inner.run())
+            return StopEvent(result=await runs[0])
+
+    runs: list[Handler[str]] = []
+    for workflow in (Asks(), Around(inner=Asks())):
+        runs.clear()
+        async with workflow.run() as run:
+            async for ev in run.stream_events(origins=True):
+                if isinstance(ev, Streamed) and isinstance(ev.event, InputRequiredEvent):
+                    assert (ev.workflow, ev.step) == ("Asks", "ask")
+                    (runs[0] if runs else run).send_event(HumanResponseEvent(text="yes"))
+            assert await run == "yes"
 
 
 async def test_parent_and_nested_run_send_to_each_other_while_both_work():

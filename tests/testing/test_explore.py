@@ -101,7 +101,7 @@ def test_a_failure_is_told_in_as_few_choices_as_can_be_with_all_that_repeats_it(
     assert said.count("> ") == 1
     token = said.partition("--stretto-replay=")[2].split()[0]
     assert said.endswith(
-        f"once more: pytest --stretto-replay={token}\n"
+        f"once more: pytest -p stretto.testing.plugin --stretto-replay={token}\n"
         "as a test of its own:\n"
         f"    @explore(Counter, durations='any', replay=\"{token}\")\n"
         "    def test_it_again(run):\n"

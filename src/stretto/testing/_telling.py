@@ -24,7 +24,7 @@ def found(run: TestRun, name: str, options: str, *, off: int) -> str:
         [
             f"{workflow} {came} on {run.backend}, {how}:",
             run.explain(),
-            f"once more: pytest --stretto-replay={run.token}",
+            f"once more: pytest -p stretto.testing.plugin --stretto-replay={run.token}",
             "as a test of its own:",
             f'    @explore({workflow}{options}, replay="{run.token}")',
             f"    def {name}_again(run):",
