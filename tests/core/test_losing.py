@@ -1,0 +1,103 @@
+"""What the machine does with the steps that have lost a race, by moves of its own: `First` in a fork of deliveries."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from stretto._core.effects import Abort, DeadLetter
+from stretto._core.machine import Machine
+from stretto._core.past import Held
+from stretto._core.state import Delivery
+from stretto.events import Event
+from stretto.joins import First
+from tests.core.plans import A, B, C, plan, step
+
+CARRY = copy_context()
+CANCELLED = "Flow.ask (flow.py:20) was cancelled, because the join of its fork had enough"
+
+
+def race(count: int, *, limit: int = 4, **options: Any) -> tuple[Machine, list[Delivery]]:
+    """A fork of so many, each of which asks; the first answer is taken."""
+    run = Machine(
+        plan(
+            step("begin", accepts=(C,), returns=(A,), returns_list=True),
+            step("ask", index=1, accepts=(A,), returns=(B,), returns_list=True, limit=limit, **options),
+            step("take", index=2, accepts=(B,), join=First()),
+        ),
+        0.0,
+        float("inf"),
+        100,
+    )
+    (begin,) = run.event_sent(C(), CARRY, at=0.0)
+    assert isinstance(begin, Delivery)
+    begin.started = 0.0
+    asking = deliveries(run.step_returned(begin, [A(n=number) for number in range(count)], 0.0))
+    for each in asking:
+        each.started = 0.0
+    return run, asking
+
+
+def deliveries(effects: Any) -> list[Delivery]:
+    return [effect for effect in effects if isinstance(effect, Delivery)]
+
+
+def aborted(effects: Any, winner: Delivery) -> list[Delivery]:
+    """Who is cancelled, but for the winner, who has ended and does not mind."""
+    return [each.delivery for each in effects if isinstance(each, Abort) and each.delivery is not winner]
+
+
+def letters(effects: Any) -> list[DeadLetter]:
+    return [effect for effect in effects if isinstance(effect, DeadLetter)]
+
+
+@pytest.mark.parametrize(
+    ("value", "late"),
+    [(None, []), (B(n=2), [B(n=2)]), ([B(n=2), B(n=3)], [B(n=2), B(n=3)]), ([], [])],
+)
+def test_what_a_loser_returns_is_a_dead_letter_and_then_the_join_is_called(value: object, late: list[Event]):
+    run, (winner, loser) = race(2)
+    assert aborted(run.step_returned(winner, B(n=1), 0.0), winner) == [loser]
+    assert run.is_lost(loser)
+    assert not run.is_lost(None)
+    effects = run.step_returned(loser, value, 0.0)
+    assert letters(effects) == [DeadLetter(event, CANCELLED) for event in late]
+    (taken,) = deliveries(effects)
+    assert taken.step.name == "take"
+    assert [letter.event for letter in run.dead_letters or ()] == late
+    assert loser not in run.active
+    assert run.busy == [0, 0, 1]
+
+
+def test_what_a_loser_sends_is_a_dead_letter():
+    run, (winner, loser) = race(2)
+    run.step_returned(winner, B(n=1), 0.0)
+    effects = run.event_sent(B(n=2), CARRY, at=0.0, cause=loser)
+    assert list(effects) == [DeadLetter(B(n=2), CANCELLED)]
+
+
+def test_what_a_loser_holds_back_is_a_dead_letter_before_what_it_returns():
+    run, (winner, loser) = race(2, holds=True)
+    assert run.hold(loser, Held(B(n=7), CARRY, None), 0.0) == ()
+    run.step_returned(winner, B(n=1), 0.0)
+    effects = run.step_returned(loser, B(n=2), 0.0)
+    assert letters(effects) == [
+        DeadLetter(B(n=7), "Flow.ask (flow.py:20) held it back and was cancelled"),
+        DeadLetter(B(n=2), CANCELLED),
+    ]
+    assert [each.step.name for each in deliveries(effects)] == ["take"]
+
+
+def test_a_loser_that_waits_for_a_worker_never_begins_and_leaves_its_place():
+    run, (winner,) = race(3, limit=1)
+    effects = list(run.step_returned(winner, B(n=0), 0.0))
+    (freed,) = deliveries(effects)  # the worker had gone to it before the answer was looked at
+    assert aborted(effects, winner) == [freed]
+    assert [letter.event for letter in letters(effects)] == [A(n=1), A(n=2)]
+    assert run.is_lost(freed)
+    (taken,) = deliveries(run.step_returned(freed, None, 0.0))
+    assert taken.step.name == "take"
+    assert not run.waiting[1]
+    assert run.busy == [0, 0, 1]
