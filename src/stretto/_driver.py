@@ -357,6 +357,7 @@ class Driver(Among):
                     if self.abortable is not None and delivery in self.abortable:
                         self.abortable[delivery].cancel()
                 case Retry(at=at):
+                    self._timers += 1
                     self._spawn(partial(self._try_again, at))
                 case DeadLetter(event=event, reason=reason, just_sent=just_sent):
                     logger().warning(
@@ -395,7 +396,7 @@ class Driver(Among):
             self.line.wake(self)
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
-        if at_work or self._children or self._hosted or self.machine.waiters or self.machine.retrying:
+        if at_work or self._children or self._hosted or self.machine.waiters or self._timers:
             if self.scope is not None:
                 self.scope.cancel()
             for task in self._hosted or ():
@@ -482,7 +483,10 @@ class Driver(Among):
 
     async def _try_again(self, at: float) -> None:
         """Waits until a step is to be tried again; at the end of the run the wait is cancelled."""
-        await anyio.sleep_until(at)
+        try:
+            await anyio.sleep_until(at)
+        finally:
+            self._timers -= 1
         self.perform(
             self.machine.receive(RetryDue(at=max(at, self.clock())))
         )  # a timer may be early by a hair

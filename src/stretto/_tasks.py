@@ -43,6 +43,7 @@ class Tasks:
     _tg: TaskGroup | None = None
     _hosted: dict[RootTask, None] | None = None
     _workers = 0
+    _timers = 0  # of steps that will be tried again
     _grace: Grace | None = None
     _left_by_cancellation = False
 

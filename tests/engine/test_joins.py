@@ -901,3 +901,36 @@ async def test_subclasses_fill_a_pair_where_the_step_takes_them():
             return StopEvent(result=type(left).__name__)
 
     assert await Sub().run() == "Lefter"
+
+
+async def test_a_loser_that_waits_for_its_next_attempt_is_gone_at_once_and_its_event_is_told():
+    """The run went on until the timer of that attempt, and its event was nowhere."""
+
+    class Query(Event):
+        fails: bool
+
+    class Reply(Event):
+        pass
+
+    class Race(Workflow[str]):
+        @step
+        async def fork(self, ev: StartEvent) -> list[Query]:
+            return [Query(fails=True), Query(fails=False)]
+
+        @step(retry_policy=RetryPolicy(wait=fixed(5)))
+        async def ask(self, ev: Query) -> Reply:
+            if ev.fails:
+                raise OSError
+            await anyio.sleep(1)
+            return Reply()
+
+        @step
+        async def take(self, said: Annotated[list[Reply], First()]) -> StopEvent[str]:
+            return StopEvent(result="won")
+
+    began = anyio.current_time()
+    run = Race().run()
+    assert await run == "won"
+    assert anyio.current_time() - began == pytest.approx(1)
+    assert [letter.event for letter in run.dead_letters] == [Query(fails=True)]
+    assert run.leftovers == ()

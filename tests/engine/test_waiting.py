@@ -640,3 +640,28 @@ async def test_what_cannot_be_waited_for_is_refused_at_once(call: Callable[[Any]
     with pytest.raises(TypeError) as caught:
         await Tries().run()
     assert says in str(caught.value)
+
+
+async def test_a_context_that_is_used_in_the_middle_of_another_step_parks_nobody():
+    """It was a KeyError of the engine's."""
+
+    class Next(Event):
+        pass
+
+    class Come(Event, external=True):
+        pass
+
+    class Lends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Next:
+            lent.append(ctx)
+            return Next()
+
+        @step
+        async def borrow(self, ev: Next) -> StopEvent[str]:
+            with pytest.raises(TimeoutError):
+                await lent[0].wait_for_event(Come, timeout=1)
+            return StopEvent(result="waited")
+
+    lent: list[Context] = []
+    assert await Lends().run() == "waited"

@@ -124,7 +124,7 @@ class Forking(Waits):
         waited = self._withdraw_delivery(delivery)
         effects: list[Effect] = []
         reason = f"the join of its fork had enough before {delivery.step.label} took it"
-        untaken = [*forks.each_of(delivery.event)] if delivery.started is None else []
+        untaken = [*forks.each_of(delivery.event)] if waited or delivery.started is None else []
         if waited and delivery.past is not None:
             untaken += delivery.past.unused()
         for event in untaken:

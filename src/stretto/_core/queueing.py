@@ -46,6 +46,9 @@ class Queueing(Sending):
                 f"queue_size is {room.size}; raise it, or give the steps more workers"
             )
             return (Resume(waiter=sender),)
+        sender.parks = (
+            sender.parks and sender.delivery in self.active
+        )  # and not in the middle of another step
         room.add(sender)
         return NOTHING
 

@@ -33,8 +33,8 @@ class Waits(Outcome):
         self.waiters.add(waiter)
         self.feeders += waiter.feeds
         self.detour = True
-        waiter.parked = parks
-        freed = self._release(waiter.delivery) if parks else None
+        waiter.parked = parks and waiter.delivery in self.active  # and not in the middle of another step
+        freed = self._release(waiter.delivery) if waiter.parked else None
         if freed is None:
             return self._check_stalled() if self.hosted else NOTHING
         return (freed,)
