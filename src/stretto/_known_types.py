@@ -218,11 +218,12 @@ def _named_in(function: Any) -> Iterator[object]:  # noqa: ANN401
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # empty, as yet
             yield cell.cell_contents
-    for name in names:
-        meant = function.__globals__.get(name)
-        yield meant
-        if isinstance(meant, types.ModuleType):
-            yield from (vars(meant).get(each) for each in names)
+    spaces: list[dict[str, Any]] = [function.__globals__]
+    for space in spaces:  # which grows: by the modules, and theirs, that are named
+        for meant in [space[name] for name in names if name in space]:
+            yield meant
+            if isinstance(meant, types.ModuleType) and not any(vars(meant) is each for each in spaces):
+                spaces.append(vars(meant))
 
 
 def _with_fields(kinds: Iterable[type]) -> dict[type, None]:

@@ -11,6 +11,7 @@ import attrs
 import pydantic
 import pytest
 
+import stretto.events
 from stretto import (
     Application,
     Context,
@@ -235,6 +236,36 @@ async def test_what_a_handler_recovers_from_is_its_name_and_its_text():
 
     data = await cut(Recovering().run(topic="tea"), 0.5)
     assert await again(Recovering(), data) == "RestoredError no route tea"
+
+
+# -- which classes are known ------------------------------------------------------------------------------------
+
+
+class AskTwice(Ask):
+    pass
+
+
+class AskThrice(AskTwice):
+    pass
+
+
+async def test_subclasses_of_what_a_step_takes_are_known_and_so_is_what_stands_in_a_module_that_it_names():
+    class Taking(Workflow[str]):
+        @step(accept_event_subclasses=True)
+        async def take(self, ctx: Context, ev: Ask) -> StopEvent[str]:
+            await ctx.sleep(1)
+            return StopEvent(result=f"{ev} {await ctx.once('moment', lambda: None)}")
+
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask:
+            await ctx.once("error", lambda: stretto.events.StreamGap(missed=3))
+            return kinds[0](n=1)
+
+    kinds = [AskThrice]
+    data = await cut(Taking().run(), 0.5)
+    assert [each["$type"] for each in json.loads(data)["events"]] == ["AskThrice"]
+    assert json.loads(data)["once"]["error"]["$type"] == "StreamGap"
+    assert await again(Taking(), data) == "AskThrice(n=1) None"
 
 
 # -- the state -------------------------------------------------------------------------------------------------

@@ -185,7 +185,9 @@ async def for_a_while(run: Handler[Any], seconds: float) -> tuple[str | None, An
             data = json.dumps(run.ctx.to_dict(), allow_nan=False)
             if "finished" in json.loads(data):
                 return None, await run
+            happened = len(effects)
             await run.cancel()
+            del effects[happened:]  # of steps that were about to wake: a process that dies here does no more
     return data, None
 
 
