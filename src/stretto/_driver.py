@@ -172,14 +172,10 @@ class Driver(Among):
             else:
                 if lane and first is not None and self._fits_lane(first):
                     first = await self._in_lane(leader, first)
-                if (
-                    self.machine.ended is None
-                    or leader.suspended
-                    or self._hosted
-                    or self._children
-                    or self._stock
-                ):
-                    await self._to_its_end(leader, first)
+                if self.machine.ended is None:
+                    await self._in_group(leader, first)
+                if leader.suspended or self._hosted or self._children or self._stock:
+                    await self._settle_rest(leader)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         if self.machine.ended is None:
@@ -195,6 +191,9 @@ class Driver(Among):
     async def _to_its_end(self, leader: Worker, first: Delivery | None) -> None:
         if self.machine.ended is None:
             await self._in_group(leader, first)
+        await self._settle_rest(leader)
+
+    async def _settle_rest(self, leader: Worker) -> None:
         if self._hosted or self._children:
             await self._end_nested()
             leader.suspended = True
