@@ -174,6 +174,17 @@ def test_when_all_that_works_waits_for_room_the_last_is_told(fed: bool):
     assert str(outside.error) == "A(n=4) waited for room in the queue of Flow, and the run is over"
 
 
+def test_a_context_of_a_step_that_is_over_parks_nobody():
+    run = machine(1)
+    (one,) = sends(run, A(n=0))
+    sends(run, A(n=1))
+    told(run, StepReturned(delivery=one, value=None, at=0.0))
+    sends(run, A(n=2))
+    who, effects = asks(run, A(n=3), one)
+    assert effects == []
+    assert not who.parks
+
+
 def test_those_outside_alone_are_never_told_that_nobody_can_make_room():
     run = machine(1)
     for event in (A(), A()):
