@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from stretto.testing import Deadlock, Faults, TestRun, explore
 from stretto.testing._explore import IncompleteError
 from stretto.testing._schedule import StaleTokenError
 from stretto.testing._turns import EndlessError
+from tests.projects import run_pytest
 
 BACKENDS = ("asyncio", "trio")
 
@@ -601,21 +600,7 @@ PROJECT = """
 
 
 def pytest_in(folder: Path, *options: str) -> str:
-    (folder / "test_it.py").write_text(textwrap.dedent(PROJECT), "utf-8")
-    (folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "stretto.testing.plugin",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        *options,
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
+    return run_pytest(folder, PROJECT, "-p", "stretto.testing.plugin", *options)
 
 
 def test_the_command_line_repeats_a_schedule(tmp_path: Path):

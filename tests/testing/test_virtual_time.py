@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 import time
 from functools import partial
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from stretto import DefinitionError, Event, StartEvent, StopEvent, Workflow, step
 from stretto.testing import Deadlock, virtual_backend, virtual_run
 from stretto.testing._virtual import current_world
+from tests.projects import run_pytest
 
 BACKENDS = ("asyncio", "trio")
 
@@ -129,33 +127,24 @@ PROJECT = """
 """
 
 
-def in_a_project(folder: Path, program: str, *options: str) -> str:
-    (folder / "test_it.py").write_text(textwrap.dedent(program), "utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-q", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("how", ["option", "conftest"])
 def test_the_plugin_gives_virtual_time_where_it_is_asked_for(tmp_path: Path, how: str):
-    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
     options: list[str] = []
     if how == "option":
         options = ["-p", "stretto.testing.plugin"]
     else:
         (tmp_path / "conftest.py").write_text('pytest_plugins = ["stretto.testing.plugin"]\n', "utf-8")
-    said = in_a_project(tmp_path, PROJECT, *options)
+    said = run_pytest(tmp_path, PROJECT, *options)
     assert "4 failed, 4 passed" in said, said
     assert said.count("Deadlock: every task waits") == 2, said
     assert "open async generator test_leaves_a_generator" in said, said
 
 
 def test_nothing_of_it_is_there_where_nobody_asks(tmp_path: Path):
-    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
     program = """
         def test_none(pytestconfig):
             import sys
             assert not pytestconfig.pluginmanager.hasplugin("stretto.testing.plugin")
             assert "stretto.testing" not in sys.modules
     """
-    assert "1 passed" in in_a_project(tmp_path, program)
+    assert "1 passed" in run_pytest(tmp_path, program)
