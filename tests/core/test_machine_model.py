@@ -393,7 +393,11 @@ class MachineLife(RuleBasedStateMachine):
         at = self.now
         self.expect(self.model.check(), lambda _: FeederClosed(at=at))
 
-    @precondition(lambda self: not self.machine.ended and not self.waits)
+    def is_overloaded(self) -> bool:
+        """Whether a step that gave up a wait works on although its place was taken meanwhile."""
+        return any(self.machine.busy[each.index] > each.limit for each in self.plan.steps)
+
+    @precondition(lambda self: not self.machine.ended and not self.waits and not self.is_overloaded())
     @rule()
     def the_process_is_replaced(self) -> None:
         """What was at work works on, as if it had never stopped; nested runs are gone."""

@@ -125,6 +125,18 @@ def test_a_limit_that_is_lower_in_the_new_program_holds():
     assert events(again.waiting[0] or ()) == [1, 2]
 
 
+def test_who_gave_up_a_wait_and_found_its_place_taken_waits_for_a_worker_afterwards():
+    run = machine(step(limit=1))
+    (first,) = sent(run, A(n=1))
+    waiter, _ = waits(run, first)
+    sent(run, A(n=2), A(n=3))
+    run.receive(WaitCancelled(waiter=waiter))
+    assert run.busy == [2]
+    again, effects = restarted(run, 0.0)
+    assert events(effects) == [2]
+    assert events(again.waiting[0] or ()) == [1, 3]
+
+
 def test_a_run_in_which_nothing_is_left_is_told_so_at_once():
     kept = Kept()
     run, effects = read({"age": 0, "left": None}, kept, plan(step()), 0.0, 100)
