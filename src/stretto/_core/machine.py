@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from contextvars import Context
+from types import CoroutineType
 from typing import assert_never, final
 
 from ..errors import WorkflowError
-from ..events import Event
+from ..events import Event, StopEvent
 from .attempts import Attempts
 from .collecting import Buffers, is_sequence
 from .delivery import Delivery
@@ -171,6 +172,9 @@ class Machine(Attempts):
         step = delivery.step
         taker = step.direct.get(type(value))
         if (taker is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
+            if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
+                freed, stopped = self._release(delivery), self._stopped(value)
+                return [freed, *stopped] if isinstance(freed, Resume) else stopped
             effects = self._returned(delivery, value, at)
             return self._relieved(effects) if self.room else effects
         active, busy, index = self.active, self.busy, step.index
@@ -192,6 +196,12 @@ class Machine(Attempts):
             return (following,) if freed is None else (freed, following)
         self._queue(following)
         return NOTHING if freed is None else (freed,)
+
+    def _ends_at_once(self, stop: StopEvent[object], at: float) -> bool:
+        """Whether a plain step's plain StopEvent ends the run and there is nothing else to look at."""
+        return not (
+            self.detour or self.closes or at >= self.deadline or isinstance(stop.result, CoroutineType)
+        )
 
     # -- the other returns -----------------------------------------------------------------------------------
 

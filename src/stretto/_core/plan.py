@@ -45,6 +45,7 @@ class StepPlan:
         calls: The joins of a list that it returns: they are called even if nothing arrives.
         plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back
             and nobody recovers. Others take the longer way through the machine.
+        stops: Whether it is plain and may return a StopEvent as it is.
         direct: For a returned type: the one step that takes it, where that is all there is to decide.
     """
 
@@ -67,6 +68,7 @@ class StepPlan:
     may: tuple[int, ...] = attrs.field(default=(), init=False)
     calls: tuple[int, ...] = attrs.field(default=(), init=False)
     plain: bool = attrs.field(default=True, init=False)
+    stops: bool = attrs.field(default=False, init=False)
     direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
 
     def takes(self, kind: type) -> bool:
@@ -113,6 +115,7 @@ class Plan:
         for step in self.steps:
             step.handler = handler_for(step, self.steps)
             step.plain = step.retry is None and step.timeout is None and not step.holds and not recovers
+            step.stops = step.plain and StopEvent in step.returns
 
     def _look_at_joins(self) -> None:
         from .reaching import reaches  # noqa: PLC0415 - only for who joins
