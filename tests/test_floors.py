@@ -22,7 +22,8 @@ PACKAGE = "stretto"
 FLOORS = [
     {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
-    {"context", "store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
+    {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
+    | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
     | {"_signatures", "_state_class", "_step_reader", "_step_spec"}
     | {"resources", "limits", "_config", "_making", "_stock"}
@@ -51,10 +52,12 @@ LAZY = {
     *[("steps", each) for each in ("limits", "retry")],
     *[("_step_reader", each) for each in ("joined", "resources")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
+    *[(where, each) for where in ("_outside_context", "_thread_context") for each in ("_editor", "store")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
+    ("handler", "_outside_context"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
 WITHOUT_A_LOOP = {

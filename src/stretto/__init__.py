@@ -18,6 +18,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _step_reader _step_spec     how that is read off a signature, and what is known of a step then
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
+#   _thread_context _outside_context    the same in a thread, and for who is no step; _run_port, _arguments below them
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
@@ -30,7 +31,8 @@ from __future__ import annotations
 import types
 import typing
 
-from .context import Context as Context, ThreadContext as ThreadContext
+from ._thread_context import ThreadContext as ThreadContext
+from .context import Context as Context
 from .errors import (
     DefinitionError as DefinitionError,
     InternalError as InternalError,

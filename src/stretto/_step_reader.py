@@ -13,7 +13,8 @@ from typing import Any, final
 from ._signatures import hints, place
 from ._state_class import state_named
 from ._step_spec import Mark, Shape, StepSpec, Taken
-from .context import Context, ThreadContext
+from ._thread_context import ThreadContext
+from .context import Context
 from .errors import DefinitionError
 from .events import Event, StopEvent
 from .nesting import Nested, is_workflow_class

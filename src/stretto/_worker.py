@@ -24,9 +24,11 @@ from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
+from ._run_port import RunPort
 from ._step_spec import Shape, StepSpec
+from ._thread_context import HoldingThreadContext, ThreadContext
 from ._threads import Work, tell_limit
-from .context import Context, HoldingContext, HoldingThreadContext, RunPort, ThreadContext
+from .context import Context, HoldingContext
 from .errors import WorkflowError, without
 
 if TYPE_CHECKING:

@@ -11,22 +11,17 @@ import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context as VarContext, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeGuard, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
-import attrs
 
-from ._core.effects import Effects
-from ._core.inputs import SendBegan, SendCancelled, Strayed, WaitBegan, WaitCancelled, WaitTimedOut
+from ._arguments import check_for_the_stream, check_request, check_wait, no_shared_context
+from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
 from ._core.room import Sender
-from ._core.state import DeadLetter, Delivery
+from ._core.state import Delivery
 from ._core.waiting import Waiter
-from ._gate import Gate
-from ._options import seconds
-from ._threads import Work
-from ._trace import Trace
+from ._run_port import RunPort
 from ._types import S_co
 from .errors import (
     DefinitionError,
@@ -40,22 +35,11 @@ from .errors import (
 from .events import Event, StopEvent
 
 if TYPE_CHECKING:
-    from ._core.machine import Machine
-    from ._editor import Editor
-    from ._once import Once
     from .retry import Attempt
     from .snapshots import SavedRun
-    from .store import Store, ThreadStore
+    from .store import Store
 
-__all__ = [
-    "Context",
-    "HoldingContext",
-    "HoldingThreadContext",
-    "OutsideContext",
-    "RunPort",
-    "SavedContext",
-    "ThreadContext",
-]
+__all__ = ["Context", "HoldingContext", "SavedContext", "send_when_there_is_room"]
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -64,92 +48,6 @@ _ANY_TIME = -math.inf
 
 # What users of LlamaIndex Workflows may look for, and what it is called here.
 _OTHER_WORDS = {"session": "ctx.run_id", "is_running": "handler.done"}
-
-
-class RunPort(Protocol):
-    """What a context needs of its run."""
-
-    machine: Machine
-    clock: Callable[[], float]
-    trace: Trace | None
-    gate: Gate | None
-    inside: bool
-    thread: int
-
-    @property
-    def run_id(self) -> str:
-        """The identity of the run."""
-        ...
-
-    @property
-    def outcome(self) -> tuple[Any, BaseException | None] | None:
-        """The result and the error, once the run is over."""
-        ...
-
-    def editor(self) -> Editor:
-        """The state of the run."""
-        ...
-
-    def once(self) -> Once:
-        """The effects that happen once in the run."""
-        ...
-
-    # What a snapshot needs.
-    workflow: Any
-    made_editor: Editor | None
-    made_once: Once | None
-
-    @property
-    def is_among_others(self) -> bool:
-        """Whether it is one of several runs of an application."""
-        ...
-
-    def time(self) -> float:
-        """The time that counts for the run."""
-        ...
-
-    def publish(self, event: Event, /) -> None:
-        """Writes to the stream."""
-
-    def push(self, delivery: Delivery) -> None:
-        """Starts a delivery when its turn comes."""
-
-    def perform(self, effects: Effects, sender: str | None = None) -> None:
-        """Does what the machine asks for."""
-
-    def remaining(self) -> float | None:
-        """Seconds to the deadline."""
-
-    def refuse_elsewhere(self, what: str) -> None:
-        """Raises in another thread than that of the run's loop."""
-
-    def outside_context(self) -> VarContext:
-        """The context variables of what somebody outside sends now."""
-        ...
-
-    def send_from_outside(self, event: Event, step: str | None, to: str | None = None) -> None:
-        """Sends as one who is no step of the run."""
-
-    @property
-    def parent(self) -> object:
-        """The run around it."""
-        ...
-
-    @property
-    def merged(self) -> object:
-        """Its stream with those of the runs nested in it, if somebody keeps it."""
-        ...
-
-    def spread(self, event: Event, step: str | None) -> None:
-        """Writes to the merged streams."""
-
-    def is_fed_by(self, kind: type[Event], limit: float | None) -> bool:
-        """Whether a step that waits for such events keeps the run from being stuck."""
-        ...
-
-    async def request(self, delivery: Delivery, event: Event, reply: type[E], limit: float | None) -> E:
-        """Asks another run, and gives its reply."""
-        ...
 
 
 class Context(Generic[S_co]):
@@ -166,7 +64,7 @@ class Context(Generic[S_co]):
         self, run: RunPort | None = None, delivery: Delivery | None = None, *, workflow: object = None
     ) -> None:
         if workflow is not None:
-            raise _no_shared_context(workflow)
+            raise no_shared_context(workflow)
         if delivery is None or run is None:
             raise DefinitionError(
                 f"Context({shown(run)}): a Context belongs to one step of one run, which makes it; annotate a "
@@ -318,7 +216,7 @@ class Context(Generic[S_co]):
         try:
             self.send_event(ev, step)
         except QueueFullError:
-            await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context())
+            await send_when_there_is_room(self._run, self._delivery, ev, step, copy_context())
         else:
             await anyio.lowlevel.checkpoint()
 
@@ -347,7 +245,7 @@ class Context(Generic[S_co]):
         Raises:
             TypeError: If `ev` is no event, or a StopEvent: the stream ends with the one that a step returns.
         """
-        _check_for_the_stream(ev)
+        check_for_the_stream(ev)
         self._publish(ev)
 
     def _publish(self, ev: Event) -> None:
@@ -382,7 +280,7 @@ class Context(Generic[S_co]):
 
         What a step raises that works for the request comes out here too, bare.
         """
-        limit = _check_request(ev, reply, timeout)
+        limit = check_request(ev, reply, timeout)
         return await self._run.request(self._delivery, ev, reply, limit)
 
     async def wait_for_event(  # noqa: PLR0917 - known in this order
@@ -426,7 +324,7 @@ class Context(Generic[S_co]):
         What `where` raises comes out here too; the event then goes to somebody else.
         """
         run, machine = self._run, self._run.machine
-        limit = _check_wait(event_type, waiter_event, requirements, where, timeout)
+        limit = check_wait(event_type, waiter_event, requirements, where, timeout)
         if machine.ended is not None:
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise RunEndedError(
@@ -512,9 +410,10 @@ class Context(Generic[S_co]):
         return f"<Context of {self._delivery.step.label} in run {self.run_id}>"
 
 
-async def _send_when_there_is_room(
+async def send_when_there_is_room(
     run: RunPort, delivery: Delivery | None, ev: Event, step: str | None, carry: VarContext
 ) -> None:
+    """Waits until there is room in the queue, and sends then; `delivery` is that of the step that sends."""
     admitted = anyio.Event()
     sender = Sender(
         delivery, ev, step, carry=carry, wake=admitted.set, parks=delivery is not None and run.inside
@@ -527,85 +426,6 @@ async def _send_when_there_is_room(
         raise
     if sender.error is not None:
         raise sender.error
-
-
-def _check_wait(
-    event_type: object,
-    waiter_event: object,
-    requirements: object,
-    where: object,
-    timeout: object,
-) -> float | None:
-    """The time limit, if what is asked for makes sense."""
-    if not (isinstance(event_type, type) and issubclass(event_type, Event)):
-        raise TypeError(
-            f"wait_for_event takes a class of events, as in wait_for_event(HumanResponseEvent), not {shown(event_type)}"  # pyright: ignore[reportUnknownArgumentType]
-        )
-    if issubclass(event_type, StopEvent):
-        raise TypeError(
-            f"wait_for_event cannot wait for {event_type.__name__}, which ends the run; wait for another event"
-        )
-    if waiter_event is not None and (
-        isinstance(waiter_event, StopEvent) or not isinstance(waiter_event, Event)
-    ):
-        raise TypeError(
-            f"waiter_event is an event for the stream and no StopEvent, such as InputRequiredEvent(…), not "
-            f"{shown(waiter_event)}"  # pyright: ignore[reportUnknownArgumentType]
-        )
-    if not (requirements is None or _is_mapping(requirements)):
-        raise TypeError(
-            f"requirements are fields and their values, as in {{'topic': 'tea'}}, not {shown(requirements)}"
-        )
-    _check_required(event_type, [str(name) for name in requirements or ()])
-    if where is not None and not callable(where):
-        raise TypeError(f"where is a function of the event, such as lambda ev: ev.n > 1, not {shown(where)}")
-    return seconds(timeout, "timeout", none="no limit")
-
-
-def _no_shared_context(workflow: object) -> DefinitionError:
-    """Somebody wants two workflows to share a Context, so that one may send to the other."""
-    name = type(workflow).__name__
-    return DefinitionError(
-        f"Context(workflow={name}(…)): a Context belongs to one step of one run, and cannot join two workflows; an "
-        "Application does, by the events that their steps name:\n"
-        f"    from stretto import Application\n"
-        f"    async with Application(main=…, other={name}(…)) as app:\n"
-        "        result = await app.run('main', …)"
-    )
-
-
-def _check_request(event: object, reply: object, timeout: object) -> float | None:
-    if not isinstance(event, Event):
-        raise TypeError(
-            f"request takes an event to ask with, as in request(Ask(…), reply=Answer), not {shown(event)}"
-        )
-    if not (isinstance(reply, type) and issubclass(reply, Event)) or issubclass(reply, StopEvent):
-        raise TypeError(
-            f"reply= is the class of an event that is no StopEvent, as in request(Ask(…), reply=Answer), not "
-            f"{shown(reply)}"  # pyright: ignore[reportUnknownArgumentType]
-        )
-    return seconds(timeout, "timeout", none="no limit")
-
-
-def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
-    return isinstance(value, Mapping)
-
-
-def _check_required(event_type: type[Event], required: list[str]) -> None:
-    names = [field.name for field in attrs.fields(event_type)] if attrs.has(event_type) else required
-    for name in required:
-        if name not in names:
-            raise TypeError(
-                f"{event_type.__name__} has no {name!r} to require, it has: {', '.join(names)}{near(name, names)}"
-            )
-
-
-def _check_for_the_stream(given: object) -> None:
-    if isinstance(given, StopEvent) or not isinstance(given, Event):
-        raise TypeError(
-            f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends "  # pyright: ignore[reportUnknownArgumentType]
-            "with the StopEvent that a step returns"
-        )
 
 
 class HoldingContext(Context[S_co]):
@@ -622,200 +442,12 @@ class HoldingContext(Context[S_co]):
 
     def write_event_to_stream(self, ev: Event) -> None:
         """As `Context.write_event_to_stream`, once the step returns; if it raises, never."""
-        _check_for_the_stream(ev)
+        check_for_the_stream(ev)
         self._hold(Held(ev, None, None))
 
     def _hold(self, held: Held) -> None:
         run = self._run
         run.perform(run.machine.hold(self._delivery, held, run.clock()), self._delivery.step.label)
-
-
-class ThreadContext(Context[S_co]):
-    """The context of a step that runs in a thread: each call goes to the loop's thread and back.
-
-    A plain ``def`` step is given one also if it asks for a `Context`; to type checkers, `ThreadContext` says that its
-    `store` is used without ``await``.
-    """
-
-    __slots__ = ("_work",)
-
-    def __init__(self, run: RunPort, delivery: Delivery, work: Work) -> None:
-        super().__init__(run, delivery)
-        self._work = work
-
-    @property
-    def remaining(self) -> float | None:
-        """As `Context.remaining`, from a thread."""
-        return self._work.ask(self._run.remaining)
-
-    @property
-    def store(self) -> ThreadStore[S_co]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As `Context.store`, without ``await``: ``with ctx.store.edit_state() as state``."""
-        from ._editor import Access  # noqa: PLC0415
-        from .store import ThreadStore  # noqa: PLC0415
-
-        return ThreadStore(Access(self._run, self._delivery, outside=False), self._work)
-
-    def send_event(self, ev: Event, step: str | None = None) -> None:
-        """As `Context.send_event`, from a thread; a dead letter if the step is over."""
-        self._ask_or_stray(partial(super().send_event, ev, step), ev)
-
-    def collect_events(
-        self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None
-    ) -> list[E] | None:
-        """As `Context.collect_events`, from a thread."""
-        return self._work.ask(partial(super().collect_events, ev, expected, buffer_id))
-
-    def write_event_to_stream(self, ev: Event) -> None:
-        """As `Context.write_event_to_stream`, from a thread; a dead letter if the step is over."""
-        self._ask_or_stray(partial(super().write_event_to_stream, ev), ev)
-
-    def _ask_or_stray(self, call: Callable[[], None], ev: Event) -> None:
-        run = self._run
-        letter = DeadLetter(ev, "the step that sent it was over, and its thread was not")
-        try:
-            self._work.ask(call, instead=partial(run.machine.receive, Strayed(letter=letter)))
-        except RunEndedError:
-            run.perform((letter,), self._delivery.step.label)  # logged from here: the loop may be gone
-
-    def check_cancelled(self) -> None:  # noqa: D102 - as it is told there
-        self._work.check_cancelled()
-
-    def to_dict(self, *, types: Iterable[type] = ()) -> dict[str, Any]:
-        """As `Context.to_dict`, from a thread."""
-        return self._work.ask(partial(super().to_dict, types=types))
-
-    def once(self, key: str, fn: Callable[[], T]) -> T:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As `Context.once`, without ``await``: `fn` is called in this thread."""
-        value: Any = self._run.once().call_in_thread(key, fn, self._delivery, self._work)
-        return cast("T", value)
-
-    def send(self, ev: Event, step: str | None = None) -> NoReturn:  # noqa: ARG002 - refused whatever it is
-        """Not to be had in a thread: a plain ``def`` step cannot await.
-
-        Raises:
-            WorkflowError: Always, and when it is called: who cannot await would never see it later.
-        """
-        raise WorkflowError(
-            "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def"
-        )
-
-    def wait_for_event(self, *_: object, **__: object) -> NoReturn:
-        """Not to be had in a thread: a plain ``def`` step cannot await.
-
-        Raises:
-            WorkflowError: Always, and when it is called, as above.
-        """
-        raise WorkflowError(
-            "ctx.wait_for_event needs an async step; write async def, or let a step of its own take the event"
-        )
-
-    async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
-        """Not to be had in a thread: a plain ``def`` step cannot await.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError(
-            "ctx.request needs an async step; write async def, or send the event and take the answer"
-        )
-
-    def sleep(self, seconds: float) -> NoReturn:  # noqa: ARG002 - refused whatever it is
-        """Not to be had in a thread: a plain ``def`` step cannot await.
-
-        Raises:
-            WorkflowError: Always, and when it is called, as above.
-        """
-        raise WorkflowError(
-            "ctx.sleep needs an async step; in a plain def step use time.sleep, or write async def"
-        )
-
-
-class HoldingThreadContext(ThreadContext[S_co], HoldingContext[S_co]):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """Both: each call goes to the loop's thread, and what is sent waits."""
-
-    __slots__ = ()
-
-
-class OutsideContext(Context[S_co]):
-    """What ``handler.ctx`` is: the run as somebody outside sees it."""
-
-    __slots__ = ()
-
-    def __init__(self, run: RunPort) -> None:
-        self._run = run
-
-    @property
-    def attempt(self) -> Attempt:
-        """Not to be had outside: it belongs to a step.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError("attempt belongs to a step: read it from the Context that the step was given")
-
-    @property
-    def store(self) -> Store[S_co]:
-        """As `Context.store`: it reads also when the run is over, and writes until then."""
-        from ._editor import Access  # noqa: PLC0415
-        from .store import Store  # noqa: PLC0415
-
-        return Store(Access(self._run, self._run, outside=True))
-
-    def send_event(self, ev: Event, step: str | None = None) -> None:
-        """As ``handler.send_event``."""
-        self._run.send_from_outside(ev, step)
-
-    async def send(self, ev: Event, step: str | None = None) -> None:
-        """As ``handler.send``."""
-        try:
-            self._run.send_from_outside(ev, step)
-        except QueueFullError:
-            await _send_when_there_is_room(self._run, None, ev, step, self._run.outside_context())
-        else:
-            await anyio.lowlevel.checkpoint()
-
-    def collect_events(
-        self,
-        ev: E,  # noqa: ARG002 - refused whatever it is
-        expected: Sequence[type[E]],  # noqa: ARG002
-        buffer_id: Hashable = None,  # noqa: ARG002
-    ) -> list[E] | None:
-        """Not to be had outside: a buffer belongs to a step.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError(
-            "collect_events belongs to a step: call it on the Context that the step was given"
-        )
-
-    async def once(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
-        """Not to be had outside: it is for a step, which may run again.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError("once belongs to a step: call it on the Context that the step was given")
-
-    async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
-        """Not to be had outside: what the run says is in its stream.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError("wait_for_event belongs to a step; from outside read run.stream_events()")
-
-    async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
-        """Not to be had outside: an application is asked by ``app.request``.
-
-        Raises:
-            WorkflowError: Always.
-        """
-        raise WorkflowError("request belongs to a step; from outside write await app.request(ev, reply=…)")
-
-    def __repr__(self) -> str:
-        return f"<Context of run {self.run_id}, from outside>"
 
 
 class SavedContext(Context[S_co]):

@@ -35,7 +35,7 @@ from ._options import Options
 from ._stream import EventStream
 from ._types import R
 from .blueprint import Blueprint
-from .context import Context, OutsideContext
+from .context import Context
 from .errors import RunEndedError, WorkflowError, add_note, leaves, near, told
 from .events import Event
 
@@ -353,6 +353,8 @@ class Handler(Generic[R]):
         Raises:
             WorkflowError: If the run has not started.
         """
+        from ._outside_context import OutsideContext  # noqa: PLC0415 - loaded by who uses it
+
         return OutsideContext(self._started("ctx"))
 
     @property
