@@ -30,7 +30,7 @@ FLOORS = [
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
-    {"handler", "workflow", "application"},
+    {"handler", "_block", "_overlap", "workflow", "application"},
     {"__init__"},
     {"testing"},
 ]

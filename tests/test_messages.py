@@ -2731,7 +2731,7 @@ async def test_runs_awaited_one_after_the_other_are_told_how_to_overlap(
 ):
     from stretto import handler
 
-    monkeypatch.setattr(handler, "_overlap", type(handler._overlap)())  # it says so once a process
+    monkeypatch.setattr(handler, "overlap", type(handler.overlap)())  # it says so once a process
     for _ in range(2):
         one, other = Naps().run(), Naps().run()
         await one

@@ -7,6 +7,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #
 #   application             workflows that send events to each other
 #   workflow, handler       what a user subclasses, and what running it returns
+#   _block, _overlap        a handler that is entered, and those that are awaited in turn
 #   _talk _ways _asking _board    the runs that one call causes among them, and what all calls share
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
 #   _supplies               its state, its resources, its turn among the runs of its workflow

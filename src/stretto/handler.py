@@ -17,13 +17,14 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context as VarContext, copy_context
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, cast, final
 
 import anyio
 
+from ._block import Block
 from ._core.reporting import awaited
 from ._core.state import DeadLetter
 from ._core.waiting import Waiting
@@ -32,16 +33,16 @@ from ._log import logger
 from ._loop import RootTask, call_soon, outlast
 from ._nesting import Nesting
 from ._options import Options
+from ._overlap import overlap
 from ._stream import EventStream
 from ._types import R
 from .blueprint import Blueprint
 from .context import Context
-from .errors import RunEndedError, WorkflowError, add_note, leaves, near, told
+from .errors import RunEndedError, WorkflowError, near
 from .events import Event
 
 if TYPE_CHECKING:
     import anyio.lowlevel
-    from anyio.abc import TaskGroup
 
     from .snapshots import SavedRun
 
@@ -74,13 +75,11 @@ class Handler(Generic[R]):
 
     # Defaults stand here and not in __init__, because every run makes a handler.
     _driver: Driver | None = None
-    _tg: TaskGroup | None = None
     _linked = False
     _nested = False
     _cancelled = False
-    _entered = False
     _saved: SavedRun | None = None
-    _task = 0  # the one that entered the block
+    _block: Block | None = None
     opens: Callable[[Driver], None] | None = None  # puts a run into its application
 
     def __init__(  # noqa: PLR0917 - made by Workflow.run alone, in every run
@@ -98,15 +97,15 @@ class Handler(Generic[R]):
         self._event = event
         self._code = code  # where the handler was made
         self._line = line
-        _overlap.made = self._serial = _overlap.made + 1
+        overlap.made = self._serial = overlap.made + 1
 
     # -- await run -------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, Any, R]:
         if self._driver is not None:
             return self._join().__await__()
-        if self._serial != _overlap.made or _overlap.before is not None:
-            _overlap.awaited(self._serial, self._name)
+        if self._serial != overlap.made or overlap.before is not None:
+            overlap.awaited(self._serial, self._name)
         parent = None if ambient.get() is None else surrounding()
         lane = self._saved is None
         driver = self._begin(copy_context(), parent, streamed=False)
@@ -135,69 +134,22 @@ class Handler(Generic[R]):
     # -- async with run --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Handler[R]:
-        if self._entered:
+        if self._block is not None:
             raise WorkflowError(
                 f"this run of {self._name} has been entered by a block already; make another run"
             )
-        self._entered = True
-        if self._driver is None:
-            driver = self._begin(copy_context(), surrounding(), streamed=True)
-            self._tg = anyio.create_task_group()
-            self._task = anyio.get_current_task().id
-            await self._tg.__aenter__()
-            self._tg.start_soon(_run_in_block, driver, self._tg.cancel_scope)
+        starts = self._driver is None
+        driver = self._driver or self._begin(copy_context(), surrounding(), streamed=True)
+        self._block = Block(driver)
+        if starts:
+            await self._block.host()
         return self
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        driver = self._started("async with")
-        cancelled = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
-        if error is not None:
-            driver.cancel(f"because its block was left by {type(error).__name__}")
-        swallowed = await self._leave_group(driver, (kind, error, trace) if cancelled else (None, None, None))  # noqa: ASYNC102
-        failure = driver.outcome[1] if driver.outcome is not None else None
-        if (
-            failure is None
-            or driver.observed
-            or (driver.was_cancelled and (self._cancelled or error is not None))
-        ):
-            return swallowed
-        if error is not None and not cancelled and isinstance(failure, Exception):
-            add_note(error, f"the run of {self._name} that this block was for failed too: {told(failure)}")
-            return False
-        driver.observed = True
-        raise failure
-
-    async def _leave_group(
-        self,
-        driver: Driver,
-        how: tuple[type[BaseException] | None, BaseException | None, TracebackType | None],
-    ) -> bool:
-        tg, self._tg = self._tg, None
-        if tg is not None and anyio.get_current_task().id != self._task:
-            driver.cancel("because its block was left in another task")
-            raise WorkflowError(
-                f"the block of a run of {self._name} was entered in one task and is left in another, as happens to an "
-                "async generator that is dropped; iterate over that one inside async with contextlib.aclosing(…), or "
-                "start the run in it with run.start()"
-            )
-        if tg is not None:
-            try:
-                swallowed = await tg.__aexit__(*how)
-            except BaseExceptionGroup as group:  # trio raises Ctrl-C there, and in a group
-                raise leaves(group)[0] from None
-            return how[0] is not None and bool(swallowed)
-        if how[0] is not None:  # somebody else hosts it: the run of a step, or the loop
-            await outlast(driver.wait)
-            return False
-        try:
-            await driver.wait()
-        except BaseException:
-            driver.cancel("because its block was cancelled")
-            await outlast(driver.wait)  # noqa: ASYNC102 - it shields itself
-            raise
-        return False
+    ) -> Coroutine[Any, Any, bool | None]:
+        block = self._block or Block(self._started("async with"))
+        return block.leave((kind, error, trace), cancelled=self._cancelled)
 
     # -- made in a step, or started by itself ----------------------------------------------------------------
 
@@ -433,12 +385,6 @@ class Handler(Generic[R]):
             )
 
 
-async def _run_in_block(driver: Driver, block: anyio.CancelScope) -> None:
-    failure = await driver.settle()
-    if failure is not None and not isinstance(failure, Exception):
-        block.cancel()  # Ctrl-C in a step does not wait until the block is done
-
-
 def _dropped(driver: Driver, soon: Callable[[Callable[[], object]], object]) -> None:
     """The handler of a run that the loop hosts is gone."""
     if driver.outcome is None:
@@ -450,37 +396,3 @@ def _dropped(driver: Driver, soon: Callable[[Callable[[], object]], object]) -> 
         logger().error(
             "a run of %s failed and nobody awaited it: %r", driver.machine.plan.name, driver.outcome[1]
         )
-
-
-@final
-class _Overlap:
-    """Notices ``a = run(); b = run(); await a; await b``, which runs one after the other, and says so once.
-
-    A handler that is awaited where it is made is the last one made: that is all there is to look at, but where
-    somebody makes several and awaits them later.
-
-    Attributes:
-        made: How many handlers were made; each keeps its number.
-        before: The task that awaited a handler while younger ones waited, and the number of the youngest.
-    """
-
-    made = 0
-    before: tuple[int, int] | None = None
-    _said = False
-
-    def awaited(self, serial: int, name: str) -> None:
-        """One is awaited that may not be the last one made."""
-        if self._said:
-            return
-        task = anyio.get_current_task().id
-        if self.before is not None and self.before[0] == task and serial <= self.before[1]:
-            self._said = True
-            logger().warning(
-                "a run of %s had not started while its task awaited another: await a, then await b, runs "
-                "them in turn; to let them overlap, start each in a task group: tg.start_soon(wf.execute)",
-                name,
-            )
-        self.before = None if self._said or serial == self.made else (task, self.made)
-
-
-_overlap = _Overlap()
