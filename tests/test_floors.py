@@ -28,7 +28,7 @@ FLOORS = [
     | {"_signatures", "_state_class", "_step_reader", "_step_spec"}
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
-    {"_driver", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
+    {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
     {"handler", "_block", "_overlap", "workflow", "application"},
     {"__init__"},

@@ -10,6 +10,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _block, _overlap        a handler that is entered, and those that are awaited in turn
 #   _talk _ways _asking _board    the runs that one call causes among them, and what all calls share
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
+#   _concluding, _writing   how it ends, and what it writes
 #   _supplies               its state, its resources, its turn among the runs of its workflow
 #   _among                  a run as one of several, nested or in an application
 #   _nesting, _tasks        the runs that are nested in it, and where its tasks stand

@@ -1,7 +1,7 @@
 """A run as one of several: nested in another, or among those of an application.
 
-What no step of it takes goes to another run, if one takes it; what it writes goes to the streams of those around it
-too; and one that an event has opened works for a while, rests, and works again.
+What no step of it takes goes to another run, if one takes it; and one that an event has opened works for a while,
+rests, and works again.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Protocol, TypeVar, cast
 from ._core.inputs import Crossed
 from ._core.state import DeadLetter, Delivery
 from ._queue import ReadyQueue
-from ._stream import Hub
 from ._supplies import Supplies
 from .errors import WorkflowError
-from .events import Event, StopEvent, Streamed
+from .events import Event
 
 __all__ = ["Among", "Around", "behalf"]
 
@@ -83,7 +82,6 @@ class Among(Supplies):
         member: What it is called there.
         caller: The run that asked for it there.
         works: Whether those around it know that it is at work.
-        merged: Its stream with those of the runs nested in it.
     """
 
     queue: ReadyQueue
@@ -92,7 +90,6 @@ class Among(Supplies):
     member: str | None = None
     caller: Among | None = None
     works = False
-    merged: Hub | None = None
     _first: Delivery | None = None
     _working = False
 
@@ -104,14 +101,6 @@ class Among(Supplies):
     @abstractmethod
     def push(self, delivery: Delivery) -> None:
         """A delivery is ready: it starts when its turn comes."""
-
-    @abstractmethod
-    def keep_stream(self) -> Hub:
-        """The stream, kept from now on if it was not before."""
-
-    @abstractmethod
-    def publish(self, event: Event, /) -> None:
-        """Writes to the stream."""
 
     @abstractmethod
     def make_ambient(self, context: VarContext) -> None:
@@ -243,32 +232,3 @@ class Among(Supplies):
         super()._worker_left()
         if self.machine.opened:
             self._rest()
-
-    # -- the streams of those around it ----------------------------------------------------------------------
-
-    def keep_merged(self) -> Hub:
-        """The stream with those of nested runs, and with origins; kept from now on if it was not before."""
-        if self.merged is None:
-            self.merged = Hub(self._options.stream_buffer, already_missed=self.keep_stream().written)
-            if self.outcome is not None:
-                self.close_merged(self.machine.terminal_event())
-        return self.merged
-
-    def close_merged(self, last: StopEvent[object]) -> None:
-        """Writes the last event to it."""
-        if self.merged is not None:
-            self.merged.close(self._told(last, None))
-
-    def spread(self, event: Event, step: str | None) -> None:
-        """Writes an event to the merged streams of the run and of those around it, if somebody keeps one."""
-        told = self._told(event, step)
-        for run in (self, *self.runs_around()):
-            if run.merged is not None and run.outcome is None:
-                run.merged.publish(told)
-            if run.parent is None and run.around is not None and run is not self:
-                run.publish(event)
-
-    def _told(self, event: Event, step: str | None) -> Streamed:
-        return Streamed(
-            event=event, workflow=self.machine.plan.name, member=self.member, run_id=self.run_id, step=step
-        )

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import anyio
 
-from ._among import Among, behalf
+from ._among import behalf
 from ._carry import carried
+from ._concluding import Concluding
 from ._core.effects import Abort, Closed, Effects, EndRun, Kept, Outward, Publish, Quiet, Resume, Retry
-from ._core.inputs import Begun, CancelAsked, Concluded, Ending, Interrupted, RetryDue
+from ._core.inputs import Begun, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
 from ._gate import Gate
@@ -32,11 +33,9 @@ from ._log import logger
 from ._loop import loop_port, native_cancellations_before
 from ._options import Options
 from ._queue import ReadyQueue
-from ._stream import Hub
-from ._trace import Trace
 from ._worker import Worker
 from .blueprint import Blueprint
-from .errors import InternalError, RunEndedError, WorkflowError, leaves, shown, without
+from .errors import RunEndedError, WorkflowError, shown
 from .events import Event
 
 if TYPE_CHECKING:
@@ -67,23 +66,19 @@ gate: Gate | None = None  # the one seam for tests
 
 
 @final
-class Driver(Among):
+class Driver(Concluding):
     """One run: its machine, its workers, its queue and its stream.
 
     Attributes:
         inside: Whether code of its steps is on the stack.
         abortable: The scopes of steps whose work a join may cut short.
-        unstreamed: How many events were written while nobody kept a stream.
     """
 
     # What few runs need is set when it is needed: a smallest run takes no longer than to fill in a dozen
     # fields.
     inside = False
-    hub: Hub | None = None
-    trace: Trace | None = None
-    unstreamed = 0
+    scope: anyio.CancelScope | None = None
     abortable: dict[Delivery, anyio.CancelScope] | None = None
-    _finished: anyio.Event | None = None
 
     def __init__(
         self,
@@ -253,79 +248,6 @@ class Driver(Among):
         self._tg = None
         self.note_deadline()
 
-    async def _cut_short(self, error: BaseException) -> None:
-        """Something came out that is no end of a run: the caller's cancellation, Ctrl-C, or a bug of ours."""
-        self._tg = None
-        try:
-            await self._end_nested()
-        except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
-            error = again
-        self._interrupted(error)
-        if self._stock is not None:
-            try:
-                await self._stock.close(self.machine.error)
-            except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
-                error = again
-        if isinstance(error, self.cancelled) and not self.machine.errors:
-            self._conclude()
-            raise error
-
-    def _interrupted(self, error: BaseException) -> None:
-        if isinstance(error, self.cancelled):
-            self.machine.receive(CancelAsked(why="by its caller", at=self.clock(), by_caller=True))
-            return
-        causes = leaves(without(error, self.cancelled))
-        broken = next((leaf for leaf in causes if not isinstance(leaf, Exception)), None)
-        if broken is None:
-            broken = InternalError(
-                f"stretto failed while it ran {self.machine.plan.name}; please report this"
-            )
-            broken.__cause__ = causes[0]
-        self.machine.receive(Interrupted(error=broken))
-
-    def _conclude(self) -> tuple[Any, BaseException | None]:
-        """The outcome is settled: the stream gets its last event, and who waits is told."""
-        machine = self.machine
-        unsettled = machine.mailbox is not None or machine.waiters is not None or machine.room is not None
-        last = machine.receive(Concluded()) if unsettled else ()
-        error = machine.error()
-        self.outcome = (machine.result, None) if error is None else (None, error)
-        if self.hub is not None:
-            self.hub.close(machine.terminal_event())
-            self.publish = self._publish_late  # type: ignore[method-assign]
-        if self.merged is not None:
-            self.close_merged(machine.terminal_event())
-        self.queue.close()
-        if self._finished is not None:
-            self._finished.set()
-        if self.line is not None:
-            self.line.leave(self)
-        self._tg = self.scope = None
-        self._working = False
-        self.perform(last)
-        if self.around is not None and self.around.root is self:
-            self.around.concluded()
-        return self.outcome
-
-    async def wait(self) -> None:
-        """Waits until the outcome is settled."""
-        if self.outcome is None:
-            if self._finished is None:
-                self._finished = anyio.Event()
-            await self._finished.wait()
-
-    def cancel(self, why: str) -> None:
-        """Cancels the run; its steps may still clean up."""
-        if self.outcome is None:
-            self.perform(self.machine.receive(CancelAsked(why=why, at=self.clock())))
-            if self.around is not None:
-                self.around.cancelled(self)
-
-    def abandon(self, why: str) -> None:
-        """Cancels a run that was never executed."""
-        self.cancel(why)
-        self._conclude()
-
     # -- effects ---------------------------------------------------------------------------------------------
 
     def perform(  # noqa: C901, PLR0912 - one branch for each effect there is
@@ -386,22 +308,6 @@ class Driver(Among):
         elif self.queue.put(delivery) and self._working:
             self.spawn_spare()
 
-    def end(self) -> None:
-        """The run is decided: what still works is cancelled; a spare that has not begun ends by itself."""
-        self.queue.wake()
-        if self.machine.waiters is not None:
-            self.perform(self.machine.receive(Ending()))
-        if self.line is not None:
-            self.line.wake(self)
-        active = self.machine.active
-        at_work = active and any(each.started is not None for each in active)
-        if at_work or self._children or self._hosted or self.machine.waiters or self._timers:
-            if self.scope is not None:
-                self.scope.cancel()
-            for task in self._hosted or ():
-                task.cancel()
-            self.watch()
-
     def refuse_elsewhere(self, what: str) -> None:
         """Raises unless this is the thread of the run's loop.
 
@@ -441,37 +347,6 @@ class Driver(Among):
         context = copy_context()
         context.run(ambient.set, self)
         return context
-
-    # -- the stream and the trace ----------------------------------------------------------------------------
-
-    def keep_stream(self) -> Hub:
-        """The stream, kept from now on if it was not before."""
-        if self.hub is None:
-            self.hub = Hub(self._options.stream_buffer, already_missed=self.unstreamed)
-            if self.outcome is None:
-                self.publish = self.hub.publish  # type: ignore[method-assign]
-            if self.trace is not None:
-                self.trace.hub = self.hub
-            if self.outcome is not None:
-                self.hub.close(self.machine.terminal_event())
-        return self.hub
-
-    def publish(self, event: Event, /) -> None:
-        """Writes to the stream; an awaited run keeps none and only counts, for who reads it later."""
-        if self.outcome is not None:
-            self._publish_late(event)
-        self.unstreamed += 1
-
-    def _publish_late(self, event: Event, /) -> None:
-        """Something of a step that is over writes on: nobody reads it, and it is not lost in silence."""
-        self.perform(self.machine.event_sent(event, copy_context(), at=self.machine.deadline))
-
-    def trace_on(self) -> None:
-        """From now on steps are told, by lines or as internal events."""
-        if self.trace is None:
-            self.trace = Trace(
-                lambda: self.run_id, self.machine.begun, self.hub, verbose=self._options.verbose
-            )
 
     # -- workers ---------------------------------------------------------------------------------------------
 

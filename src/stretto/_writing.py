@@ -1,0 +1,88 @@
+"""What a run writes: its stream, the stream that nested runs write to as well, and the trace of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import cast
+
+from ._among import Among
+from ._stream import Hub
+from ._trace import Trace
+from .events import Event, StopEvent, Streamed
+
+__all__ = ["Writing"]
+
+
+class Writing(Among):
+    """A run as far as it writes.
+
+    Attributes:
+        hub: Its stream, if somebody keeps it.
+        merged: Its stream with those of the runs nested in it.
+        trace: What tells of its steps.
+        unstreamed: How many events were written while nobody kept a stream.
+    """
+
+    hub: Hub | None = None
+    merged: Hub | None = None
+    trace: Trace | None = None
+    unstreamed = 0
+
+    def keep_stream(self) -> Hub:
+        """The stream, kept from now on if it was not before."""
+        if self.hub is None:
+            self.hub = Hub(self._options.stream_buffer, already_missed=self.unstreamed)
+            if self.outcome is None:
+                self.publish = self.hub.publish  # type: ignore[method-assign]
+            if self.trace is not None:
+                self.trace.hub = self.hub
+            if self.outcome is not None:
+                self.hub.close(self.machine.terminal_event())
+        return self.hub
+
+    def publish(self, event: Event, /) -> None:
+        """Writes to the stream; an awaited run keeps none and only counts, for who reads it later."""
+        if self.outcome is not None:
+            self._publish_late(event)
+        self.unstreamed += 1
+
+    def _publish_late(self, event: Event, /) -> None:
+        """Something of a step that is over writes on: nobody reads it, and it is not lost in silence."""
+        self.perform(self.machine.event_sent(event, copy_context(), at=self.machine.deadline))
+
+    def trace_on(self) -> None:
+        """From now on steps are told, by lines or as internal events."""
+        if self.trace is None:
+            self.trace = Trace(
+                lambda: self.run_id, self.machine.begun, self.hub, verbose=self._options.verbose
+            )
+
+    # -- with those of nested runs -----------------------------------------------------------------------------
+
+    def keep_merged(self) -> Hub:
+        """The stream with those of nested runs, and with origins; kept from now on if it was not before."""
+        if self.merged is None:
+            self.merged = Hub(self._options.stream_buffer, already_missed=self.keep_stream().written)
+            if self.outcome is not None:
+                self.close_merged(self.machine.terminal_event())
+        return self.merged
+
+    def close_merged(self, last: StopEvent[object]) -> None:
+        """Writes the last event to it."""
+        if self.merged is not None:
+            self.merged.close(self._told(last, None))
+
+    def spread(self, event: Event, step: str | None) -> None:
+        """Writes an event to the merged streams of the run and of those around it, if somebody keeps one."""
+        told = self._told(event, step)
+        for run in (self, *cast("Iterator[Writing]", self.runs_around())):
+            if run.merged is not None and run.outcome is None:
+                run.merged.publish(told)
+            if run.parent is None and run.around is not None and run is not self:
+                run.publish(event)
+
+    def _told(self, event: Event, step: str | None) -> Streamed:
+        return Streamed(
+            event=event, workflow=self.machine.plan.name, member=self.member, run_id=self.run_id, step=step
+        )
