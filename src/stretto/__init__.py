@@ -7,6 +7,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #
 #   application             workflows that send events to each other
 #   workflow, handler       what a user subclasses, and what running it returns
+#   _members, _beginning    a workflow as a member of an application, and what a run begins with
 #   _block, _overlap        a handler that is entered, and those that are awaited in turn
 #   _talk _ways _asking _board    the runs that one call causes among them, and what all calls share
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
@@ -17,7 +18,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, joined, recovery     what a step and a handler of failures declare
-#   _step_reader _step_spec     how that is read off a signature, and what is known of a step then
+#   _class_steps _step_reader _step_spec    how that is read off a class, and what is known of a step then
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   _thread_context _outside_context    the same in a thread, and for who is no step; _run_port, _arguments below them

@@ -17,15 +17,15 @@ import anyio
 import anyio.lowlevel
 
 from ._board import Board, DeadLetters, Seat
-from ._core.plan import Plan
 from ._core.wiring import KeyOf, Link, Member, Route, Wiring
 from ._driver import Driver, surrounding
 from ._loop import outlast
+from ._members import first_of, plans_below, seat_of, steps_as_data
 from ._options import seconds
 from ._talk import Talk
 from ._ways import make_run
 from .errors import DefinitionError, WorkflowError, near, shown
-from .events import Event, StartEvent, StopEvent
+from .events import Event, StopEvent
 from .handler import Handler
 from .nesting import is_workflow_class
 from .workflow import Workflow
@@ -159,7 +159,7 @@ class Application:
         """
         return {
             "members": {
-                name: {"workflow": type(workflow).__name__, "steps": list(_steps_as_data(workflow))}
+                name: {"workflow": type(workflow).__name__, "steps": list(steps_as_data(workflow))}
                 for name, workflow in self._members.items()
             },
             "routes": [
@@ -182,7 +182,7 @@ class Application:
     def _wire(self) -> Wiring:
         return Wiring(
             [
-                Member(name=name, plan=workflow.blueprint().plan, nested=tuple(_nested(workflow)))
+                Member(name=name, plan=workflow.blueprint().plan, nested=tuple(plans_below(workflow)))
                 for name, workflow in self._members.items()
             ],
             broadcast=self._broadcast,
@@ -195,7 +195,7 @@ class Application:
     async def __aenter__(self) -> Self:
         if self._entered:
             raise WorkflowError("an Application is entered once; make another")
-        seats = {name: _seat(name, workflow) for name, workflow in self._members.items()}
+        seats = {name: seat_of(name, workflow) for name, workflow in self._members.items()}
         wiring = self._wire()
         self._entered = True
         self._board = Board(
@@ -240,7 +240,7 @@ class Application:
         board = self._opened("run")
         seat = self._seat_of(board, member)
         workflow = self._members[member]
-        event = _first(workflow, seat, start, fields)
+        event = first_of(workflow, seat, start, fields)
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         handler: Handler[Any] = Handler(
             workflow, seat.options, seat.blueprint, event, frame.f_code, frame.f_lineno
@@ -321,43 +321,6 @@ class Application:
 
 def _open_call(board: Board, member: str, driver: Driver) -> None:
     Talk(board, driver, member)
-
-
-def _first(workflow: Workflow[Any], seat: Seat, start: object, fields: dict[str, Any]) -> Event:
-    """The event that a call begins with."""
-    blueprint = seat.blueprint
-    if start is None or isinstance(start, StartEvent):
-        return workflow.first_event(start, fields)
-    takes = ", ".join(dict.fromkeys(kind.__name__ for spec in blueprint.specs for kind in spec.accepts))
-    if not isinstance(start, Event) or not blueprint.plan.routes.find(type(start)):
-        raise TypeError(f"no step of {seat.name} ({blueprint.name}) takes {shown(start)}; it takes: {takes}")
-    if fields:
-        raise TypeError(
-            f"run() takes an event or its fields, not both: {shown(start)} and {', '.join(fields)}"
-        )
-    return start
-
-
-def _seat(name: str, workflow: Workflow[Any]) -> Seat:
-    blueprint, options = workflow.prepared()
-    return Seat(name=name, workflow=workflow, blueprint=blueprint, options=options)
-
-
-def _nested(workflow: Workflow[Any]) -> Iterator[Plan]:
-    for nested in workflow.nested_workflows.values():
-        yield nested.blueprint().plan
-        yield from _nested(nested)
-
-
-def _steps_as_data(workflow: Workflow[Any]) -> Iterator[dict[str, Any]]:
-    for spec in workflow.blueprint().specs:
-        yield {
-            "name": spec.name,
-            "label": spec.label,
-            "accepts": [kind.__name__ for kind in spec.accepts],
-            "returns": [kind.__name__ for kind in spec.returns],
-            "num_workers": spec.num_workers,
-        }
 
 
 def _leave(board: Board, why: str) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 import anyio
 
+from ._beginning import checked_start, no_single_start, saved_in
+from ._class_steps import check_name, read_class, steps_of
 from ._driver import ambient, surrounding
 from ._log import logger
 from ._loop import is_running
@@ -20,7 +22,7 @@ from ._step_reader import read_step
 from ._step_spec import StepSpec, mark_of
 from ._types import R
 from .blueprint import Blueprint
-from .context import Context, SavedContext
+from .context import Context
 from .errors import DefinitionError, WorkflowError, near, shown
 from .events import StartEvent
 from .handler import Handler
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from ._config import Configs
     from ._stock import Stock
     from .limits import Limit
-    from .snapshots import SavedRun
 
 __all__ = ["Workflow"]
 
@@ -121,8 +122,8 @@ class Workflow(Generic[R]):
         cls._read_steps = {}
         for base in cls.__mro__:
             if base is cls or not issubclass(base, Workflow):
-                cls._read_steps[base] = _read_class(base, {cls.__name__: cls})
-        steps = _steps_of(cls)
+                cls._read_steps[base] = read_class(base, {cls.__name__: cls}, Workflow)
+        steps = steps_of(cls)
         check_handlers(cls.__name__, steps)
         agreed_state(cls.__name__, steps.values())
 
@@ -148,7 +149,7 @@ class Workflow(Generic[R]):
             self._tell(blueprint)
         if blueprint.nests and not self._stretto_filled:
             self._fill(blueprint)
-        saved = None if ctx is None else self._saved_in(ctx, blueprint, start_event, fields)
+        saved = None if ctx is None else saved_in(ctx, blueprint, start_event, fields)
         goes_on = saved is not None and not saved.finished
         event = None if goes_on else self.first_event(start_event, fields)
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
@@ -283,8 +284,8 @@ class Workflow(Generic[R]):
         """
         blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
         if start_event is None:
-            return (blueprint.start or _no_single_start(blueprint))(**fields)
-        return self._checked_start(blueprint, start_event, fields)
+            return (blueprint.start or no_single_start(blueprint))(**fields)
+        return checked_start(blueprint, start_event, fields, routed=not self._options.disable_validation)
 
     # -- steps and their checks ------------------------------------------------------------------------------
 
@@ -306,15 +307,15 @@ class Workflow(Generic[R]):
                 "class of yours: class App(Workflow)"
             )
         name = function.__name__
-        _check_name(cls, name)
-        known = _steps_of(cls).get(name)
+        check_name(cls, name, Workflow)
+        known = steps_of(cls).get(name)
         if known is not None:
             raise DefinitionError(
                 f"{cls.__name__} has a step {known.label} already; give the function that is added another name"
             )
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
-        check_handlers(cls.__name__, {**_steps_of(cls), name: spec})
-        agreed_state(cls.__name__, [*_steps_of(cls).values(), spec])
+        check_handlers(cls.__name__, {**steps_of(cls), name: spec})
+        agreed_state(cls.__name__, [*steps_of(cls).values(), spec])
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
 
@@ -325,7 +326,7 @@ class Workflow(Generic[R]):
 
     @classmethod
     def _new_blueprint(cls) -> Blueprint:
-        cls._blueprint = Blueprint(cls.__name__, list(_steps_of(cls).values()))
+        cls._blueprint = Blueprint(cls.__name__, list(steps_of(cls).values()))
         return cls._blueprint
 
     @classmethod
@@ -346,41 +347,6 @@ class Workflow(Generic[R]):
             for finding in blueprint.findings:
                 logger().warning("%s", finding.message)
 
-    @staticmethod
-    def _saved_in(ctx: object, blueprint: Blueprint, start: object, fields: dict[str, Any]) -> SavedRun:
-        if not isinstance(ctx, SavedContext):
-            raise DefinitionError(
-                f"run(ctx={shown(ctx)}): a Context belongs to one run and cannot be given to another; send events to "
-                "a run by its handler, run.send_event(…), and to another workflow in an Application; to go on with a "
-                "run write run(ctx=Context.from_dict(workflow, data)) with the data of its ctx.to_dict()"
-            )
-        saved = ctx.saved
-        if saved.workflow != blueprint.name:
-            raise DefinitionError(
-                f"run(ctx=…): it was read from a snapshot of {saved.workflow}, and this is {blueprint.name}; run that"
-            )
-        if not saved.finished and (start is not None or fields):
-            given = shown(start) if start is not None else ", ".join(fields)
-            raise TypeError(
-                f"run(ctx=…) goes on with a run of {blueprint.name} that has begun, and takes no start event or "
-                f"fields: {given}; leave them out, or start a run without ctx"
-            )
-        return saved
-
-    def _checked_start(self, blueprint: Blueprint, event: object, fields: dict[str, Any]) -> StartEvent:
-        if fields:
-            raise TypeError(
-                f"run() takes a start event or its fields, not both: {shown(event)} and {', '.join(fields)}"
-            )
-        starts = " or ".join(kind.__name__ for kind in blueprint.starts) or "StartEvent"
-        if not isinstance(event, StartEvent):
-            raise TypeError(
-                f"{blueprint.name}.run() begins with {starts}, not {shown(event)}; give it, or its fields by name"
-            )
-        if not blueprint.plan.routes.find(type(event)) and not self._options.disable_validation:
-            raise TypeError(f"no step of {blueprint.name} takes {shown(event)}; it begins with {starts}")
-        return event
-
 
 def _no_option(kind: type[Workflow[Any]], name: str, value: object) -> TypeError:
     options = [
@@ -390,56 +356,3 @@ def _no_option(kind: type[Workflow[Any]], name: str, value: object) -> TypeError
         f"{kind.__name__}() takes no {name!r}, and {shown(value)} is no workflow for a step; its options: "
         f"{', '.join(options)}{near(name, options)}"
     )
-
-
-def _no_single_start(blueprint: Blueprint) -> NoReturn:
-    names = [kind.__name__ for kind in blueprint.starts]
-    raise DefinitionError(
-        f"{blueprint.name} has several start events, {', '.join(names)}: pass one, as in run({names[0]}(…))"
-    )
-
-
-def _read_class(cls: type, names: dict[str, Any]) -> dict[str, StepSpec]:
-    """The steps that the class itself defines."""
-    steps: dict[str, StepSpec] = {}
-    for name, value in list(vars(cls).items()):
-        mark = mark_of(value)
-        if mark is not None and mark.bound:
-            _check_name(cls, name)
-            steps[name] = read_step(name, value, mark, cls.__name__, names)
-    return steps
-
-
-def _check_name(cls: type, name: str) -> None:
-    if name in dir(Workflow):
-        raise DefinitionError(
-            f"{cls.__name__}.{name} hides what every workflow has under that name; give the step another one"
-        )
-
-
-def _steps_of(cls: type[Workflow[Any]]) -> dict[str, StepSpec]:
-    """All steps in order of definition, base class first; an overridden one keeps its place.
-
-    Raises:
-        DefinitionError: If a subclass overrides a step with something that is none.
-    """
-    steps: dict[str, StepSpec] = {}
-    for base in reversed(cls.__mro__):
-        own = _read_of(cls, base)
-        for name in [name for name in steps if name in vars(base) and name not in own]:
-            if vars(base)[name] is not None:
-                raise DefinitionError(
-                    f"{base.__name__}.{name} overrides the step {steps[name].label} and is no step itself; write @step "
-                    f"above it, or {name} = None to leave the step out"
-                )
-            del steps[name]
-        steps.update(own)
-    return steps
-
-
-def _read_of(cls: type[Workflow[Any]], base: type) -> dict[str, StepSpec]:
-    for owner in cls.__mro__:
-        read = vars(owner).get("_read_steps", {})
-        if base in read:
-            return cast("dict[str, StepSpec]", read[base])
-    return {}
