@@ -64,14 +64,8 @@ class _Reader:
         self.nested: list[Nested] = []
 
     def read(self) -> StepSpec:
-        if self.is_classmethod:
-            raise self._error("is a class method; a step is a method of the workflow, or a static method")
-        if inspect.isasyncgenfunction(self.function):
-            raise self._error(
-                "is an async generator; write to the stream with ctx.write_event_to_stream, or return list[E]"
-            )
-        if inspect.isgeneratorfunction(self.function):
-            raise self._error("is a generator; return the event instead of yielding it")
+        threaded = not inspect.iscoroutinefunction(self.function)
+        self._check_function(threaded=threaded)
         parameters = list(inspect.signature(self.function).parameters.values())
         self_name = self._take_self(parameters)
         needs = self._read_needs(parameters)
@@ -80,12 +74,6 @@ class _Reader:
         self._check_accepted(accepts)
         join = self._read_join(taken)
         returns, returns_list, returns_bare = self._read_return()
-        threaded = not inspect.iscoroutinefunction(self.function)
-        if self.mark.abandon and not threaded:
-            raise self._error(
-                "is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step is "
-                "cancelled where it awaits"
-            )
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
         special = threaded or limited or self.mark.holds or join is not None
@@ -118,6 +106,21 @@ class _Reader:
             limiter=self.mark.limiter,
             nested=tuple(self.nested),
         )
+
+    def _check_function(self, *, threaded: bool) -> None:
+        if self.is_classmethod:
+            raise self._error("is a class method; a step is a method of the workflow, or a static method")
+        if inspect.isasyncgenfunction(self.function):
+            raise self._error(
+                "is an async generator; write to the stream with ctx.write_event_to_stream, or return list[E]"
+            )
+        if inspect.isgeneratorfunction(self.function):
+            raise self._error("is a generator; return the event instead of yielding it")
+        if self.mark.abandon and not threaded:
+            raise self._error(
+                "is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step is "
+                "cancelled where it awaits"
+            )
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
         if not self.has_self:

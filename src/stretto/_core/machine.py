@@ -85,9 +85,7 @@ class Machine(Attempts):
             case RetryDue(at=at):
                 return self._retry_due(at)
             case StepCancelled(delivery=delivery, value=value):
-                del self.active[delivery]
-                self._keep_late(value)
-                return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
+                return self._step_cancelled(delivery, value)
             case Strayed(letter=letter):
                 return self._dead(letter.event, letter.reason)
             case DeadlinePassed(at=at):
@@ -95,9 +93,7 @@ class Machine(Attempts):
             case CancelAsked(why=why, at=at, by_caller=by_caller):
                 return self._cancelled(why, at, by_caller=by_caller)
             case Admitted(at=at):
-                self.deadline += at - self.begun
-                self.begun = at
-                return NOTHING
+                return self._admitted(at)
             case Begun():
                 return self._check_stalled()
             case Interrupted(error=error):
@@ -106,10 +102,7 @@ class Machine(Attempts):
                 self.feeders += 1
                 return NOTHING
             case FeederClosed(error=error, at=at):
-                self.feeders -= 1
-                if at >= self.deadline:
-                    self._deadline_passed(at)
-                return self._check_stalled() if error is None else self._nested_failed(error)
+                return self._feeder_closed(error, at)
             case WaitBegan(waiter=waiter, parks=parks):
                 return self._wait_began(waiter, parks=parks)
             case WaitTimedOut(waiter=waiter):
@@ -245,6 +238,24 @@ class Machine(Attempts):
         if self.silent is None:
             self.silent = [0] * len(self.busy)
         self.silent[index] += 1
+
+    # -- what else happens -----------------------------------------------------------------------------------
+
+    def _step_cancelled(self, delivery: Delivery, value: object) -> Effects:
+        del self.active[delivery]
+        self._keep_late(value)
+        return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
+
+    def _admitted(self, at: float) -> Effects:
+        self.deadline += at - self.begun
+        self.begun = at
+        return NOTHING
+
+    def _feeder_closed(self, error: BaseException | None, at: float) -> Effects:
+        self.feeders -= 1
+        if at >= self.deadline:
+            self._deadline_passed(at)
+        return self._check_stalled() if error is None else self._nested_failed(error)
 
     # -- what a step asks ------------------------------------------------------------------------------------
 
