@@ -138,9 +138,9 @@ class Forking(Waits):
         """Whether it waited for a worker or for another attempt; now it does not."""
         if delivery in self.active:
             return False
-        return self._withdraw_queued(delivery) or (
-            self.retrying is not None and self.retrying.discard(delivery)
-        )
+        if self.retrying is not None and self.retrying.discard(delivery):
+            return True
+        return self._withdraw_queued(delivery)
 
 
 def _delivery(step: StepPlan, event: Event, carry: Context, spent: Mapping[int, int]) -> Delivery:
