@@ -44,9 +44,9 @@ def deliveries(effects: Any) -> list[Delivery]:
     return [effect for effect in effects if isinstance(effect, Delivery)]
 
 
-def aborted(effects: Any, winner: Delivery) -> list[Delivery]:
-    """Who is cancelled, but for the winner, who has ended and does not mind."""
-    return [each.delivery for each in effects if isinstance(each, Abort) and each.delivery is not winner]
+def aborted(effects: Any) -> list[Delivery]:
+    """Who is cancelled; never the winner, who has ended."""
+    return [each.delivery for each in effects if isinstance(each, Abort)]
 
 
 def letters(effects: Any) -> list[DeadLetter]:
@@ -59,7 +59,7 @@ def letters(effects: Any) -> list[DeadLetter]:
 )
 def test_what_a_loser_returns_is_a_dead_letter_and_then_the_join_is_called(value: object, late: list[Event]):
     run, (winner, loser) = race(2)
-    assert aborted(run.step_returned(winner, B(n=1), 0.0), winner) == [loser]
+    assert aborted(run.step_returned(winner, B(n=1), 0.0)) == [loser]
     assert run.is_lost(loser)
     assert not run.is_lost(None)
     effects = run.step_returned(loser, value, 0.0)
@@ -94,7 +94,7 @@ def test_a_loser_that_waits_for_a_worker_never_begins_and_leaves_its_place():
     run, (winner,) = race(3, limit=1)
     effects = list(run.step_returned(winner, B(n=0), 0.0))
     (freed,) = deliveries(effects)  # the worker had gone to it before the answer was looked at
-    assert aborted(effects, winner) == [freed]
+    assert aborted(effects) == [freed]
     assert [letter.event for letter in letters(effects)] == [A(n=1), A(n=2)]
     assert run.is_lost(freed)
     (taken,) = deliveries(run.step_returned(freed, None, 0.0))

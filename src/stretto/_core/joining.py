@@ -361,9 +361,10 @@ class Forks(Generic[B, T]):
                 if isinstance(live, Fork):
                     live.won, live.over = None, True
                     ended.append(live)  # pyright: ignore[reportUnknownArgumentType] - of this very kind
-                elif not self.spots[live].lost:
-                    self.spots[live].lost = True
-                    self.lost.append(live)
+                elif not (spot := self.spots[live]).lost:
+                    spot.lost = True
+                    if not spot.ends:  # the winner has, when what it returned arrives
+                        self.lost.append(live)
         fork.arrived[join] = enough
         self._close_up(fork)
 
