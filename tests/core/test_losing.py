@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from stretto._core.effects import Abort, DeadLetter
+from stretto._core.inputs import StepRaised
 from stretto._core.machine import Machine
 from stretto._core.past import Held
 from stretto._core.state import Delivery
 from stretto.events import Event
 from stretto.joins import First
+from stretto.retry import RetryPolicy, fixed
 from tests.core.plans import A, B, C, plan, step
 
 CARRY = copy_context()
@@ -101,3 +103,10 @@ def test_a_loser_that_waits_for_a_worker_never_begins_and_leaves_its_place():
     assert taken.step.name == "take"
     assert not run.waiting[1]
     assert run.busy == [0, 0, 1]
+
+
+def test_a_loser_that_waits_for_its_next_attempt_is_told_once_though_it_is_in_a_batch_that_it_was_given():
+    run, (winner, loser) = race(2, retry=RetryPolicy(wait=fixed(9)))
+    assert run.collect(loser, loser.event, [A], None) == [A(n=1)]
+    run.receive(StepRaised(delivery=loser, error=ValueError(), at=0.0, draw=0.5))
+    assert [letter.event for letter in letters(run.step_returned(winner, B(n=0), 1.0))] == [A(n=1)]

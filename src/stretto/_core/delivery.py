@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import TypeAlias, final
 
@@ -59,6 +59,16 @@ class Delivery:
         if self.past is None:
             self.past = Past(self.carry)
         return self.past
+
+    def untaken(self, own: Sequence[Event]) -> Iterator[Event]:
+        """Its own event, or those joined in it, and what earlier attempts were given and the present one was not.
+
+        A batch that its own event was in is told without that.
+        """
+        yield from own
+        if self.past is not None:
+            events = {id(event) for event in own}
+            yield from self.past.unused([mark for mark in self.collected or () if mark[1] in events])
 
 
 def spent_by(cause: Delivery | None) -> Mapping[int, int]:

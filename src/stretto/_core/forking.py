@@ -124,9 +124,8 @@ class Forking(Waits):
         waited = self._withdraw_delivery(delivery)
         effects: list[Effect] = []
         reason = f"the join of its fork had enough before {delivery.step.label} took it"
-        untaken = [*forks.each_of(delivery.event)] if waited or delivery.started is None else []
-        if waited and delivery.past is not None:
-            untaken += delivery.past.unused()
+        own = forks.each_of(delivery.event)
+        untaken = [*delivery.untaken(own)] if waited else own if delivery.started is None else ()
         for event in untaken:
             effects += self._dead(event, reason, just_sent=False)
         if not waited:

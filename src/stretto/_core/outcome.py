@@ -154,10 +154,10 @@ class Outcome(Workers):
         """What was taken in and not used: queued, then half collected or joined, then kept for a wait, then late."""
         waiting = dict.fromkeys(self._not_begun())
         for each in waiting:
-            if each.event is not None:
-                yield from (each.event,) if self.forks is None else self.forks.each_of(each.event)
-            if type(each) is Delivery and each.past is not None:
-                yield from each.past.unused()
+            if each.event is None:
+                continue
+            own = (each.event,) if self.forks is None else self.forks.each_of(each.event)
+            yield from each.untaken(own) if type(each) is Delivery else own
         if self.buffers is not None:
             yield from self.buffers.leftovers()
         if self.forks is not None:

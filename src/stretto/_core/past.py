@@ -7,8 +7,9 @@ after a restart, it is given them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import Context
+from itertools import chain
 from typing import TypeAlias, final
 
 from ..events import Event
@@ -114,9 +115,18 @@ class Past:
         held, self.held = self.held, []
         return held
 
-    def unused(self) -> Iterator[Event]:
-        """The events that earlier attempts were given and the present one was not."""
-        for batches in self.kept.values():
-            for batch in batches:
-                yield from batch
+    def unused(self, but: Collection[Mark] = ()) -> Iterator[Event]:
+        """The events that earlier attempts were given and the present one was not, but for some that are told already.
+
+        Args:
+            but: The calls by which these went into their buffers; each means one event.
+        """
+        told = set(but)
+        for (buffer, _), batches in self.kept.items():
+            for event in chain.from_iterable(batches):
+                mark = (buffer, id(event))
+                if mark in told:
+                    told.remove(mark)  # the same object may have been sent twice
+                else:
+                    yield event
         yield from (mail.event for mail in self.again or ())
