@@ -401,7 +401,7 @@ class MachineLife(RuleBasedStateMachine):
     @rule()
     def the_process_is_replaced(self) -> None:
         """What was at work works on, as if it had never stopped; nested runs are gone."""
-        if self.model.feeders != self.plan.fed:
+        if self.model.feeders != self.plan.fed or any(map(self.has_more_than_is_kept, self.machine.active)):
             return
         for fed in self.fed:
             before = list(fed.machine.active)
@@ -415,6 +415,19 @@ class MachineLife(RuleBasedStateMachine):
                 fed.deliveries[number].started = self.now
                 for event, expected, name, batch in self.batches.get(number, ()):  # it asks again
                     assert ids(self.collect(fed, number, event, expected, name) or ()) == batch
+                self.wait_again(fed, fed.deliveries[number])
+
+    def has_more_than_is_kept(self, delivery: Delivery) -> bool:
+        """Whether it was given so much in its middle that no snapshot can be made."""
+        return delivery.past is not None and len(delivery.past.given or ()) > self.limit
+
+    @staticmethod
+    def wait_again(fed: Fed, delivery: Delivery) -> None:
+        """It is given again what it was given."""
+        for mail in () if delivery.past is None else tuple(delivery.past.again or ()):
+            waiter = Waiter(delivery=delivery, kind=type(mail.event), wake=lambda: None)
+            assert list(fed.machine.receive(WaitBegan(waiter=waiter, parks=False))) == [Resume(waiter=waiter)]
+            assert waiter.event is mail.event
 
     # -- rules that end the run ----------------------------------------------------------------------------
 
