@@ -300,6 +300,10 @@ class Context(Generic[S_co]):
         no step. A run with a step that waits is not stuck. A task that the step has started may wait too; then the step
         keeps its worker.
 
+        What an attempt was given that failed afterwards is given to the next one, in the first wait that it fits, and
+        `waiter_event` is not written again: nobody is asked twice. So it is after a restart. What no attempt waits for
+        again is in ``run.leftovers``.
+
         >>> from stretto import HumanResponseEvent, InputRequiredEvent, StartEvent, Workflow, step
         >>> class Order(Workflow[str]):
         ...     @step
@@ -310,7 +314,8 @@ class Context(Generic[S_co]):
 
         Args:
             event_type: The class of the event.
-            waiter_event: Written to the stream as the wait begins, so that somebody may answer.
+            waiter_event: Written to the stream as the wait begins, so that somebody may answer; unless the answer to
+                an earlier attempt is there.
             waiter_id: A name for this wait, in `Handler.waiting_for`.
             requirements: Fields that the event must have, and their values.
             where: What else must be true of the event. It is called as events are sent: let it only look.
@@ -331,8 +336,6 @@ class Context(Generic[S_co]):
                 f"{self._delivery.step.label} waits for {event_type.__name__}, but the run is over, "
                 f"{machine.ended.value}"
             )
-        if waiter_event is not None:
-            self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
         woken = anyio.Event()
         waiter = Waiter(
             delivery=self._delivery,
@@ -345,7 +348,10 @@ class Context(Generic[S_co]):
         )
         if run.trace is not None:
             run.trace.waits(self._delivery, event_type, run.clock())
-        run.perform(machine.receive(WaitBegan(waiter=waiter, parks=run.inside)))
+        effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside))
+        if waiter_event is not None and not waiter.repeats:  # nobody is asked again for what he has said
+            self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
+        run.perform(effects)
         try:
             with anyio.move_on_after(limit):
                 await woken.wait()

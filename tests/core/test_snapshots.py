@@ -385,14 +385,15 @@ def test_what_no_wait_asks_for_again_is_left_over():
     assert ids([each for each in run.leftovers() if isinstance(each, Outer)]) == ids([answer])
 
 
-def test_a_failed_attempt_does_not_give_what_it_was_given_to_the_next():
+def test_what_a_failed_attempt_was_given_is_given_to_the_next_also_after_a_restart():
     run = machine(step(returns=(B,), retry=RetryPolicy(attempts=2, wait=fixed(1))))
     (work,) = sent(run, A())
     waits(run, work)
-    sent(run, Outer())
+    sent(run, Outer(n=7))
     raised(run, work)
     run, _ = restarted(run, 1.0)
     (work,) = started(run.receive(RetryDue(at=2.0)))
+    assert waits(run, work)[0].event == Outer(n=7)
     assert waits(run, work)[0].event is None
 
 

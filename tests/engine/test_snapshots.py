@@ -363,8 +363,8 @@ async def test_a_wait_that_was_answered_is_answered_again():
     assert json.loads(data)["active"][0]["given"] == [[1, True]]
     async with again(Order(), data) as run:
         run.send_event(Reply(n=1))
-        await anyio.lowlevel.checkpoint()
-        assert await run == "[0, 1] 1"
+        asked = [event.n async for event in run.stream_events() if isinstance(event, InputRequiredEvent)]
+        assert (asked, await run) == ([1], "[0, 1] 1")
 
 
 async def test_what_came_before_its_wait_is_kept():

@@ -25,6 +25,7 @@ from stretto import (
 )
 from stretto.errors import WaitTimeoutError
 from stretto.events import StepStateChanged
+from stretto.retry import RetryPolicy, fixed
 from tests.engine.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -665,3 +666,35 @@ async def test_a_context_that_is_used_in_the_middle_of_another_step_parks_nobody
 
     lent: list[Context] = []
     assert await Lends().run() == "waited"
+
+
+class Stumbles(Workflow[list[str]]):
+    """Asks twice and fails after both; the next attempt asks as often as it is told."""
+
+    def __init__(self, *, again: int = 2, **options: Any) -> None:
+        super().__init__(**options)
+        self.again = again
+
+    @step(retry_policy=RetryPolicy(attempts=2, wait=fixed(1)))
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[list[str]]:
+        said: list[str] = []
+        for number in range(2 if ctx.attempt.number == 1 else self.again):
+            question = InputRequiredEvent(number=number)
+            said.append((await ctx.wait_for_event(Answer, waiter_event=question)).text)
+        if ctx.attempt.number == 1:
+            raise ConnectionError
+        return StopEvent(result=said)
+
+
+@pytest.mark.parametrize("again", [0, 1, 2, 3])
+async def test_who_has_answered_is_not_asked_again_when_the_step_is_tried_again(again: int):
+    """A person was asked twice: the answer was gone with the attempt that had it, where a batch comes back."""
+    asked: list[int] = []
+    async with Stumbles(again=again, timeout=30).run() as run:
+        async for event in run.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                asked.append(event.number)
+                run.send_event(Answer(text=f"{len(asked)}"))
+        assert await run == ["1", "2", "3"][:again]
+    assert asked == [0, 1, 2][: max(again, 2)]
+    assert [event.text for event in run.leftovers if isinstance(event, Answer)] == ["1", "2"][again:]

@@ -7,10 +7,11 @@ after a restart, it is given them again.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import Context
 from itertools import chain
-from typing import TypeAlias, final
+from typing import Protocol, TypeAlias, final
 
 from ..events import Event
 from .mail import Mail
@@ -21,6 +22,17 @@ Mark: TypeAlias = tuple[object, int]
 """A call of collect_events: the buffer, and the identity of the event."""
 
 NOTHING_SPENT: Mapping[int, int] = {}
+
+
+class Repeats(Protocol):
+    """A wait that may be one that was there before."""
+
+    kind: type[Event]
+    error: Exception | None
+
+    @abstractmethod
+    def fits(self, event: Event) -> bool:
+        """Whether it waits for this event of its type; if that fails, `error` says why."""
 
 
 @final
@@ -55,7 +67,7 @@ class Past:
         taken: The batches that the present attempt was given, by the call that took them.
         kept: Those that failed attempts were given and the present one was not given again yet.
         given: What the present attempt was given in its waits.
-        again: What it was given before a restart and has not waited for again yet.
+        again: What failed attempts, or it before a restart, were given and it has not waited for again yet.
     """
 
     __slots__ = (
@@ -88,6 +100,22 @@ class Past:
         self.taken.setdefault(mark, []).append(batch)
         return list(batch)  # the step may change what it is given
 
+    def note_given(self, mail: Mail, limit: int) -> None:
+        """A wait of the present attempt is given an event; one more than the limit says that some are not kept."""
+        if self.given is None:
+            self.given = []
+        if len(self.given) + len(self.again or ()) <= limit:
+            self.given.append(mail)
+
+    def given_before(self, waiter: Repeats) -> Mail | None:
+        """What a wait that this one repeats was given, if there is some left."""
+        for at, mail in enumerate(self.again or ()):
+            if type(mail.event) is waiter.kind and waiter.fits(mail.event):
+                return self.again.pop(at)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+            if waiter.error is not None:
+                break
+        return None
+
     def take_again(self, mark: Mark, expected: Sequence[type[Event]]) -> list[Event] | None:
         """The batch that this very call was given in an attempt that failed, if there is one left."""
         batches = self.kept.get(mark)
@@ -100,12 +128,14 @@ class Past:
         if self.began is None:
             self.began = began
         self.error = error
-        self.given = None
         self.undo()
 
     def undo(self) -> None:
         """What the attempt sent is as if it had never been, and what it was given is kept."""
         self.held.clear()
+        if self.given:
+            self.again = [*self.given, *(self.again or ())]
+            self.given = None
         for mark, batches in self.taken.items():
             self.kept[mark] = batches + self.kept.get(mark, [])
         self.taken.clear()

@@ -33,6 +33,8 @@ class Waiter(Fields):
         mail: What it was given.
         error: What `where`, or a comparison, raised.
         parked: Whether the step has left its worker.
+        repeats: Whether it was given at once what its step was given before, in an attempt that failed or before a
+            restart.
         feeds: Whether what it waits for may come from outside, or in time, so that its run is not stuck meanwhile.
     """
 
@@ -45,6 +47,7 @@ class Waiter(Fields):
     mail: Mail | None = None
     error: Exception | None = None
     parked: bool = False
+    repeats: bool = False
     feeds: bool = True
 
     @property

@@ -21,7 +21,9 @@ class Waits(Outcome):
     """Begins and ends the waits of a run, and keeps its mail."""
 
     def _wait_began(self, waiter: Waiter, *, parks: bool) -> Effects:
-        mail = _given_before(waiter)
+        past = waiter.delivery.past
+        mail = None if past is None else past.given_before(waiter)
+        waiter.repeats = mail is not None
         if mail is None and waiter.error is None and self.mailbox is not None:
             mail = self.mailbox.claim(waiter)
         if mail is not None or waiter.error is not None:
@@ -88,15 +90,9 @@ class Waits(Outcome):
         return effects
 
     def _note_given(self, waiter: Waiter) -> None:
-        """The step is given an event: if it runs again after a restart, it will ask for it again."""
-        mail = waiter.mail
-        if mail is None:
-            return
-        past = waiter.delivery.own_past()
-        if past.given is None:
-            past.given = []
-        if len(past.given) <= self.collect_limit:  # one more than the limit says that some are missing
-            past.given.append(mail)
+        """The step is given an event: if it runs again, in another attempt or after a restart, it will ask again."""
+        if waiter.mail is not None:
+            waiter.delivery.own_past().note_given(waiter.mail, self.collect_limit)
 
     # -- the mail --------------------------------------------------------------------------------------------
 
@@ -139,18 +135,6 @@ class Waits(Outcome):
 
     def _no_taker(self, event: Event) -> str:
         return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
-
-
-def _given_before(waiter: Waiter) -> Mail | None:
-    """What the step was given before a restart, in a wait that this one repeats."""
-    past = waiter.delivery.past
-    for mail in () if past is None else past.again or ():
-        if type(mail.event) is waiter.kind and waiter.fits(mail.event):
-            past.again.remove(mail)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-            return mail
-        if waiter.error is not None:
-            break
-    return None
 
 
 def _forget_given(delivery: Delivery, mail: Mail) -> None:
