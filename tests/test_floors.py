@@ -56,6 +56,7 @@ LAZY = {
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
+    ("_core.waiting", "_core.requirements"),
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     ("handler", "_outside_context"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],

@@ -317,8 +317,11 @@ class Context(Generic[S_co]):
             waiter_event: Written to the stream as the wait begins, so that somebody may answer; unless the answer to
                 an earlier attempt is there.
             waiter_id: A name for this wait, in `Handler.waiting_for`.
-            requirements: Fields that the event must have, and their values.
-            where: What else must be true of the event. It is called as events are sent: let it only look.
+            requirements: Fields that the event must have, and their values. However many waits require other values, an
+                event finds the one that requires its own at once, as long as these are text, numbers, None, enums,
+                UUIDs, dates or compared by identity. What is compared by a method of its own is asked one by one.
+            where: What else must be true of the event. It is called as events are sent: let it only look. All
+                who wait with one, and require what the event has, are asked in the order of waiting until one takes it.
             timeout: Seconds to wait at most; None leaves it to the deadline of the run.
 
         Raises:
@@ -341,7 +344,7 @@ class Context(Generic[S_co]):
             delivery=self._delivery,
             kind=event_type,
             waiter_id=waiter_id,
-            requirements=requirements,
+            requirements=None if requirements is None else dict(requirements),
             where=where,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - it is asked of that type alone
             wake=woken.set,
             feeds=run.is_fed_by(event_type, limit),

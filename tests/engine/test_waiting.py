@@ -698,3 +698,19 @@ async def test_who_has_answered_is_not_asked_again_when_the_step_is_tried_again(
         assert await run == ["1", "2", "3"][:again]
     assert asked == [0, 1, 2][: max(again, 2)]
     assert [event.text for event in run.leftovers if isinstance(event, Answer)] == ["1", "2"][again:]
+
+
+async def test_requirements_are_taken_as_they_are_when_the_wait_begins():
+    required = {"n": 1}
+
+    class Wait(Workflow[int]):
+        @step
+        async def wait(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+            return StopEvent(result=(await ctx.wait_for_event(Reply, requirements=required)).n)
+
+    async with Wait().run() as run:
+        await anyio.sleep(1)
+        required["n"] = 2
+        run.send_event(Reply(n=2))
+        run.send_event(Reply(n=1))
+        assert await run == 1

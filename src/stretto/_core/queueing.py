@@ -31,7 +31,7 @@ class Queueing(Sending):
 
     def _needed(self, event: Event, step: str | None) -> int:
         """How many deliveries of it would have to wait for a worker."""
-        if step is None and self.waiters is not None and type(event) in self.waiters.by_kind:
+        if step is None and self.waiters is not None and self.waiters.wanted(type(event)):
             return 0  # somebody waits for it
         takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
         return sum(taker.join is None and self.busy[taker.index] >= taker.limit for taker in takers)

@@ -2,14 +2,15 @@
 
 An event that somebody waits for goes to the one who has waited longest of those whom it fits, and to nobody else. One
 that no step takes and nobody waits for is kept in the mailbox, in order, for whoever will; so it makes no difference
-whether the event or the wait comes first. Both are kept by type: what fits is looked for among those of the type alone.
+whether the event or the wait comes first. Both are kept by type, and who waits by the fields that the event must have:
+an event looks for its taker among those who may take it, a wait looks through what is kept of its type.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
@@ -18,6 +19,9 @@ from ..events import Event
 from .delivery import Delivery
 from .mail import Mail
 from .plan import StepPlan
+
+if TYPE_CHECKING:
+    from .requirements import Index
 
 __all__ = ["Mail", "Mailbox", "Waiter", "Waiters", "Waiting"]
 
@@ -97,28 +101,32 @@ class Waiting:
 class Waiters:
     """Who waits in one run, by type, in the order in which they began."""
 
-    __slots__ = ("by_kind",)
+    __slots__ = ("_by_kind",)
 
     def __init__(self) -> None:
-        self.by_kind: dict[type, dict[Waiter, None]] = {}
+        self._by_kind: dict[type, Index[Waiter]] = {}
 
     def add(self, waiter: Waiter) -> None:
         """It waits from now on."""
-        self.by_kind.setdefault(waiter.kind, {})[waiter] = None
+        of_kind = self._by_kind.get(waiter.kind)
+        if of_kind is None:
+            from .requirements import Index  # noqa: PLC0415 - only for who waits
+
+            of_kind = self._by_kind[waiter.kind] = Index()
+        of_kind.add(waiter, waiter.requirements)
 
     def discard(self, waiter: Waiter) -> bool:
         """It waits no more; whether it did."""
-        of_kind = self.by_kind.get(waiter.kind, {})
-        if waiter not in of_kind:
+        of_kind = self._by_kind.get(waiter.kind)
+        if of_kind is None or not of_kind.discard(waiter):
             return False
-        del of_kind[waiter]
         if not of_kind:
-            del self.by_kind[waiter.kind]
+            del self._by_kind[waiter.kind]
         return True
 
     def wanted(self, kind: type) -> bool:
         """Whether somebody waits for events of this type, though perhaps not for each."""
-        return kind in self.by_kind
+        return kind in self._by_kind
 
     def offer(self, mail: Mail) -> list[Waiter]:
         """Gives it to the first whom it fits.
@@ -127,7 +135,8 @@ class Waiters:
             Who waits no more: those whose own test failed, and last the one who got it, if anybody did.
         """
         done: list[Waiter] = []
-        for waiter in self.by_kind.get(type(mail.event), ()):
+        of_kind = self._by_kind.get(type(mail.event))
+        for waiter in () if of_kind is None else of_kind.may_fit(mail.event):
             if waiter.fits(mail.event):
                 waiter.mail = mail
                 done.append(waiter)
@@ -139,10 +148,10 @@ class Waiters:
         return done
 
     def __iter__(self) -> Iterator[Waiter]:
-        return (waiter for of_kind in self.by_kind.values() for waiter in of_kind)
+        return (waiter for of_kind in self._by_kind.values() for waiter in of_kind)
 
     def __bool__(self) -> bool:
-        return bool(self.by_kind)
+        return bool(self._by_kind)
 
 
 @final
