@@ -28,7 +28,7 @@ from stretto._core.places import Place
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery, Ended
 from stretto._core.waiting import Waiter
-from stretto.errors import SnapshotError
+from stretto.errors import CollectError, SnapshotError
 from stretto.events import Event, StepFailedEvent, StopEvent
 from stretto.joins import All
 from stretto.retry import RetryPolicy, fixed
@@ -190,6 +190,17 @@ def test_what_came_from_outside_is_not_taken_for_what_a_step_sent():
     sent(run, B(n=2))
     again, _ = restarted(run, 0.0)
     assert [(mail.event.n, mail.outside) for mail in again.mailbox or ()] == [(1, True), (2, False)]
+
+
+def test_what_was_half_collected_counts_for_the_limit():
+    run = machine(step(limit=9), limit=2)
+    for work in sent(run, A(n=0), A(n=1)):
+        assert run.collect(work, work.event, [A] * 3, None) is None
+    sent(run, A(n=2))
+    run, effects = restarted(run, 0.0)
+    *_, last = started(effects)
+    with pytest.raises(CollectError, match="holds 2 events, the collect_limit"):
+        run.collect(last, last.event, [A] * 3, None)
 
 
 # -- what has failed -------------------------------------------------------------------------------------------

@@ -41,9 +41,11 @@ class Buffer:
     need: dict[type, int]
     short: int
 
-    def __init__(self, expected: Sequence[type[Event]]) -> None:
+    def __init__(self, expected: Sequence[type[Event]], arrived: Sequence[Event] = ()) -> None:
         self.arrived: dict[type, deque[Event]] = {}
-        self.held = 0
+        for event in arrived:  # before a restart
+            self.arrived.setdefault(type(event), deque()).append(event)
+        self.held = len(arrived)
         self.expect(expected)
 
     def expect(self, expected: Sequence[type[Event]]) -> None:
@@ -51,13 +53,6 @@ class Buffer:
         self.expected, self.kinds, self.need = expected, expected[:], {}
         for kind in expected:
             self.need[kind] = self.need.get(kind, 0) + 1
-        self._count_short()
-
-    def restore(self, events: Sequence[Event]) -> None:
-        """What had arrived before a restart."""
-        for event in events:
-            self.arrived.setdefault(type(event), deque()).append(event)
-        self.held += len(events)
         self._count_short()
 
     def add(self, event: Event) -> None:

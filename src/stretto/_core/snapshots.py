@@ -132,8 +132,8 @@ class _Buffers:
                 kind, count = kinds.exactly(2)
                 most = max(1, _MOST_EXPECTED - len(expected))
                 expected += [into.reader.kind(kind)] * count.whole(1, most)
-            buffer = Buffer(expected)
-            buffer.restore([into.reader.event(event) for event in each.part("arrived").items()])
+            arrived = [into.reader.event(event) for event in each.part("arrived").items()]
+            buffer = Buffer(expected, arrived)
             buffers.by_key[into.step(each.part("step")).index, into.buffer_id(each)] = buffer
         return ()
 
