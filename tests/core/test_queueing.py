@@ -241,7 +241,7 @@ class Bounded(RuleBasedStateMachine):
     @rule(which=st.integers(0, 5))
     def end(self, which: int) -> None:
         delivery = self.working.pop(which % len(self.working))
-        self.take(told(self.run, StepReturned(delivery=delivery, value=None, at=0.0)))
+        self.take(self.run.step_returned(delivery, None, 0.0))
 
     def admit(self, event: Any) -> None:
         for name, kinds in (("a", (A, C)), ("b", (B, C))):

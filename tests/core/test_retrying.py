@@ -374,6 +374,22 @@ def test_what_was_held_back_is_sent_in_order_before_what_was_returned():
     assert [type(effect) for effect in effects] == [Delivery, Publish, Delivery, Delivery]
 
 
+def test_the_freed_worker_comes_before_what_was_held_back():
+    run = machine(retried(limit=1, holds=True), step("b", index=1, accepts=(B,)))
+    (delivery,) = sent(run, A(n=1), A(n=2))
+    run.hold(delivery, Held(B(n=3), CARRY, None), 0.0)
+    effects = run.step_returned(delivery, None, 1.0)
+    assert [effect.event for effect in effects if isinstance(effect, Delivery)] == [A(n=2), B(n=3)]
+
+
+def test_what_was_held_back_is_sent_before_the_stop_that_was_returned():
+    run = machine(retried(holds=True))
+    (delivery,) = sent(run, A())
+    run.hold(delivery, Held(B(), None, None), 0.0)
+    assert list(run.step_returned(delivery, StopEvent("tea"), 1.0)) == [Publish(event=B()), *END_RUN]
+    assert run.result == "tea"
+
+
 def test_what_a_failed_attempt_held_back_is_as_if_it_had_never_been():
     run = machine(retried(holds=True), step("b", index=1, accepts=(B,)))
     (delivery,) = sent(run, A())

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from stretto._core.delivery import Delivery
-from stretto._core.effects import Resume
+from stretto._core.effects import EndRun, Resume
 from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled, WaitTimedOut
 from stretto._core.machine import Machine
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import RunEndedError
-from stretto.events import Event
+from stretto.events import Event, StopEvent
 from tests.core.plans import A, B, SubA, delivery, ids, plan, step
 
 KINDS = [A, B, SubA]
@@ -217,6 +217,20 @@ def test_who_waits_for_a_worker_when_the_run_is_over_goes_on_without_one():
     assert isinstance(resumed, Resume)
     assert resumed.waiter is waits
     assert one in run.active
+    assert [*run.receive(Ending())] == []
+
+
+def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on():
+    """Its worker goes to it as to any other, so nobody would tell it to go on later."""
+    run = Machine(plan(step(limit=1, returns=(StopEvent,))), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
+    assert isinstance(one, Delivery)
+    waits = Waiter(delivery=one, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waits, parks=True))
+    (two,) = run.event_sent(A(n=2), CARRY, at=0.0)  # takes the worker
+    assert isinstance(two, Delivery)
+    run.event_sent(B(), CARRY, at=0.0)
+    assert list(run.step_returned(two, StopEvent(), 0.0)) == [Resume(waiter=waits), EndRun()]
     assert [*run.receive(Ending())] == []
 
 

@@ -72,7 +72,7 @@ class Machine(Attempts):
     def receive(self, given: Input) -> Effects:
         """Takes what has happened and gives what is to be done, in order."""
         effects = self._received(given)
-        return self._relieved(effects) if self.room else effects
+        return self._relieved(self.room, effects) if self.room else effects
 
     def _received(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
         match given:
@@ -169,7 +169,7 @@ class Machine(Attempts):
                 freed, stopped = self._release(delivery), self._stopped(value)
                 return [freed, *stopped] if isinstance(freed, Resume) else stopped
             effects = self._returned(delivery, value, at)
-            return self._relieved(effects) if self.room else effects
+            return self._relieved(self.room, effects) if self.room else effects
         active, busy, index = self.active, self.busy, step.index
         del active[delivery]
         freed = None

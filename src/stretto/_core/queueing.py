@@ -57,10 +57,9 @@ class Queueing(Sending):
             self.room.discard(sender)
         return NOTHING
 
-    def _relieved(self, effects: Effects) -> Effects:
+    def _relieved(self, room: Room, effects: Effects) -> Effects:
         """The effects, and what follows for those who wait for room."""
-        room = self.room
-        if not room or self.ended is not None:
+        if self.ended is not None:
             return effects
         more: list[Effect] = [*effects]
         while (sender := room.first()) is not None and room.fits(self._needed(sender.event, sender.step)):
