@@ -1,9 +1,9 @@
 # The commands of the project. What they do is in tools/gate.py; each sets up the virtual environment that it needs.
 PYTHON ?= python3
 
-.PHONY: demo test bench bench-peers clean
+.PHONY: demo test docs bench bench-peers clean
 
-demo test bench bench-peers:
+demo test docs bench bench-peers:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $@ PYTHON=python3.12")'
 	@$(PYTHON) tools/gate.py $@
 

@@ -26,7 +26,11 @@ import stretto.testing.strategies  # here, and not by a page: hypothesis is to s
 from tests import virtual
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    page
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if "```python\n" in page.read_text("utf-8")
+]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 

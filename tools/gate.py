@@ -1,4 +1,4 @@
-"""The project's one gate, and the commands beside it: what `make test`, `demo`, `bench` and `bench-peers` run.
+"""The project's one gate, and the commands beside it: what `make test`, `demo`, `docs`, `bench` and `bench-peers` run.
 
 A developer, CI and a reader with a fresh clone type the same word and get the same checks, so setting up is
 part of each command. Only the standard library is imported: this runs before anything is installed.
@@ -6,6 +6,7 @@ part of each command. Only the standard library is imported: this runs before an
     python tools/gate.py demo
     python tools/gate.py test             # every stage; the first that fails ends it
     python tools/gate.py test lint types  # while working: the stages whose names begin so
+    python tools/gate.py docs             # the pages of docs/ as a site
     python tools/gate.py bench --help     # what follows goes to the benchmarks
     python tools/gate.py bench-peers      # beside other engines, each in an environment of its own
 """
@@ -121,6 +122,13 @@ def other_suites() -> list[Stage]:
     ]
 
 
+def site() -> Stage:
+    """The documentation as a site that fetches nothing."""
+    return Stage(
+        name="docs", venv=Venv(name=".venv-docs", extras=frozenset({"docs"})), programs=[("tools/site.py",)]
+    )
+
+
 def bare_package() -> Stage:
     """The wheel, with nothing but its dependencies, on the newest Python here."""
     version, base = list(pythons().items())[-1]
@@ -137,7 +145,7 @@ def bare_package() -> Stage:
 
 def test(wanted: list[str]) -> None:
     """Run the gate, or the stages that `wanted` names, and say at the end what has passed."""
-    stages = [*checkers(), *measured_suite(), *other_suites(), bare_package()]
+    stages = [*checkers(), *measured_suite(), *other_suites(), site(), bare_package()]
     chosen = [stage for stage in stages if not wanted or stage.name.startswith(tuple(wanted))]
     if not chosen:
         sys.exit(f"no stage begins with {' or '.join(map(repr, wanted))}; there are: {names(stages)}")
@@ -192,6 +200,8 @@ def main() -> None:
             program("examples", "examples/concurrent_monitor.py")
         case ["test", *wanted]:
             test(wanted)
+        case ["docs"]:
+            timed(site())
         case ["bench", *options]:
             program("bench", "-m", "benchmarks", *options)
         case ["bench-peers", *options]:
