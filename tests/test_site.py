@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import stretto.testing.strategies  # noqa: F401 - here, and not when it is looked at: hypothesis is to see who refers to what
+
 
 def load() -> Any:
     path = Path(__file__).parent.parent / "tools" / "site.py"
