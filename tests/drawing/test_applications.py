@@ -26,7 +26,7 @@ def test_each_member_has_a_frame_and_what_goes_between_them_is_a_thick_line():
     ]
 
 
-def test_what_a_nested_workflow_sends_comes_from_the_frame():
+def test_what_a_nested_workflow_sends_comes_from_its_own_step_in_a_frame_within():
     class Inner(Workflow):
         @step
         async def begin(self, ev: StartEvent) -> Trade | StopEvent: ...
@@ -36,7 +36,10 @@ def test_what_a_nested_workflow_sends_comes_from_the_frame():
         async def begin(self, ev: StartEvent, inner: Inner) -> StopEvent: ...
 
     app = Application(a=Outer(inner=Inner()), b=Station(), c=Monitor()).connect(Trade, to="b")
-    assert "    m0 ==>|Trade| m1_trade" in to_mermaid(app).split("\n")
+    lines = to_mermaid(app).split("\n")
+    assert '        subgraph m0_nested_inner["inner #40;Inner#41;"]' in lines
+    assert '    m0_begin -.-> m0_nested_inner_start_StartEvent(["StartEvent"])' in lines
+    assert "    m0_nested_inner_begin ==>|Trade| m1_trade" in lines
 
 
 def test_the_graph_is_data():
