@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .picture import Picture
 from .reading import read
 from .subjects import Drawable, Wired
@@ -9,7 +11,9 @@ from .subjects import Drawable, Wired
 __all__ = ["draw_all_possible_flows"]
 
 
-def draw_all_possible_flows(workflow: Drawable | Wired) -> Picture:
+def draw_all_possible_flows(
+    workflow: Drawable | Wired, filename: str | os.PathLike[str] | None = None
+) -> Picture:
     """The picture of all that a workflow or an application may do, made from its annotations without running it.
 
     >>> from stretto import StartEvent, StopEvent, Workflow, step
@@ -21,6 +25,8 @@ def draw_all_possible_flows(workflow: Drawable | Wired) -> Picture:
 
     Args:
         workflow: The class, or a workflow made of it, or an application.
+        filename: A file to write it to, in the form that the end of its name says: ``.html`` for a page that may be
+            zoomed, searched and asked, ``.svg``, ``.mmd`` for Mermaid or ``.dot`` for Graphviz.
 
     Returns:
         The picture, which can be written in several forms.
@@ -28,5 +34,9 @@ def draw_all_possible_flows(workflow: Drawable | Wired) -> Picture:
     Raises:
         TypeError: If it is something else.
         DefinitionError: If the wiring of an application is wrong.
+        ValueError: If the end of `filename` says no form.
     """
-    return Picture(read(workflow))
+    picture = Picture(read(workflow), "all possible flows")
+    if filename is not None:
+        picture.save(filename)
+    return picture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import final
 
-from . import mermaid, svg
+from . import dot, mermaid, page, svg
 from .graph import Graph
 from .shapes import Layout
 
@@ -17,8 +19,8 @@ __all__ = ["Picture"]
 class Picture:
     """A picture of a workflow or an application.
 
-    Every form shows the same graph. Who wants to show more, such as the state of a run, finds the nodes and edges in
-    `graph` and hands their ids to `to_svg`::
+    A notebook shows it by itself. Every form shows the same graph. Who wants to show more, such as the state of a run,
+    finds the nodes and edges in `graph` and hands their ids to `to_svg`::
 
         picture = draw_all_possible_flows(Poll)
         states = {node.id: "failed" for node in picture.graph.nodes if node.title == "ask"}
@@ -29,11 +31,17 @@ class Picture:
     """
 
     def __init__(
-        self, graph: Graph, counts: Mapping[str, str] | None = None, classes: Mapping[str, str] | None = None
+        self,
+        graph: Graph,
+        caption: str,
+        *,
+        classes: Mapping[str, str] | None = None,
+        counts: Mapping[str, str] | None = None,
     ) -> None:
         self.graph = graph
-        self._counts = dict(counts or {})
+        self._caption = caption
         self._classes = dict(classes or {})
+        self._counts = dict(counts or {})
 
     @cached_property
     def layout(self) -> Layout:
@@ -54,9 +62,48 @@ class Picture:
             ValueError: For a state that is no word of letters, digits and hyphens.
         """
         return svg.draw(
-            self.graph, self.layout, self._classes | dict(classes or {}), self._counts | dict(counts or {})
+            self.graph, self.layout, {**self._classes, **(classes or {})}, {**self._counts, **(counts or {})}
         )
+
+    def to_html(self) -> str:
+        """As a page: one file that may be zoomed, searched and asked, and that asks no host for anything."""
+        return page.write_page(self.graph, self.to_svg(), self._caption)
 
     def to_mermaid(self) -> str:
         """As Mermaid text, which GitHub and most documentation sites draw."""
         return mermaid.written(self.graph)
+
+    def to_dot(self) -> str:
+        """As DOT, the language of Graphviz."""
+        return dot.write_dot(self.graph)
+
+    def save(self, filename: str | os.PathLike[str]) -> None:
+        """Writes the picture to a file, in the form that the end of its name says.
+
+        Args:
+            filename: Where to; it ends in ``.html``, ``.svg``, ``.mmd`` or ``.dot``.
+
+        Raises:
+            ValueError: If it ends otherwise.
+        """
+        forms = {
+            ".html": self.to_html,
+            ".svg": self.to_svg,
+            ".mmd": self.to_mermaid,
+            ".dot": self.to_dot,
+        }
+        path = Path(filename)
+        form = forms.get(path.suffix.lower())
+        if form is None:
+            raise ValueError(
+                f"the end of {str(filename)!r} says no form that a picture has; let it end in {', '.join(forms)}"
+            )
+        path.write_text(form(), "utf-8")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.to_svg()
+
+    def __repr__(self) -> str:
+        steps = sum(node.step is not None for node in self.graph.nodes)
+        return f"<Picture of {self.graph.title}: {self._caption}, {steps} steps>"
