@@ -25,7 +25,7 @@ FLOORS = [
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
-    | {"_class_steps", "_signatures", "_state_class", "_step_reader", "_step_spec"}
+    | {"_annotations", "_class_steps", "_signatures", "_state_class", "_step_reader", "_step_spec"}
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}

@@ -16,9 +16,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, List, Literal, NamedTuple  # noqa: UP035 - as somebody may write it
 
 import anyio
 import anyio.to_thread
@@ -112,6 +112,15 @@ def names(cases: list[Case]) -> list[str]:
 
 DEFINITIONS: list[Case] = []
 at_definition = partial(told, DEFINITIONS, DefinitionError)
+
+
+@at_definition(
+    "W.recover (here) has no annotation for its parameter 'ev'; write ev: StepFailedEvent; it is in stretto.events"
+)
+def a_bare_parameter_of_a_handler_of_failures():
+    class W(Workflow):
+        @catch_error
+        async def recover(self, ev) -> StopEvent: ...  # type: ignore[no-untyped-def]
 
 
 @at_definition("W.begin (here) has no annotation for its parameter 'ev'; write ev: StartEvent")
@@ -318,6 +327,66 @@ def a_strange_parameter():
 
 
 @at_definition(
+    "W.join (here) has a parameter 'evs' of type list, which does not say what is in it; write evs: list[…] with "
+    "the class of the events"
+)
+def a_list_of_nothing_in_particular():
+    class W(Workflow):
+        @step
+        async def join(self, evs: list) -> StopEvent: ...  # type: ignore[type-arg]
+
+
+@at_definition(
+    "W.join (here) has a parameter 'evs' of type List, which does not say what is in it; write evs: list[…] with "
+    "the class of the events"
+)
+def a_list_of_typing_of_nothing_in_particular():
+    class W(Workflow):
+        @step
+        async def join(self, evs: List) -> StopEvent: ...  # type: ignore[type-arg]  # noqa: UP006
+
+
+@at_definition(
+    "W.join (here) has a parameter 'evs' of type set[Ask], which stretto cannot fill; events that a step joins come "
+    "in a list: write evs: list[Ask]"
+)
+def a_set_of_events():
+    class W(Workflow):
+        @step
+        async def join(self, evs: set[Ask]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.join (here) has a parameter 'evs' of type tuple[Ask, ...], which stretto cannot fill; events that a step joins "
+    "come in a list: write evs: list[Ask]"
+)
+def a_tuple_of_events():
+    class W(Workflow):
+        @step
+        async def join(self, evs: tuple[Ask, ...]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.join (here) has a parameter 'evs' of type Sequence[Ask | Answer], which stretto cannot fill; events that a step "
+    "joins come in a list: write evs: list[Ask | Answer]"
+)
+def a_sequence_of_events():
+    class W(Workflow):
+        @step
+        async def join(self, evs: Sequence[Ask | Answer]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.begin (here) has a parameter 'counts' of type dict[str, int], which stretto cannot fill; a step takes an "
+    "event, a Context, resources, workflows, or parameters with a default"
+)
+def a_dict_of_numbers():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent, counts: dict[str, int]) -> StopEvent: ...
+
+
+@at_definition(
     "W.begin (here) has a parameter 'ev' of type StartEvent | int, which stretto cannot fill; a step takes an "
     "event, a Context, resources, workflows, or parameters with a default"
 )
@@ -404,6 +473,46 @@ def a_list_of_strings_declared():
     class W(Workflow):
         @step
         async def begin(self, ev: StartEvent) -> list[str]: ...
+
+
+@at_definition(
+    "W.begin (here) declares -> list, which does not say what is in it; write -> list[…] with the classes of the "
+    "events"
+)
+def a_list_of_nothing_in_particular_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list: ...  # type: ignore[type-arg]
+
+
+@at_definition(
+    "W.begin (here) declares -> set[Ask], which is no event; several events are returned in a list: write -> "
+    "list[Ask]"
+)
+def a_set_of_events_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> set[Ask] | None: ...
+
+
+@at_definition(
+    "W.begin (here) declares -> tuple[Ask, Answer], which is no event; several events are returned in a list: write "
+    "-> list[Ask | Answer]"
+)
+def a_pair_of_events_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> tuple[Ask, Answer]: ...
+
+
+@at_definition(
+    "W.begin (here) declares -> Generator[Ask, None, None], which is no event; several events are returned in a "
+    "list: write -> list[Ask]"
+)
+def a_generator_of_events_declared():
+    class W(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Generator[Ask, None, None]: ...
 
 
 @at_definition("W.begin (here) is a generator; return the event instead of yielding it")
@@ -1553,6 +1662,22 @@ class Gives(Workflow):
     async def answer(self, ev: Ask) -> StopEvent | None: ...
 
 
+class Loud:
+    """A generator whose repr has no address."""
+
+    def __init__(self, each: Iterator[Ask]) -> None:
+        self.each = each
+
+    def __iter__(self) -> Iterator[Ask]:
+        return self
+
+    def __next__(self) -> Ask:
+        return next(self.each)
+
+    def __repr__(self) -> str:
+        return "<loud>"
+
+
 async def look_up() -> int:
     return 3
 
@@ -1585,6 +1710,20 @@ class Lists(Workflow):
             (
                 "Gives.begin (here) returned [Ask(number=0), Ask(number=0)], which is no event; it declares -> Ask | "
                 "StopEvent; to return several events declare -> list[…], and return a list"
+            ),
+        ),
+        (
+            Gives(lambda: {Ask()}),
+            (
+                "Gives.begin (here) returned {Ask(number=0)}, which is no event; it declares -> Ask | StopEvent; to "
+                "return several events declare -> list[…], and return a list"
+            ),
+        ),
+        (
+            Gives(lambda: Loud(Ask() for _ in range(2))),
+            (
+                "Gives.begin (here) returned <loud>, which is no event; it declares -> Ask | StopEvent; for the events "
+                "that it gives declare -> list[…], and write return list(…)"
             ),
         ),
         (

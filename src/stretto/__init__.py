@@ -18,7 +18,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, joined, recovery     what a step and a handler of failures declare
-#   _class_steps _step_reader _step_spec    how that is read off a class, and what is known of a step then
+#   _class_steps _step_reader _annotations _step_spec    how that is read off a class, and what is known of a step then
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   _thread_context _outside_context    the same in a thread, and for who is no step; _run_port, _arguments below them

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable
 from typing import Any, final
 
+from ._annotations import arms, instead_of_container, is_event, listed, members, told
 from ._signatures import hints, place
 from ._state_class import state_named
 from ._step_spec import Mark, Shape, StepSpec, Taken
@@ -172,20 +172,20 @@ class _Reader:
         for each in parameters:
             if each.name not in self.hints:
                 raise self._error(self._bare_parameter(each.name))
-            members = _members(self.hints[each.name])
-            listed = _listed(members)
-            if members in _CONTEXTS:
-                if members == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
+            kinds = members(self.hints[each.name])
+            of_list = listed(kinds)
+            if kinds in _CONTEXTS:
+                if kinds == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
                     raise self._error(_THREAD_CONTEXT)
                 self._check_filled(each, "Contexts", context_name)
                 context_name = each.name
-            elif listed or (members and all(_is_event(member) for member in members)):
+            elif of_list or (kinds and all(is_event(kind) for kind in kinds)):
                 self._check_filled(each, "events")
                 extras = getattr(self.annotated[each.name], "__metadata__", ())
-                taken.append(Taken(each.name, listed or members, bool(listed), extras))
-            elif members and all(is_workflow_class(member) for member in members):
+                taken.append(Taken(each.name, of_list or kinds, bool(of_list), extras))
+            elif kinds and all(is_workflow_class(kind) for kind in kinds):
                 self._check_filled(each, "workflows")
-                self.nested.append(Nested(each.name, members, optional=each.default is not each.empty))
+                self.nested.append(Nested(each.name, kinds, optional=each.default is not each.empty))
             elif each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
                 raise self._error(self._strange_parameter(each.name))
         return context_name, taken
@@ -222,16 +222,26 @@ class _Reader:
 
     def _strange_parameter(self, name: str) -> str:
         hint = self.hints[name]
+        has = f"has a parameter {name!r} of type {told(hint)}, which"
+        if hint is list or hint is typing.List:  # noqa: UP006 - as somebody may write it
+            return f"{has} does not say what is in it; write {name}: list[…] with the class of the events"
+        instead = instead_of_container(hint)
+        if instead is not None:
+            return (
+                f"{has} stretto cannot fill; events that a step joins come in a list: write {name}: {instead}"
+            )
         return (
-            f"has a parameter {name!r} of type {_told(hint)}, which stretto cannot fill; a step takes an event, "
-            "a Context, resources, workflows, or parameters with a default"
+            f"{has} stretto cannot fill; a step takes an event, a Context, resources, workflows, or parameters with a "
+            "default"
         )
 
     def _bare_parameter(self, name: str) -> str:
         if name == "self":
             return "is called without self, as all static methods and steps added by workflow=; leave it out"
-        guess = "Context" if name in {"ctx", "context"} else "StartEvent"
-        return f"has no annotation for its parameter {name!r}; write {name}: {guess}"
+        takes = "StartEvent" if self.mark.recovers is None else "StepFailedEvent"
+        guess = "Context" if name in {"ctx", "context"} else takes
+        where = "; it is in stretto.events" if guess == "StepFailedEvent" else ""
+        return f"has no annotation for its parameter {name!r}; write {name}: {guess}{where}"
 
     def _read_return(self) -> tuple[tuple[type[Event], ...], bool, bool]:
         """The events, and whether they are in a list, and whether any are not."""
@@ -241,19 +251,12 @@ class _Reader:
             raise self._error(f"does not say what it returns; write {instead}")
         kinds: list[type[Event]] = []
         returns_list = returns_bare = False
-        for member in _members(self.hints["return"]):
-            if typing.get_origin(member) is list:
-                returns_list = True
-                inner = _members(typing.get_args(member)[0])
-            else:
-                returns_bare = True
-                inner = (member,)
-            for kind in inner:
-                if not _is_event(kind):
-                    raise self._error(
-                        f"declares -> {_told(member)}, which is no event; a step returns an event, a list of "
-                        "events or None, and StopEvent(result=…) carries any other value"
-                    )
+        for arm in arms(self.hints["return"]):
+            is_list = typing.get_origin(arm) is list
+            returns_list, returns_bare = returns_list or is_list, returns_bare or not is_list
+            for kind in members(typing.get_args(arm)[0]) if is_list else members(arm):
+                if not is_event(kind):
+                    raise self._error(_strange_return(arm))
                 kinds.append(kind)
         return tuple(dict.fromkeys(kinds)), returns_list, returns_bare
 
@@ -264,6 +267,19 @@ class _Reader:
 
     def _error(self, what: str) -> DefinitionError:
         return DefinitionError(f"{self.label} {what}")
+
+
+def _strange_return(hint: object) -> str:
+    declares = f"declares -> {told(hint)}, which"
+    if hint is list or hint is typing.List:  # noqa: UP006 - as somebody may write it
+        return f"{declares} does not say what is in it; write -> list[…] with the classes of the events"
+    instead = instead_of_container(hint)
+    if instead is not None:
+        return f"{declares} is no event; several events are returned in a list: write -> {instead}"
+    return (
+        f"{declares} is no event; a step returns an event, a list of events or None, and StopEvent(result=…) carries "
+        "any other value"
+    )
 
 
 def _returned_in_source(function: Callable[..., Any]) -> list[str]:
@@ -277,36 +293,6 @@ def _returned_in_source(function: Callable[..., Any]) -> list[str]:
     names = [each.func.id for each in made if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
     nothing = any(each is None or (isinstance(each, ast.Constant) and each.value is None) for each in made)
     return list(dict.fromkeys([*names, "None"] if nothing and names else names))
-
-
-def _members(hint: object) -> tuple[Any, ...]:
-    """The members of a union without None, each as a class; a hint that is no union is its only member."""
-    if hint is type(None) or hint is None:
-        return ()
-    if (named := getattr(hint, "__value__", None)) is not None:  # since Python 3.12: type AB = A | B
-        return _members(named)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(member for each in typing.get_args(hint) for member in _members(each))
-    origin = typing.get_origin(hint)
-    return (hint,) if origin is None or origin is list else (origin,)
-
-
-def _listed(members: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The events of a parameter that takes a list of them; nothing for any other."""
-    if len(members) != 1 or typing.get_origin(members[0]) is not list:
-        return ()
-    inner = _members(typing.get_args(members[0])[0])
-    return inner if all(_is_event(member) for member in inner) else ()
-
-
-def _is_event(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Event)
-
-
-def _told(hint: object) -> str:
-    if isinstance(hint, type) and typing.get_origin(hint) is None:
-        return hint.__name__
-    return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", str(hint))  # without the modules that the names are from
 
 
 def _written(parameter: inspect.Parameter) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Collection
+
 import pytest
 
 from stretto._core.plan import StepPlan
@@ -72,6 +74,10 @@ SEVERAL = "to return several events declare -> list[…], and return a list"
         ([1, 2], END),
         ([1, A()], SEVERAL),
         ((A(),), SEVERAL),
+        ({A()}, SEVERAL),
+        (frozenset({A()}), SEVERAL),
+        ({1, 2}, END),
+        (iter([A()]), "for the events that it gives declare -> list[…], and write return list(…)"),
         (A, "make one: return A(…)"),
     ],
 )
@@ -81,8 +87,26 @@ def test_what_is_no_event_is_told_with_what_to_write(value: object, instead: str
     assert str(error) == f"{WHERE}{value!r}, {NO_EVENT} {instead}"
 
 
-def test_a_tuple_is_no_list():
-    assert str(refused(LIST, (A(),))) == f"{WHERE}(A(n=0),), {NO_EVENT} return a list of events, not a tuple"
+@pytest.mark.parametrize("made", [tuple, set, frozenset])
+def test_a_tuple_or_a_set_is_no_list(made: type[Collection[A]]):
+    value = made([A()])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert str(refused(LIST, value)) == (
+        f"{WHERE}{value!r}, {NO_EVENT} return a list of events, not a {made.__name__}"
+    )
+
+
+async def one_by_one() -> AsyncIterator[A]:
+    yield A()
+
+
+@pytest.mark.parametrize(
+    ("value", "made"), [((A() for _ in range(2)), "list(…)"), (one_by_one(), "[ev async for ev in …]")]
+)
+def test_what_gives_events_one_by_one_is_told_how_to_make_a_list_and_not_begun(value: object, made: str):
+    assert str(refused(LIST, value)) == (
+        f"{WHERE}{value!r}, {NO_EVENT} for the events that it gives write return {made}"
+    )
+    assert getattr(value, "gi_frame", None) or getattr(value, "ag_frame", None), "it was run to its end"
 
 
 @pytest.mark.parametrize("wrong", [StopEvent(), 5, None, A, [A()]])

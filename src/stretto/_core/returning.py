@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from types import CoroutineType
 from typing import TypeGuard
 
 from ..errors import UndeclaredEventError, WorkflowError, shown
 from ..events import Event, StopEvent
-from .collecting import is_sequence
 from .plan import StepPlan
 
 __all__ = ["is_stop", "returned_events", "unawaited"]
+
+_SEVERAL = "to return several events declare -> list[…], and return a list"
 
 
 def is_stop(value: object) -> TypeGuard[StopEvent[object]]:
@@ -86,17 +87,31 @@ def _undeclared(step: StepPlan, value: object) -> UndeclaredEventError:
 
 
 def _instead(step: StepPlan, value: object) -> str:
-    if is_sequence(value) and any(isinstance(each, Event) for each in value):
+    if isinstance(value, Iterator):
+        return _one_by_one(step, "list(…)")
+    if isinstance(value, AsyncIterator):
+        return _one_by_one(step, "[ev async for ev in …]")
+    if _is_several(value) and any(isinstance(each, Event) for each in value):
         if step.returns_list:
             return f"return a list of events, not a {type(value).__name__}"
-        return "to return several events declare -> list[…], and return a list"
+        return _SEVERAL
     if isinstance(value, type) and issubclass(value, Event):
         return f"make one: return {value.__name__}(…)"
     return "to end the run with it write return StopEvent(result=…)"
 
 
+def _one_by_one(step: StepPlan, made: str) -> str:
+    """What gives its events when somebody asks; nobody asks it here, for it may never end, or be another's."""
+    declare = "" if step.returns_list else "declare -> list[…], and "
+    return f"for the events that it gives {declare}write return {made}"
+
+
 def _declared(step: StepPlan) -> str:
     return " | ".join(kind.__name__ for kind in step.returns) or "None"
+
+
+def _is_several(value: object) -> TypeGuard[Collection[object]]:
+    return isinstance(value, (list, tuple, set, frozenset))
 
 
 def _is_list(value: object) -> TypeGuard[list[object]]:
