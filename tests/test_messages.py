@@ -1115,6 +1115,51 @@ def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, An
     assert text(caught.value) == says
 
 
+STEP_OPTIONS = (
+    "its options: num_workers, accept_event_subclasses, retry_policy, timeout, emit, abandon, workflow, "
+    "limiter"
+)
+a_step: Any = step  # type checkers would tell too
+a_handler: Any = catch_error
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda: a_step(retries=3),
+            f"@step takes no 'retries'; {STEP_OPTIONS}; write retry_policy=RetryPolicy(attempts=…)",
+        ),
+        (
+            lambda: a_step(workers=3),
+            f"@step takes no 'workers'; {STEP_OPTIONS}; write num_workers=…",
+        ),
+        (
+            lambda: a_step(pass_context=True),
+            f"@step takes no 'pass_context'; {STEP_OPTIONS}; write a parameter ctx: Context, and no option",
+        ),
+        (
+            lambda: a_step(time_out=3),
+            f"@step takes no 'time_out'; {STEP_OPTIONS}; did you mean 'timeout'?",
+        ),
+        (
+            lambda: a_step(colour="red"),
+            f"@step takes no 'colour'; {STEP_OPTIONS}",
+        ),
+        (
+            lambda: a_handler(for_step=["ask"]),
+            (
+                "@catch_error takes no 'for_step'; its options: for_steps, max_recoveries; did you mean 'for_steps'?"
+            ),
+        ),
+    ],
+)
+def test_an_option_that_is_not_there_is_told_with_the_near_one(call: Callable[[], object], says: str):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value) == says
+
+
 # -- the graph, at the first run -----------------------------------------------------------------------------------
 
 GRAPHS: list[Case] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TypeGuard, final
 
 from ._fields import Fields
-from .errors import DefinitionError, shown
+from .errors import DefinitionError, near, shown
 
-__all__ = ["Options", "count", "duration", "flag", "seconds"]
+__all__ = ["Options", "count", "duration", "flag", "refuse_unknown", "seconds"]
 
 
 def seconds(value: object, name: str, *, none: str) -> float | None:
@@ -64,6 +66,26 @@ def flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise DefinitionError(f"{name} is True or False, not {shown(value)}")
     return value
+
+
+def refuse_unknown(
+    of: str, unknown: Iterable[str], known: Iterable[str], ours: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Refuses options that are not there.
+
+    Args:
+        of: What was called, for the message.
+        unknown: The options that it does not have.
+        known: Those that it has.
+        ours: What to write for words that are known elsewhere.
+
+    Raises:
+        TypeError: As Python raises it, and with the near or the other word.
+    """
+    names = list(known)
+    for name in unknown:
+        hint = f"; write {ours[name]}" if name in ours else near(name, names)
+        raise TypeError(f"{of} takes no {name!r}; its options: {', '.join(names)}{hint}")
 
 
 @final

@@ -349,6 +349,7 @@ def _check_members(members: Mapping[str, object]) -> None:
             instead = f"{member.__name__}()" if is_workflow_class(member) else "MyWorkflow()"
             raise DefinitionError(
                 f"the member {name} is {shown(member)}, and members are workflows; write Application({name}={instead})"
+                f"{near(name, _OPTIONS)}"
             )
         number, kind = id(cast("object", member)), type(cast("object", member)).__name__
         if number in known:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from ._core.recovering import Recovery
-from ._options import count
+from ._options import count, refuse_unknown
 from ._step_spec import Mark, StepSpec, leave_mark
 from .errors import DefinitionError, near, shown
 from .events import StepFailedEvent
@@ -28,7 +28,12 @@ def catch_error(function: F, /) -> F: ...
 @overload
 def catch_error(*, for_steps: list[str] | None = None, max_recoveries: int = 1) -> Callable[[F], F]: ...
 def catch_error(
-    function: Any = None, /, *, for_steps: list[str] | None = None, max_recoveries: int = 1
+    function: Any = None,
+    /,
+    *,
+    for_steps: list[str] | None = None,
+    max_recoveries: int = 1,
+    **unknown: object,
 ) -> Any:
     """Makes a method the handler of steps that fail: it takes a `StepFailedEvent`, bare or with options.
 
@@ -41,11 +46,15 @@ def catch_error(
         for_steps: The names of the steps that it is for; None for all that no other handler names.
         max_recoveries: How often it may recover on the way from the start of the run to one event. A failure
             beyond that fails the run with the step's own error.
+        **unknown: Any other option, which is refused with the near one.
 
     Raises:
         DefinitionError: If an option or, when the class is defined, the signature makes no sense, a step is not
             there, or has two handlers.
+        TypeError: If there is no such option.
     """
+    if unknown:
+        refuse_unknown("@catch_error", unknown, catch_error.__kwdefaults__ or ())
     recovery = Recovery(for_steps=_names(for_steps), max_recoveries=count(max_recoveries, "max_recoveries"))
     around = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 

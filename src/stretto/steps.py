@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
-from ._options import count, flag, seconds
+from ._options import count, flag, refuse_unknown, seconds
 from ._step_spec import Mark, leave_mark, mark_of
 from .errors import DefinitionError, near, shown
 
@@ -27,6 +27,12 @@ __all__ = ["StepHolder", "names_around", "names_for", "step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit: TypeAlias = Literal["now", "on_success"]
+# What the options are called elsewhere, and how they are written here.
+_OTHER_WORDS = {
+    **dict.fromkeys(("retries", "retry", "max_retries", "attempts"), "retry_policy=RetryPolicy(attempts=…)"),
+    **dict.fromkeys(("workers", "max_workers", "concurrency"), "num_workers=…"),
+    "pass_context": "a parameter ctx: Context, and no option",
+}
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
 
 
@@ -63,6 +69,7 @@ def step(
     abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
+    **unknown: object,
 ) -> Any:
     """Makes a method a step of its workflow, bare or with options.
 
@@ -93,10 +100,14 @@ def step(
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
         limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
             its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
+        **unknown: Any other option, which is refused with the near one.
 
     Raises:
         DefinitionError: If an option or, when the class is defined, the signature makes no sense.
+        TypeError: If there is no such option.
     """
+    if unknown:
+        refuse_unknown("@step", unknown, step.__kwdefaults__ or (), _OTHER_WORDS)
     if workflow is not None and not hasattr(workflow, "add_step"):
         raise DefinitionError(
             f"workflow= is a Workflow class, not {shown(workflow)}; write @step(workflow=MyWorkflow)"

@@ -94,6 +94,14 @@ async def a_member_that_is_a_class():
     Application(a=Station)  # pyright: ignore[reportArgumentType]
 
 
+@wrong(
+    "the member on_stopp is 'drain', and members are workflows; write Application(on_stopp=MyWorkflow()); did you mean "
+    "'on_stop'?"
+)
+async def an_option_that_is_misspelt():
+    Application(on_stopp="drain")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 @wrong("the member a is 3, and members are workflows; write Application(a=MyWorkflow())")
 async def a_member_that_is_no_workflow():
     Application(a=3)  # pyright: ignore[reportArgumentType]
