@@ -73,7 +73,7 @@ class _Reader:
         accepts = tuple(dict.fromkeys(kind for each in taken for kind in each.kinds))
         self._check_accepted(accepts)
         join = self._read_join(taken)
-        returns, returns_list, returns_bare = self._read_return()
+        returns, bare, lists = self._read_return()
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
         special = threaded or limited or self.mark.holds or join is not None
@@ -84,14 +84,14 @@ class _Reader:
             call=self.function,
             shape=shape,
             threaded=threaded,
-            in_lane=shape is Shape.EVENT and not returns_list and self.mark.retry is None,
+            in_lane=shape is Shape.EVENT and not lists and self.mark.retry is None,
             self_name=self_name,
             context_name=context_name,
             event_names=tuple(each.name for each in taken),
             accepts=accepts,
             returns=returns,
-            returns_list=returns_list,
-            returns_bare=returns_bare or context_name is not None,
+            bare=bare,
+            lists=lists,
             num_workers=self.mark.num_workers,
             accept_event_subclasses=self.mark.accept_event_subclasses,
             abandon=self.mark.abandon,
@@ -243,22 +243,23 @@ class _Reader:
         where = "; it is in stretto.events" if guess == "StepFailedEvent" else ""
         return f"has no annotation for its parameter {name!r}; write {name}: {guess}{where}"
 
-    def _read_return(self) -> tuple[tuple[type[Event], ...], bool, bool]:
-        """The events, and whether they are in a list, and whether any are not."""
+    def _read_return(self) -> tuple[tuple[type[Event], ...], ...]:
+        """The events in the order of the annotation; those that are returned as they are, and those in a list."""
         if "return" not in self.hints:
             seen = " | ".join(_returned_in_source(self.plain))
             instead = f"-> {seen}" if seen else "-> StopEvent, the events it returns, or -> None"
             raise self._error(f"does not say what it returns; write {instead}")
-        kinds: list[type[Event]] = []
-        returns_list = returns_bare = False
+        bare: dict[type[Event], None] = {}
+        lists: dict[type[Event], None] = {}
+        kinds: dict[type[Event], None] = {}
         for arm in arms(self.hints["return"]):
             is_list = typing.get_origin(arm) is list
-            returns_list, returns_bare = returns_list or is_list, returns_bare or not is_list
-            for kind in members(typing.get_args(arm)[0]) if is_list else members(arm):
+            into, inner = (lists, members(typing.get_args(arm)[0])) if is_list else (bare, members(arm))
+            for kind in inner:
                 if not is_event(kind):
                     raise self._error(_strange_return(arm))
-                kinds.append(kind)
-        return tuple(dict.fromkeys(kinds)), returns_list, returns_bare
+                kinds[kind] = into[kind] = None
+        return tuple(kinds), tuple(bare), tuple(lists)
 
     def _hints(self, *, extras: bool) -> dict[str, Any]:
         """The annotations; with what `Annotated` adds to a type, or the types alone."""

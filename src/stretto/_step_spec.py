@@ -71,7 +71,7 @@ class StepSpec(Fields):
         state: The class that it names for the state of its run, as in ``Context[Cart]``.
         needs: The resources that it is handed, by parameter.
         limiter: What its body waits for a turn of.
-        returns_bare: Whether it may send off an event that is in no list.
+        returns: What its annotation names: `bare`, what it returns as it is, and `lists`, what stands in a list.
         join: For a step that joins: what it waits for.
         in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
         nested: The workflows that it is handed.
@@ -88,8 +88,8 @@ class StepSpec(Fields):
     event_names: tuple[str, ...]
     accepts: tuple[type[Event], ...]
     returns: tuple[type[Event], ...]
-    returns_list: bool
-    returns_bare: bool
+    bare: tuple[type[Event], ...]
+    lists: tuple[type[Event], ...]
     num_workers: int
     accept_event_subclasses: bool
     abandon: bool

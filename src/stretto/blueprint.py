@@ -87,7 +87,7 @@ class Blueprint:
         kinds = {kind for spec in self.specs for kind in (*spec.accepts, *spec.returns)}
         return (
             len(to) == 1
-            or any(spec is not join and (spec.returns_list or spec.context_name is not None) for spec in to)
+            or any(spec is not join and (bool(spec.lists) or spec.context_name is not None) for spec in to)
             or any(len({*self.takers(kind)} & {*to}) > 1 for kind in kinds)
         )
 
@@ -203,13 +203,13 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         accepts=spec.accepts,
         accepts_subclasses=spec.accept_event_subclasses,
         returns=spec.returns,
-        returns_list=spec.returns_list,
+        lists=spec.lists,
         awaits=spec.awaits,
         retry=spec.retry,
         timeout=spec.timeout,
         holds=spec.holds,
         recovers=spec.recovers,
-        returns_bare=spec.returns_bare,
+        bare=spec.returns if spec.context_name is not None else spec.bare,
         join=spec.join,
     )
 

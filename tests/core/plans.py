@@ -71,7 +71,7 @@ def step(
         accepts=accepts,
         accepts_subclasses=subclasses,
         returns=returns,
-        returns_list=returns_list,
+        lists=returns if returns_list else (),
         awaits=awaits,
         retry=retry,
         timeout=timeout,

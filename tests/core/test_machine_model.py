@@ -300,7 +300,7 @@ class MachineLife(RuleBasedStateMachine):
     def a_step_returns_a_list(self, data: st.DataObject, size: int) -> None:
         number, of, _ = self.at_work(data)
         made = [data.draw(st.sampled_from(calm(of)))() for _ in range(size)]
-        self.step_returns(number, made if of.returns_list else None)
+        self.step_returns(number, made if of.lists else None)
 
     @precondition(lambda self: self.can_work)
     @rule(
@@ -539,9 +539,9 @@ class MachineLife(RuleBasedStateMachine):
             self.late += events
             self.went_in.update(ids(events))
             return self.model.end("")
-        if (listed and not of.returns_list) or not all(isinstance(each, of.returns) for each in events):
+        if (listed and not of.lists) or not all(isinstance(each, of.returns) for each in events):
             self.model.leave(of, event)
-            late = [each for each in events if listed and of.returns_list and isinstance(each, Event)]
+            late = [each for each in events if listed and of.lists and isinstance(each, Event)]
             self.late += late
             self.went_in.update(ids(late))
             self.failures.append(UndeclaredEventError(""))

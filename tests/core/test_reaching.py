@@ -39,8 +39,8 @@ def steps(*given: tuple[type[Event], tuple[type[Event], ...], str]) -> dict[str,
             accepts=(takes,),
             accepts_subclasses=False,
             returns=returns,
-            returns_list="list" in how or "both" in how,
-            returns_bare="list" not in how,
+            lists=returns if "list" in how or "both" in how else (),
+            bare=() if "list" in how else returns,
             join=All() if "join" in how else None,
         )
         for index, (takes, returns, how) in enumerate(given)
@@ -54,7 +54,7 @@ def steps(*given: tuple[type[Event], tuple[type[Event], ...], str]) -> dict[str,
 
 def test_a_list_leads_to_the_join_of_what_follows_from_it():
     found = steps((A, (B,), "list"), (B, (C,), ""), (C, (StopEvent,), "join"))
-    assert found == {"A": (set(), {"C"}), "B": ({"C"}, {"C"}), "C": (set(), set())}
+    assert found == {"A": (set(), {"C"}), "B": ({"C"}, set()), "C": (set(), set())}
 
 
 def test_what_follows_from_an_inner_join_is_on_the_level_of_the_outer_list():
@@ -68,8 +68,8 @@ def test_what_follows_from_an_inner_join_is_on_the_level_of_the_outer_list():
     )
     assert found["A"] == (set(), {"E"})
     assert found["B"] == ({"E"}, {"D"})
-    assert found["C"] == ({"D"}, {"D"})
-    assert found["D"] == ({"E"}, {"E"})
+    assert found["C"] == ({"D"}, set())
+    assert found["D"] == ({"E"}, set())
     assert found["E"] == found["F"] == (set(), set())
 
 
@@ -81,12 +81,12 @@ def test_a_loop_through_the_fork_leads_to_no_other_join():
 
 def test_a_step_that_may_return_a_list_or_not_leads_both_ways():
     found = steps((A, (A, B), "both"), (B, (B, StopEvent), "join"))
-    assert found == {"A": ({"B"}, {"B"}), "B": ({"B"}, {"B"})}
+    assert found == {"A": ({"B"}, {"B"}), "B": ({"B"}, set())}
 
 
 def test_a_declared_base_may_turn_out_to_be_what_is_joined():
     found = steps((B, (A,), ""), (SubA, (StopEvent,), "join"))
-    assert found["B"] == ({"SubA"}, {"SubA"})
+    assert found["B"] == ({"SubA"}, set())
 
 
 def pair(join: Join, *, recovered: bool = False) -> list[StepPlan]:
@@ -107,8 +107,8 @@ def pair(join: Join, *, recovered: bool = False) -> list[StepPlan]:
             accepts=accepts,
             accepts_subclasses=False,
             returns=returns,
-            returns_list=name == "begin" and not recovered,
-            returns_bare=name != "begin" or recovered,
+            lists=returns if name == "begin" and not recovered else (),
+            bare=None if name != "begin" or recovered else (),
             join=how,
             recovers=Recovery(for_steps=None, max_recoveries=1) if name == "catch" else None,
         )
@@ -141,8 +141,8 @@ def test_what_one_of_each_is_followed_by_stays_within_the_list_that_it_is_in():
             accepts=accepts,
             accepts_subclasses=False,
             returns=returns,
-            returns_list=index < 2,
-            returns_bare=index > 1,
+            lists=returns if index < 2 else (),
+            bare=() if index < 2 else None,
             join=how,
         )
         for index, (name, accepts, returns, how) in enumerate(made)
@@ -170,3 +170,30 @@ def test_a_long_way_is_found_to_its_end(depth: int):
         *((kinds[n + 1], (kinds[n],), "") for n in reversed(range(depth))), (kinds[0], (StopEvent,), "join")
     )
     assert all(may == {"K0"} for name, (may, _) in found.items() if name != "K0")
+
+
+@pytest.mark.parametrize(
+    ("bare", "leads"), [((A,), ({"A"}, {"B"})), ((), (set[str](), {"B"})), (None, ({"A", "B"}, {"B"}))]
+)
+def test_what_stands_beside_a_list_is_not_in_it(
+    bare: tuple[type[Event], ...] | None, leads: tuple[set[str], set[str]]
+):
+    """A step for an event or a list, ``-> A | list[B]``, called the join of the event too when its list was empty."""
+    plans = [
+        StepPlan(
+            name=accepts.__name__,
+            label=accepts.__name__,
+            index=index,
+            limit=1,
+            accepts=(accepts,),
+            accepts_subclasses=False,
+            returns=returns,
+            lists=(B,) if index == 0 else (),
+            bare=bare,
+            join=All() if index else None,
+        )
+        for index, (accepts, returns) in enumerate([(C, (A, B)), (A, (StopEvent,)), (B, (StopEvent,))])
+    ]
+    Plan("Flow", plans)
+    begin = plans[0]
+    assert ({plans[at].name for at in begin.may}, {plans[at].name for at in begin.calls}) == leads

@@ -934,3 +934,37 @@ async def test_a_loser_that_waits_for_its_next_attempt_is_gone_at_once_and_its_e
     assert anyio.current_time() - began == pytest.approx(1)
     assert [letter.event for letter in run.dead_letters] == [Query(fails=True)]
     assert run.leftovers == ()
+
+
+class Divides(Workflow[list[str]]):
+    """Sends one event, or a list of another, and joins each of them apart."""
+
+    def __init__(self, made: Ask | list[Told], **options: Any) -> None:
+        super().__init__(**options)
+        self.made = made
+        self.called: list[str] = []
+
+    @step
+    async def begin(self, ev: StartEvent) -> Ask | list[Told]:
+        return self.made
+
+    @step
+    async def asks(self, asks: list[Ask]) -> StopEvent[list[str]]:
+        self.called.append(f"{len(asks)} asks")
+        return StopEvent(result=self.called)
+
+    @step
+    async def tells(self, tells: list[Told]) -> StopEvent[list[str]]:
+        self.called.append(f"{len(tells)} tells")
+        await anyio.sleep(1)
+        return StopEvent(result=self.called)
+
+
+@pytest.mark.parametrize(
+    ("made", "called"),
+    [([], ["0 tells"]), ([Told(n=1)], ["1 tells"]), (Ask(n=1), ["1 asks"])],
+)
+async def test_an_empty_list_calls_no_join_of_what_is_returned_without_a_list(
+    made: Ask | list[Told], called: list[str]
+):
+    assert await Divides(made).run() == called

@@ -214,7 +214,7 @@ class Machine(Attempts):
             () if value is None else returned_events(delivery.step, value)
         )
         if isinstance(events, WorkflowError):
-            if delivery.step.returns_list and is_sequence(
+            if delivery.step.lists and is_sequence(
                 value
             ):  # the error has the wrong one, these are the others
                 self._keep_late([each for each in value if isinstance(each, Event)])

@@ -37,7 +37,8 @@ class StepPlan:
         retry: When a failed attempt is followed by another; None for never.
         timeout: Seconds that one attempt may take.
         holds: Whether what an attempt sends waits until it has succeeded.
-        returns_bare: Whether it may send off an event that is in no list.
+        lists: What stands in a list that it returns; empty if it returns none.
+        bare: What it may send off that is in no list; None: all that it `returns`.
         join: For a step that joins: what it waits for.
         recovers: For a handler of failures: what it recovers, and how often.
         handler: Who recovers the step.
@@ -56,13 +57,13 @@ class StepPlan:
     accepts: tuple[type[Event], ...]
     accepts_subclasses: bool
     returns: tuple[type[Event], ...]
-    returns_list: bool = False
+    lists: tuple[type[Event], ...] = ()
     awaits: frozenset[str] = frozenset()
     retry: Policy | None = None
     timeout: float | None = None
     holds: bool = False
     recovers: Recovery | None = None
-    returns_bare: bool = True
+    bare: tuple[type[Event], ...] | None = None
     join: Join | None = None
     handler: StepPlan | None = attrs.field(default=None, init=False)
     may: tuple[int, ...] = attrs.field(default=(), init=False)

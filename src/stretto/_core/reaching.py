@@ -23,8 +23,8 @@ class Leading(Protocol):
     accepts: tuple[type[Event], ...]
     accepts_subclasses: bool
     returns: tuple[type[Event], ...]
-    returns_list: bool
-    returns_bare: bool
+    lists: tuple[type[Event], ...]
+    bare: tuple[type[Event], ...] | None
     join: Join | None
     recovers: Recovery | None
 
@@ -40,8 +40,8 @@ def reaches(steps: Sequence[Leading], handlers: Sequence[int | None]) -> list[Re
     several that lead to a later join they end there; for the question what a list leads to they go on.
     """
     on = [step.join is None or isinstance(step.join, Each) for step in steps]
-    _, sent = _spread(steps, handlers, on, None)
-    calls = [{join for join in each if not on[join]} for each in sent]
+    _, listed = _spread(steps, handlers, on, None)
+    calls = [{join for join in each if not on[join]} for each in listed]
     on_level, _ = _spread(steps, handlers, [step.join is None for step in steps], calls)
     return [(tuple(sorted(on_level[at])), tuple(sorted(calls[at]))) for at in range(len(steps))]
 
@@ -52,7 +52,7 @@ def _spread(
     on: Sequence[bool],
     calls: Sequence[set[int]] | None,
 ) -> tuple[list[set[int]], list[set[int]]]:
-    """For each step the joins that a branch of it comes to on its level, and those that what it returns comes to.
+    """For each step the joins that a branch of it comes to on its level, and those that what is in its lists comes to.
 
     Args:
         steps: All steps.
@@ -60,23 +60,26 @@ def _spread(
         on: Whether branches go on behind the step.
         calls: What a list of each step leads to, if that is known; else it is found here.
     """
-    takers = [[at for at, after in enumerate(steps) if _may_take(after, step.returns)] for step in steps]
+    bare = [_takers(steps, step.returns if step.bare is None else step.bare) for step in steps]
+    in_lists = [_takers(steps, step.lists) for step in steps]
     on_level: list[set[int]] = [set() for _ in steps]
-    sent: list[set[int]] = [set() for _ in steps]
+    listed: list[set[int]] = [set() for _ in steps]
     size = -1
-    while size < (size := sum(map(len, [*on_level, *sent]))):
-        for at, step in enumerate(steps):
-            sent[at].update(after for after in takers[at] if steps[after].join is not None)
-            sent[at].update(*(on_level[after] for after in takers[at] if on[after]))
-            if step.returns_bare:
-                on_level[at] |= sent[at]
-            if step.returns_list:
-                closing = sent if calls is None else calls
-                on_level[at].update(*(on_level[join] for join in closing[at] if not on[join]))
+    while size < (size := sum(map(len, [*on_level, *listed]))):
+        for at in range(len(steps)):
+            for takers, found in ((bare[at], on_level[at]), (in_lists[at], listed[at])):
+                found.update(after for after in takers if steps[after].join is not None)
+                found.update(*(on_level[after] for after in takers if on[after]))
+            closing = listed if calls is None else calls
+            on_level[at].update(*(on_level[join] for join in closing[at] if not on[join]))
             handler = handlers[at]
             if handler is not None:
                 on_level[at] |= on_level[handler]
-    return on_level, sent
+    return on_level, listed
+
+
+def _takers(steps: Sequence[Leading], kinds: Sequence[type[Event]]) -> list[int]:
+    return [at for at, step in enumerate(steps) if _may_take(step, kinds)]
 
 
 def _may_take(step: Leading, returns: Sequence[type[Event]]) -> bool:

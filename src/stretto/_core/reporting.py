@@ -80,7 +80,7 @@ def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
         if count and step.returns:
             declares = " | ".join(kind.__name__ for kind in step.returns)
             times = "" if count == 1 else f" {count} times"
-            nothing = "nothing, or an empty list," if step.returns_list else "nothing"
+            nothing = "nothing, or an empty list," if step.lists else "nothing"
             why.append(f"{step.label} returned {nothing}{times} although it declares {declares}")
     if state.asked is not None:
         why.append(

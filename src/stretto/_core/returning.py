@@ -24,7 +24,7 @@ def returned_events(step: StepPlan, value: object) -> Sequence[Event] | Workflow
     """The events that a step returned, or the error if its annotation does not name them."""
     if isinstance(value, step.returns):
         return _stop(step, value) if is_stop(value) else (value,)
-    if step.returns_list and _is_list(value):
+    if step.lists and _is_list(value):
         return _listed(step, value)
     return _undeclared(step, value)
 
@@ -92,7 +92,7 @@ def _instead(step: StepPlan, value: object) -> str:
     if isinstance(value, AsyncIterator):
         return _one_by_one(step, "[ev async for ev in …]")
     if _is_several(value) and any(isinstance(each, Event) for each in value):
-        if step.returns_list:
+        if step.lists:
             return f"return a list of events, not a {type(value).__name__}"
         return _SEVERAL
     if isinstance(value, type) and issubclass(value, Event):

@@ -51,9 +51,10 @@ def faked(workflow: type[W], **steps: Any) -> type[W]:
                 f"{spec.label} joins; faked() has no fakes for that, override the step in a subclass"
             )
         body = _body(name, fake)
-        returns = _union(spec.returns) if spec.returns else None
-        if spec.returns_list:
-            returns = GenericAlias(list, (returns,))
+        returns = _union(spec.bare) if spec.bare else None
+        if spec.lists:
+            listed = GenericAlias(list, (_union(spec.lists),))
+            returns = listed if returns is None else returns | listed
         body.__annotations__ = {
             "ev": _union(spec.accepts),
             "return": None if returns is None else returns | None,
