@@ -102,7 +102,7 @@ def _instead(step: StepPlan, value: object) -> str:
 
 def _one_by_one(step: StepPlan, made: str) -> str:
     """What gives its events when somebody asks; nobody asks it here, for it may never end, or be another's."""
-    declare = "" if step.returns_list else "declare -> list[…], and "
+    declare = "" if step.lists else "declare -> list[…], and "
     return f"for the events that it gives {declare}write return {made}"
 
 

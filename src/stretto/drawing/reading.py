@@ -204,7 +204,7 @@ class _Reader:
         for after in takers:
             for taken in _taken(kind, after):
                 pill = self._pill(taken)
-                self._sheet.add_edge(step, pill, many=spec.returns_list)
+                self._sheet.add_edge(step, pill, many=kind in spec.lists)
                 if self._role(taken) not in {Role.START, Role.OUTSIDE}:
                     self._sheet.add_edge(pill, self._step(after))
 
@@ -333,7 +333,7 @@ class _Reader:
                     continue
                 for taker in receiver.blueprint.takers(kind):
                     pill = self._pill(kind)
-                    self._sheet.add_edge(sender._step(spec), pill, many=spec.returns_list)
+                    self._sheet.add_edge(sender._step(spec), pill, many=kind in spec.lists)
                     self._sheet.add_edge(pill, receiver._step(taker))
 
 
