@@ -24,7 +24,19 @@ import anyio
 from ._among import behalf
 from ._carry import carried
 from ._concluding import Concluding
-from ._core.effects import Abort, Closed, Effects, EndRun, Kept, Outward, Publish, Quiet, Resume, Retry
+from ._core.effects import (
+    Abort,
+    Belated,
+    Closed,
+    Effects,
+    EndRun,
+    Kept,
+    Outward,
+    Publish,
+    Quiet,
+    Resume,
+    Retry,
+)
 from ._core.inputs import Begun, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
@@ -292,6 +304,8 @@ class Driver(Concluding):
                         self.around.dead(effect, self)
                 case Outward(event=event, carry=carry):
                     self._send_outward(event, carry, sender)
+                case Belated(effect=later, by=by):
+                    self.perform((later,), by)
                 case Closed():
                     if self.around is not None:
                         self.around.closed(self)

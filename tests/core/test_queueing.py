@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stretto._core.effects import DeadLetter, EndRun, Resume
+from stretto._core.effects import Belated, DeadLetter, EndRun, Publish, Resume
 from stretto._core.inputs import (
     Concluded,
     Input,
@@ -25,7 +25,7 @@ from stretto._core.state import Delivery
 from stretto._core.waiting import Waiter
 from stretto.errors import QueueFullError, RunEndedError
 from stretto.events import Event, StopEvent
-from tests.core.plans import A, B, C, Outer, plan, step
+from tests.core.plans import A, B, C, Outer, Question, plan, step
 
 CARRY = copy_context()
 KINDS = st.sampled_from([A, B, C])
@@ -280,3 +280,19 @@ class Bounded(RuleBasedStateMachine):
 
 
 TestBounded = Bounded.TestCase
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_what_comes_of_an_event_that_waited_for_room_is_said_of_who_sent_it(outside: bool):
+    run = Machine(
+        plan(step(accepts=(Question,), limit=1), step("b", index=1, accepts=(B,))), 0.0, float("inf"), 9
+    )
+    run.bound(1)
+    (_, work), (by,) = sends(run, Question()), sends(run, B())
+    sends(run, Question())
+    waits, _ = asks(run, question := Question(n=3), None if outside else by)
+    effects = told(run, StepReturned(delivery=work, value=None, at=0.0))
+    assert effects[1:] == [
+        Belated(effect=Publish(event=question), by=None if outside else "Flow.b (flow.py:20)"),
+        Resume(waiter=waits),
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
@@ -22,6 +22,7 @@ from stretto import (
     WorkflowTimeoutError,
     step,
 )
+from stretto.joins import First
 from stretto.retry import fixed
 
 pytestmark = pytest.mark.anyio
@@ -395,3 +396,45 @@ async def test_a_flood_beyond_the_bound_is_refused_and_what_was_taken_is_handled
     assert sorted(done) == list(range(13))
     assert refused == 100_000 - 13
     assert run.leftovers == run.dead_letters == ()
+
+
+class Racer(Event):
+    pass
+
+
+class Quick(Event):
+    n: int
+
+
+class Won(Event):
+    pass
+
+
+async def test_what_waited_for_room_and_came_too_late_is_told_of_the_step_that_sent_it(
+    caplog: pytest.LogCaptureFixture,
+):
+    """The log named the step whose end had made the room."""
+
+    class Race(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Racer | Quick]:
+            return [Racer(), Quick(n=1), Quick(n=2)]
+
+        @step
+        async def flood(self, ctx: Context, ev: Racer) -> Quick | None:
+            await ctx.send(Quick(n=3))
+
+        @step(num_workers=1)
+        async def run_off(self, ev: Quick) -> Won:
+            await anyio.sleep(1)
+            return Won()
+
+        @step
+        async def take(self, won: Annotated[list[Won], First()]) -> StopEvent[int]:
+            return StopEvent(result=len(won))
+
+    run = Race(queue_size=1).run()
+    assert await run == 1
+    assert [letter.event for letter in run.dead_letters] == [Quick(n=2), Quick(n=3)]
+    (line,) = [record.getMessage() for record in caplog.records if "Quick(n=3)" in record.getMessage()]
+    assert line.startswith("Race: dead letter Quick(n=3) from Race.flood (test_queue_size.py:")

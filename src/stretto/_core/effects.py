@@ -22,6 +22,7 @@ __all__ = [
     "NOTHING",
     "QUIET",
     "Abort",
+    "Belated",
     "Closed",
     "DeadLetter",
     "Delivery",
@@ -96,8 +97,31 @@ class Closed(Value):
     """The run has said its last word: what it took in is finished, and it takes in no more."""
 
 
+@final
+class Belated(Value):
+    """What comes of an event that has waited for room: it is about the step that sent it, not the one that made room.
+
+    Attributes:
+        by: That step, as messages name it; None for somebody outside.
+    """
+
+    effect: Publish | DeadLetter | Kept | Outward
+    by: str | None
+
+
 Effect: TypeAlias = (
-    Delivery | Publish | DeadLetter | Kept | Resume | Retry | Abort | EndRun | Outward | Quiet | Closed
+    Delivery
+    | Publish
+    | DeadLetter
+    | Kept
+    | Resume
+    | Retry
+    | Abort
+    | EndRun
+    | Outward
+    | Belated
+    | Quiet
+    | Closed
 )
 Effects: TypeAlias = Sequence[Effect]
 

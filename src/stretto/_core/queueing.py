@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..errors import QueueFullError, RunEndedError, shown
 from ..events import Event
-from .effects import NOTHING, Effect, Effects, Resume
+from .effects import NOTHING, Belated, DeadLetter, Effect, Effects, Kept, Outward, Publish, Resume
 from .room import Room, Sender
 from .sending import Sending
 
@@ -64,7 +64,8 @@ class Queueing(Sending):
         more: list[Effect] = [*effects]
         while (sender := room.first()) is not None and room.fits(self._needed(sender.event, sender.step)):
             room.discard(sender)
-            more += self._sent(sender.event, sender.carry, sender.step, at=self.begun, cause=sender.delivery)
+            sent = self._sent(sender.event, sender.carry, sender.step, at=self.begun, cause=sender.delivery)
+            more += (_belated(effect, sender) for effect in sent)
             more.append(Resume(waiter=sender))
         if (
             room.parked
@@ -97,3 +98,10 @@ class Queueing(Sending):
             self._send_cancelled(sender)
             effects.append(Resume(waiter=sender))
         return effects
+
+
+def _belated(effect: Effect, sender: Sender) -> Effect:
+    """Says whose it is, where that matters."""
+    if not isinstance(effect, (Publish, DeadLetter, Kept, Outward)):
+        return effect
+    return Belated(effect=effect, by=None if sender.delivery is None else sender.delivery.step.label)
