@@ -31,6 +31,7 @@ __all__ = [
     "native_cancellations",
     "native_cancellations_before",
     "outlast",
+    "turn_before_thread",
 ]
 
 _kept: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks weakly
@@ -89,6 +90,18 @@ def _of_trio() -> LoopPort:
     trio = _trio()
     scope = type(anyio.CancelScope())
     return LoopPort(trio.current_time, trio.lowlevel.checkpoint, trio.Cancelled, scope)
+
+
+async def turn_before_thread() -> None:
+    """Lets what became ready with a thread run before that begins; on asyncio anyio does, on trio nobody.
+
+    So a thread never begins whose run, or race, is decided by a step that was ready with it and never suspends. Twice,
+    because trio takes up in any order who is ready in one turn: the task of that step, and who was ready before.
+    """
+    if _own_asyncio_loop() is None:
+        checkpoint = _trio().lowlevel.checkpoint
+        await checkpoint()
+        await checkpoint()
 
 
 def is_running() -> bool:

@@ -19,7 +19,7 @@ from weakref import WeakSet
 import anyio
 
 from ._log import logger
-from ._loop import call_soon, name_loop, outlast
+from ._loop import call_soon, name_loop, outlast, turn_before_thread
 from .errors import RunEndedError, shown
 
 if TYPE_CHECKING:  # anyio loads them with its backend, and only then can a call be in a thread
@@ -95,6 +95,7 @@ class Work:
     async def run(self, call: Callable[[], object]) -> tuple[object, Variables]:
         """Gives what the call returns, and the context variables that it set; when this is over, so is the call."""
         try:
+            await turn_before_thread()
             return await anyio.to_thread.run_sync(self._work, call, abandon_on_cancel=self._abandon)
         except BaseException as error:
             self._let_go()

@@ -968,3 +968,29 @@ async def test_an_empty_list_calls_no_join_of_what_is_returned_without_a_list(
     made: Ask | list[Told], called: list[str]
 ):
     assert await Divides(made).run() == called
+
+
+@pytest.mark.parametrize("thread_first", [True, False])
+async def test_a_loser_in_a_thread_never_begins_if_the_race_is_decided_by_what_was_ready_with_it(
+    *, thread_first: bool
+):
+    """On trio the thread had begun, and the race waited for its end; on asyncio it never did."""
+    begun: list[int] = []
+
+    class AtOnce(Race):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask | Page]:
+            return [Page(), Ask()] if thread_first else [Ask(), Page()]
+
+        @step
+        def read(self, ev: Page) -> Told:
+            begun.append(1)
+            return Told(n=7)
+
+        @step
+        async def ask(self, ev: Ask) -> Told:
+            return Told(n=ev.n)
+
+    for _ in range(20):  # trio takes up in any order who is ready
+        assert await AtOnce().run() == [0]
+    assert begun == []

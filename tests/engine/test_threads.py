@@ -590,3 +590,25 @@ async def test_a_call_that_is_called_off_before_it_begins_is_never_made():
     with pytest.raises(RuntimeError, match="called off"):
         await anyio.to_thread.run_sync(work._work, ended.set)
     assert not ended.is_set()
+
+
+@pytest.mark.parametrize("thread_first", [True, False])
+async def test_a_thread_never_begins_if_what_was_ready_with_it_has_ended_the_run(*, thread_first: bool):
+    begun: list[int] = []
+
+    class AtOnce(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job | Shout]:
+            return [Job(), Shout()] if thread_first else [Shout(), Job()]
+
+        @step
+        def block(self, ev: Job) -> None:
+            begun.append(1)
+
+        @step
+        async def stop(self, ev: Shout) -> StopEvent[str]:
+            return StopEvent(result="stopped")
+
+    for _ in range(20):  # trio takes up in any order who is ready
+        assert await AtOnce().run() == "stopped"
+    assert begun == []
