@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextvars import copy_context
 from typing import Any
 
@@ -18,19 +19,33 @@ class Kept:
 
     def __init__(self) -> None:
         self.things: list[Any] = []
-        self.paths: list[str] = []
+        self.told: list[tuple[str, object]] = []
 
     def event(self, event: Event, path: str) -> int:
         return self.value(event, path)
 
     def kind(self, kind: type, path: str) -> str:
-        self.value(kind, path)
-        return f"{len(self.things) - 1} {kind.__name__}"
+        name = f"{len(self.things)} {kind.__name__}"
+        self.things.append(kind)
+        self.told.append((path, name))
+        return name
 
     def value(self, value: object, path: str) -> int:
+        number = len(self.things)
         self.things.append(value)
-        self.paths.append(path)
-        return len(self.things) - 1
+        self.told.append((path, number))
+        return number
+
+    def check(self, data: object) -> None:
+        """Each thing was written where the writer was told that it would be: what it complains of has that path."""
+        for path, thing in self.told:
+            assert found(data, path) == thing, path
+
+
+def found(data: Any, path: str) -> object:
+    for part in re.findall(r"\w+", path):
+        data = data[int(part) if isinstance(data, list) else part]
+    return data
 
 
 class Again:
@@ -50,7 +65,9 @@ class Again:
 
 def written(run: Machine, at: float, kept: Kept) -> dict[str, Any]:
     """The data, by way of JSON: it is plain."""
-    return json.loads(json.dumps(snapshot(run, at, kept), allow_nan=False))
+    data = json.loads(json.dumps(snapshot(run, at, kept), allow_nan=False))
+    kept.check(data)
+    return data
 
 
 def read(data: object, kept: Kept, plan: Plan, at: float, limit: int) -> tuple[Any, Any]:

@@ -82,7 +82,7 @@ class Saving:
     def mail(self, mail: Sequence[Mail], path: str) -> list[object]:
         """The numbers of these events, and where they came from."""
         return [
-            [self.writer.event(each.event, f"{path}[{number}]"), each.outside]
+            [self.writer.event(each.event, f"{path}[{number}][0]"), each.outside]
             for number, each in enumerate(mail)
         ]
 

@@ -115,8 +115,8 @@ class _Buffers:
         data: dict[str, object] = {
             "step": out.run.plan.steps[index].name,
             "expected": [
-                [out.writer.kind(kind, f"{path}.expected"), len(list(same))]
-                for kind, same in groupby(buffer.kinds)
+                [out.writer.kind(kind, f"{path}.expected[{number}][0]"), len(list(same))]
+                for number, (kind, same) in enumerate(groupby(buffer.kinds))
             ],
             "arrived": out.events(arrived, f"{path}.arrived"),
         }
@@ -202,7 +202,7 @@ class _Asked:
     """The last question that no step takes; told when a run is stuck."""
 
     def write(self, out: Saving, path: str) -> object:
-        return None if out.run.asked is None else [out.writer.event(out.run.asked, path)]
+        return None if out.run.asked is None else [out.writer.event(out.run.asked, f"{path}[0]")]
 
     def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
         (number,) = place.exactly(1)
