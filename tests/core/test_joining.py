@@ -216,20 +216,55 @@ def begun(forks: Forks[Branch, str], sender: Branch | None = None, may: Sequence
     return branch
 
 
-def test_a_join_inherits_from_where_its_fork_was_sent():
+def inheriting() -> tuple[Forks[Branch, str], list[str]]:
+    """Forks, and from where each join that they make inherits."""
     origins: list[str] = []
 
     def make(join: int, events: list[Event], origin: str) -> Branch:
         origins.append(origin)
         return Branch(join, events)
 
-    forks = Forks[Branch, str]({0: All()}, make)
+    return Forks({0: All(), 1: First()}, make), origins
+
+
+def test_a_join_inherits_from_where_its_fork_was_sent():
+    forks, origins = inheriting()
     sender = begun(forks)
     for origin in ("first", "second"):
         forks.arrive(0, A(), forks.place(sender, 1, origin))
     forks.leave(sender)
     forks.arrive(0, A(), forks.place(None, 1, "outside"))
     assert origins == ["first", "outside"]
+
+
+def test_a_join_of_several_steps_that_take_one_event_inherits_from_where_that_was_sent():
+    forks, origins = inheriting()
+    place = forks.place(None, 2, "outside")
+    branches = [Branch(), Branch()]
+    assert [forks.begin(branch, place, (0,)) for branch in branches] == [True, True]
+    forks.sent(None, place)
+    for branch in branches:
+        forks.ends(branch, 1, "later")
+        forks.arrive(0, A(), forks.place(branch, 1, "later"))
+        forks.leave(branch)
+    assert origins == ["outside"]
+
+
+def test_a_join_beside_the_race_that_a_branch_has_decided_inherits_from_where_its_event_was_sent():
+    forks, origins = inheriting()
+    sender = begun(forks)
+    for origin in ("first", "second"):
+        forks.arrive(1, A(), forks.place(sender, 1, origin))
+    forks.arrive(0, A(), forks.place(sender, 1, "third"))
+    assert origins == ["first", "third"]
+
+
+def test_a_join_of_the_one_event_that_a_branch_returns_inherits_from_where_that_was_returned():
+    forks, origins = inheriting()
+    branch = begun(forks)
+    forks.ends(branch, 1, "")
+    forks.arrive(0, A(), forks.place(branch, 1, "returned"))
+    assert origins == ["returned"]
 
 
 def test_a_loop_of_single_sends_keeps_nothing():
