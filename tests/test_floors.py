@@ -25,14 +25,16 @@ FLOORS = [
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
-    | {"_annotations", "_class_steps", "_signatures", "_state_class", "_step_reader", "_step_spec"}
+    | {"_annotations", "_assigned", "_class_steps", "_signatures", "_state_class", "_step_reader", "_step_spec"}
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
-    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"},
+    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
+    | {"checking"},
     {"__init__"},
     {"testing"},
+    {"cli", "__main__"},
 ]
 DEPENDENCIES = {"anyio", "attrs"}
 EXTRAS = {
@@ -48,6 +50,7 @@ LAZY = {
     ("testing._virtual", "import_module('stretto.testing._trio_time')"),
     ("testing._probe", "import_module('stretto.testing._trio_time')"),
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
+    ("cli.targets", "importlib.import_module(where)"),  # what the command line names
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "retry")],
     *[("_step_reader", each) for each in ("joined", "resources")],

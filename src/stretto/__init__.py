@@ -5,6 +5,8 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 
 # The layout, imports go down only:
 #
+#   cli                     the command `stretto`
+#   checking, _assigned     what is wrong with a workflow, before it runs
 #   application             workflows that send events to each other
 #   workflow, handler       what a user subclasses, and what running it returns
 #   _members, _beginning    a workflow as a member of an application, and what a run begins with

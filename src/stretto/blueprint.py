@@ -22,11 +22,15 @@ class Finding:
     """Something about the graph that its author should know.
 
     Attributes:
+        kind: What sort of thing, in a word or two: ``"dead-end"``.
+        step: The step that it is about; None if it is about the whole.
         fatal: Whether the workflow cannot start or cannot stop; other findings are warnings.
     """
 
-    def __init__(self, message: str, *, fatal: bool = False) -> None:
+    def __init__(self, kind: str, message: str, step: StepSpec | None = None, *, fatal: bool = False) -> None:
+        self.kind = kind
         self.message = message
+        self.step = step
         self.fatal = fatal
 
 
@@ -100,21 +104,27 @@ class Blueprint:
         for spec in self.specs:
             if spec not in reached and any(self._makers(kind) for kind in spec.accepts):
                 yield Finding(
+                    "unreachable",
                     f"{spec.label} cannot be reached from a start event or one from outside; name "
-                    f"{_names(spec.accepts)} in the return annotation of a step that can be"
+                    f"{_names(spec.accepts)} in the return annotation of a step that can be",
+                    spec,
                 )
         for spec in self.specs:
             if spec.join is not None and len(spec.event_names) == 1 and not self.forks_to(spec):
                 kinds = _names(spec.accepts)
                 yield Finding(
+                    "lone-join",
                     f"{spec.label} joins a list of {kinds}, and nothing that leads to it forks, so that each list has "
-                    f"one event; let a step return a list, or take ev: {kinds}"
+                    f"one event; let a step return a list, or take ev: {kinds}",
+                    spec,
                 )
         for spec in self._dead_ends():
             made = " | ".join(kind.__name__ for kind in spec.returns)
             yield Finding(
+                "dead-end",
                 f"{spec.label} is a dead end: nothing that follows from {made} ends the run; let a step that "
-                "follows return a StopEvent"
+                "follows return a StopEvent",
+                spec,
             )
 
     def _check_ends(self) -> Iterator[Finding]:
@@ -122,12 +132,14 @@ class Blueprint:
         found = found or "none (is @step missing above its methods?)"
         if not self.starts:
             yield Finding(
+                "no-start",
                 f"{self.name} cannot start: none of its steps takes a StartEvent; its steps: {found}; "
                 "annotate the first step with ev: StartEvent",
                 fatal=True,
             )
         if not any(issubclass(kind, StopEvent) for spec in self.specs for kind in spec.returns):
             yield Finding(
+                "no-stop",
                 f"{self.name} cannot stop: none of its steps returns a StopEvent; its steps: {found}; "
                 "annotate the last step with -> StopEvent, also if it only sends it",
                 fatal=True,
@@ -139,8 +151,10 @@ class Blueprint:
                 free = issubclass(kind, (StopEvent, InputRequiredEvent))
                 if not free and not any(self.takers(kind)) and not self.plan.may_await(kind):
                     yield Finding(
+                        "nobody-takes",
                         f"{spec.label} returns {kind.__name__}, which no step of {self.name} takes; add a "
-                        f"step with ev: {kind.__name__}, or leave it out of the annotation"
+                        f"step with ev: {kind.__name__}, or leave it out of the annotation",
+                        spec,
                     )
             for kind in spec.accepts:
                 if not (
@@ -149,9 +163,11 @@ class Blueprint:
                     or self._makers(kind, subclasses=spec.accept_event_subclasses)
                 ):
                     yield Finding(
+                        "nobody-makes",
                         f"{spec.label} takes {kind.__name__}, which no step of {self.name} returns; name it in the "
                         "return annotation of the step that sends it, or, if it comes from outside, declare it so: "
-                        f"class {kind.__name__}(Event, external=True)"
+                        f"class {kind.__name__}(Event, external=True)",
+                        spec,
                     )
 
     def _makers(self, kind: type[Event], *, subclasses: bool = False) -> list[StepSpec]:

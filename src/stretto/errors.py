@@ -9,7 +9,7 @@ An exception of your own step is never wrapped: it comes out as it was raised, w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard, final
 
 __all__ = [
@@ -107,7 +107,17 @@ class DefinitionError(WorkflowError):
 
     Raised where the class is defined (signatures), where the workflow is made (options) and at its first run
     (the graph, since steps may be added to a class until then). The fault is the author's of the workflow.
+
+    Attributes:
+        problems: What is wrong, one by one, where several things may be.
     """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+
+    def __reduce__(self) -> tuple[type[DefinitionError], tuple[object, ...]]:
+        return type(self), (*self.args, self.problems)
 
 
 @final

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._stock import Stock
     from .limits import Limit
 
-__all__ = ["Workflow"]
+__all__ = ["Workflow", "with_options"]
 
 
 class Workflow(Generic[R]):
@@ -341,11 +341,22 @@ class Workflow(Generic[R]):
             return
         fatal = [finding.message for finding in blueprint.findings if finding.fatal]
         if fatal:
-            raise DefinitionError("; ".join(fatal))
+            raise DefinitionError("; ".join(fatal), fatal)
         if not blueprint.told:
             blueprint.told = True
             for finding in blueprint.findings:
                 logger().warning("%s", finding.message)
+
+
+def with_options(workflow: Workflow[Any], **changes: Any) -> None:
+    """Sets options of a workflow that is made already, for the runs to come.
+
+    Raises:
+        DefinitionError: For a value that makes no sense.
+    """
+    had = workflow._options  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
+    options = {name: getattr(had, name) for name in Options.__annotations__}
+    workflow._options = Options.of(**{**options, **changes})  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _no_option(kind: type[Workflow[Any]], name: str, value: object) -> TypeError:

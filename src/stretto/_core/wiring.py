@@ -132,7 +132,7 @@ class Wiring:
         self._table: dict[tuple[str | None, type], tuple[str, ...]] = {}
         problems = tuple(self._check())
         if problems:
-            raise DefinitionError("; ".join(problems))
+            raise DefinitionError("; ".join(problems), problems)
 
     # -- what is looked up -----------------------------------------------------------------------------------
 
