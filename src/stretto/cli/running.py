@@ -1,0 +1,176 @@
+"""``stretto run``: runs a workflow to its end, or a member of an application with all that it causes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import anyio
+
+from ..application import Application
+from ..errors import WorkflowCancelledError, near, shown
+from ..events import StartEvent
+from ..handler import Handler
+from ..workflow import Workflow, with_options
+from .endings import Exit, code_of, tell
+from .interrupts import interrupts
+from .starts import Start
+from .targets import UsageError, load, made
+
+__all__ = ["configure", "perform"]
+
+_EPILOG = """\
+what follows the target are the fields of the start event, each as --name value:
+  stretto run shop.py:Orders --sku tea --count 3
+  stretto run shop.py:Orders --help          shows the fields and their types
+  echo '{"sku": "tea"}' | stretto run shop.py:Orders --json -
+
+the result goes to stdout: text as it is, other values as JSON where that can hold them.
+exit codes: 0 done, 1 failed, 2 wrong usage, 124 timed out, 130 Ctrl-C, 143 SIGTERM"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.description = "Runs a workflow to its end and prints its result."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("target", nargs="?", help="module:Workflow, or file.py:Workflow; an application too")
+    parser.add_argument(
+        "--json", metavar="FILE", help="fields of the start event: a file, - for stdin, or {…} itself"
+    )
+    parser.add_argument("--start", metavar="EVENT", help="which start event, if the workflow has several")
+    parser.add_argument("--member", metavar="NAME", help="which member, of an application")
+    add_backend(parser)
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="in place of the workflow's own; or none"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="a line for each step that ends, on stderr"
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--backend``."""
+    parser.add_argument(
+        "--backend", choices=["asyncio", "trio"], default="asyncio", help="the event loop (default: asyncio)"
+    )
+
+
+def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Runs it.
+
+    Raises:
+        UsageError: If the target or the fields are wrong.
+    """
+    workflow = made(load(options.target))
+    check_backend(options.backend)
+    runs, called = _called(workflow, options.member)
+    start = Start(called.blueprint(), options.start)
+    event = given(parser, start, options, rest)
+    for each in workflow.members.values() if isinstance(workflow, Application) else [workflow]:
+        _set_options(each, options)
+    return anyio.run(partial(_run, workflow, runs, event), backend=options.backend)
+
+
+def given(
+    parser: argparse.ArgumentParser, start: Start, options: argparse.Namespace, rest: Sequence[str]
+) -> StartEvent:
+    """The start event, once the parser knows its fields; with ``--help`` these are shown, and that is all.
+
+    Raises:
+        UsageError: If the fields do not fit.
+    """
+    start.add_to(parser)
+    if options.help:
+        parser.print_help()
+        raise SystemExit(Exit.OK)
+    parsed, left = parser.parse_known_args(["-", *rest])
+    return start.event(argparse.Namespace(**{**vars(parsed), "json": options.json}), left)
+
+
+def check_backend(name: str) -> None:
+    """Looks whether the event loop is there.
+
+    Raises:
+        UsageError: If it is not installed.
+    """
+    if name == "trio" and find_spec("trio") is None:
+        raise UsageError("--backend trio: trio is not installed; pip install 'stretto[trio]'")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float("inf") if text == "none" else float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"a time in seconds above 0, or none, and not {text!r}")
+    return value
+
+
+def _set_options(workflow: Workflow[Any], options: argparse.Namespace) -> None:
+    if options.timeout is not None:
+        with_options(workflow, timeout=None if options.timeout == float("inf") else options.timeout)
+    if options.verbose:
+        with_options(workflow, verbose=True)
+
+
+def _called(
+    target: Workflow[Any] | Application, member: str | None
+) -> tuple[Callable[[StartEvent], Handler[Any]], Workflow[Any]]:
+    """What starts the run, and the workflow that it is of."""
+    if isinstance(target, Workflow):
+        if member is not None:
+            raise UsageError(f"--member {member}: {type(target).__name__} is a workflow, and no application")
+        return target.run, target
+    names = [name for name, each in target.members.items() if each.blueprint().starts]
+    if member is None and len(names) == 1:
+        member = names[0]
+    if member is None or member not in target.members:
+        hint = "" if member is None else near(member, target.members)
+        which = "which member?" if member is None else f"there is no member {member!r}."
+        raise UsageError(
+            f"{which} The application has: {', '.join(target.members)}; write --member {names[0]}{hint}"
+        )
+    return partial(target.run, member), target.members[member]
+
+
+async def _run(
+    target: Workflow[Any] | Application, runs: Callable[[StartEvent], Handler[Any]], event: StartEvent
+) -> int:
+    """Runs it, and says what came of it; the exit code."""
+    try:
+        async with target if isinstance(target, Application) else contextlib.nullcontext():
+            return await _to_its_end(runs(event))
+    except Exception as error:  # noqa: BLE001 - it is told, whatever it is
+        tell(error)
+        return code_of(error)
+
+
+async def _to_its_end(run: Handler[Any]) -> int:
+    with anyio.CancelScope() as scope, interrupts(scope.cancel) as interrupted:
+        async with run:
+            result = await run
+        show(result)
+        return Exit.OK
+    if interrupted.code is None:
+        raise WorkflowCancelledError("the run was cancelled")
+    return interrupted.code
+
+
+def show(result: object) -> None:
+    """Prints a result: text as it is, what JSON can hold as JSON, and anything else by its repr."""
+    if result is None:
+        return
+    if isinstance(result, str):
+        print(result)
+        return
+    try:
+        print(json.dumps(result, ensure_ascii=False))
+    except (TypeError, ValueError):
+        print(shown(result))
