@@ -25,13 +25,20 @@ FLOORS = [
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
-    | {"_annotations", "_assigned", "_class_steps", "_signatures", "_state_class", "_step_reader", "_step_spec"}
+    | {
+        "_annotations",
+        "_assigned",
+        "_class_steps",
+        "_signatures",
+        "_state_class",
+        "_step_reader",
+        "_step_spec",
+    }
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
-    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
-    | {"checking"},
+    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"} | {"checking"},
     {"__init__"},
     {"testing"},
     {"cli", "__main__"},

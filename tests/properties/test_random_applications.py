@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 
 from tests import virtual
 from tests.properties.applications import (
-    KINDS,
     Books,
     Program,
     application,
