@@ -2266,6 +2266,11 @@ async def call_another_word(ctx: Context[Cart], name: str) -> None:
     getattr(ctx.store, name)
 
 
+async def enter_without_async(ctx: Context[Cart]) -> None:
+    with ctx.store.edit_state():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+
 STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseException], str]] = [
     (
         set_within_an_edit,
@@ -2287,6 +2292,14 @@ STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseExcepti
         enter_twice,
         StateError,
         "this edit_state() block was entered before; call ctx.store.edit_state() again",
+    ),
+    (
+        enter_without_async,
+        TypeError,
+        (
+            "ctx.store.edit_state() waits for its turn; in an async step write async with ctx.store.edit_state() as "
+            "state"
+        ),
     ),
     (
         lambda ctx: ctx.store.get("totl"),
@@ -2359,6 +2372,25 @@ async def test_the_store_says_what_to_write(
     with pytest.raises(error) as caught:
         await Keeping(body).run()
     assert text(caught.value) == says
+
+
+async def test_a_block_that_edits_the_state_in_a_thread_takes_no_async():
+    async def enter(block: Any) -> None:
+        async with block:
+            pass
+
+    class W(Workflow[object]):
+        @step
+        def keep(self, ctx: ThreadContext[Cart], ev: StartEvent) -> StopEvent[object]:
+            return StopEvent(result=ctx.store.edit_state())
+
+    block = await W().run()
+    with pytest.raises(TypeError) as caught:
+        await enter(block)
+    assert text(caught.value) == (
+        "ctx.store.edit_state() in a plain def step blocks its thread alone; write with ctx.store.edit_state() as "
+        "state, without async"
+    )
 
 
 async def test_a_write_to_the_state_of_a_run_that_is_over_says_that_it_can_be_read():

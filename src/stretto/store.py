@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, NoReturn, cast, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast, final
 
 from ._core.paths import MISSING, Path
 from ._core.run_state import Edit
@@ -165,6 +165,16 @@ class Edited(_AnyEdit, Generic[S_co]):
         self._access.unmark(self._mark)
         self._access.finish(self._edit, commit=kind is None)
 
+    if not TYPE_CHECKING:  # so that type checkers tell it too
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(
+                "ctx.store.edit_state() waits for its turn; in an async step write async with "
+                "ctx.store.edit_state() as state"
+            )
+
+        def __exit__(self, *_: object) -> NoReturn: ...
+
 
 @final
 class ThreadEdited(_AnyEdit, Generic[S_co]):
@@ -188,3 +198,13 @@ class ThreadEdited(_AnyEdit, Generic[S_co]):
         except RunEndedError:
             if kind is None:  # nothing was committed
                 raise
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> NoReturn:
+            raise TypeError(
+                "ctx.store.edit_state() in a plain def step blocks its thread alone; write with "
+                "ctx.store.edit_state() as state, without async"
+            )
+
+        async def __aexit__(self, *_: object) -> NoReturn: ...
