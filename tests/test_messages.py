@@ -53,7 +53,7 @@ from stretto import (
     catch_error,
     step,
 )
-from stretto.errors import CollectError, RoutingError, StateError, shown
+from stretto.errors import CollectError, RoutingError, StateError, WaitTimeoutError, shown
 from stretto.events import StepFailedEvent
 from stretto.joins import All, First
 from stretto.retry import fixed
@@ -1994,6 +1994,54 @@ async def test_a_timeout_of_a_run_that_waits_names_what_it_waits_for():
     assert text(caught.value) == (
         "Waits timed out after 3 s; no step was active; it waited for events from outside: Go, HumanResponseEvent"
     )
+
+
+class Orders(Workflow[None]):
+    """It waits for the answer to one order, for a while or as long as it takes."""
+
+    def __init__(self, how: dict[str, Any], **options: Any) -> None:
+        self.how = how
+        super().__init__(**options)
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+        await ctx.wait_for_event(Ask, **self.how)
+        return StopEvent(result=None)
+
+    @step
+    async def note(self, ctx: Context, ev: StartEvent) -> None:
+        ctx.send_event(Ask(number=2))
+
+
+NOT_TWO = "Ask(number=2) was not taken: no step of Orders takes exactly Ask, and Orders.ask (here) waited for"
+
+
+@pytest.mark.parametrize(
+    ("how", "lacks"),
+    [
+        ({"requirements": {"number": 1}}, "number=1, not 2"),
+        ({"where": lambda ev: ev.number == 1}, "one of which its where= is true"),
+    ],
+)
+async def test_an_event_that_does_not_fit_a_wait_is_told_with_the_field(how: dict[str, Any], lacks: str):
+    """It was told that no step takes it, while a step waited for its very type."""
+    with pytest.raises(WorkflowTimeoutError) as late:
+        await Orders(how, timeout=3).run()
+    assert text(late.value) == (
+        f"Orders timed out after 3 s; no step was active; waiting: Orders.ask (here) for Ask; {NOT_TWO} {lacks}"
+    )
+    with pytest.raises(WaitTimeoutError) as vain:
+        await Orders({**how, "timeout": 2}).run()
+    assert text(vain.value) == (
+        "Orders.ask (here) waited 2 s for Ask, and none came that fits: Ask(number=2) came, but it waited for "
+        f"{lacks}"
+    )
+    async with Orders(how).run() as run:
+        await anyio.sleep(1)
+        await run.cancel()
+    assert [text(letter.reason) for letter in run.dead_letters] == [
+        f"no step of Orders takes exactly Ask, and Orders.ask (here) waited for {lacks}"
+    ]
 
 
 async def test_a_step_that_does_not_end_is_named_after_the_grace(caplog: pytest.LogCaptureFixture):

@@ -18,6 +18,7 @@ import anyio
 from ._arguments import check_for_the_stream, check_request, check_wait, no_shared_context
 from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
+from ._core.reporting import came_instead
 from ._core.room import Sender
 from ._core.state import Delivery
 from ._core.waiting import Waiter
@@ -371,6 +372,7 @@ class Context(Generic[S_co]):
         if waiter.event is None:
             raise WaitTimeoutError(
                 f"{self._delivery.step.label} waited {timeout:.6g} s for {event_type.__name__}, and none came that fits"
+                f"{came_instead(machine, waiter)}"
             )
         given: Any = waiter.event
         event: E = given

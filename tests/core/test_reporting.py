@@ -229,6 +229,21 @@ def test_a_timeout_names_what_no_step_took():
     )
 
 
+def test_a_timeout_names_what_did_not_fit_who_waits_for_its_type():
+    run = state(step("a"))
+    run.mailbox, run.waiters = Mailbox(100), Waiters()
+    run.mailbox.put(Mail(B(), outside=True))
+    for wanted in range(1, 3):
+        one = Waiter(
+            delivery=delivery(run.plan.steps[0]), kind=B, requirements={"n": wanted}, wake=lambda: None
+        )
+        run.waiters.add(one)
+    assert str(timed_out(run, None, 4.0)).endswith(
+        "B(n=0) was not taken: no step of Flow takes exactly B, and Flow.a (flow.py:10) waited for n=1, not 0, and "
+        "Flow.a (flow.py:10) waited for n=2, not 0"
+    )
+
+
 def test_a_question_that_nobody_answers_is_told():
     run = state(step("a"))
     run.asked = Question(n=1)

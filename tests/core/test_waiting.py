@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from stretto._core.delivery import Delivery
+from stretto._core.delivery import DeadLetter, Delivery
 from stretto._core.effects import EndRun, Resume
 from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled, WaitTimedOut
 from stretto._core.machine import Machine
+from stretto._core.reporting import came_instead
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import RunEndedError
 from stretto.events import Event, StopEvent
@@ -83,7 +84,7 @@ def test_a_wait_takes_the_earliest_that_fits_and_what_is_put_back_is_the_first_a
         assert len(box) == len(model)
         assert {type(mail.event) for mail in box} == {kind for kind in KINDS if kind in box}
     inside = [mail.event for mail in model if not mail.outside]
-    assert sorted(ids(box.take_inside())) == sorted(ids(inside))
+    assert sorted(ids(mail.event for mail in box.take_inside())) == sorted(ids(inside))
     assert all(mail.outside for mail in box)
     assert len(box) == len([*box])
 
@@ -157,6 +158,73 @@ def test_one_who_does_not_wait_cannot_be_taken_out():
     assert not waiters.discard(waiter())
     assert waiters.discard(one)
     assert not waiters.discard(one)
+
+
+ODD: dict[str, object] = {"n": Odd()}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "lacks"),
+    [
+        ({"n": 1}, "n=1, not 0"),
+        ({"n": 0, "colour": "red"}, "colour='red', not None"),
+        (ODD, f"n={ODD['n']!r}, not 0"),
+        ({"n": 0}, "one of which its where= is true"),
+        (None, "one of which its where= is true"),
+    ],
+)
+def test_what_an_event_lacks_is_told_by_the_first_field_that_differs(
+    requirements: dict[str, object] | None, lacks: str
+):
+    assert waiter(A, requirements, where=lambda _: False).wish.lacking(A()) == lacks
+
+
+def waits_in_vain(*sent: Event, **options: Any) -> tuple[Machine, Waiter]:
+    """A run whose step waits while its own step, or somebody outside, sends what does not fit."""
+    run = Machine(plan(step(accepts=(B,))), 0.0, 9.0, 100)
+    (one,) = run.event_sent(B(), CARRY, at=0.0)
+    assert isinstance(one, Delivery)
+    one.started = 0.0
+    waits = Waiter(delivery=one, kind=A, wake=lambda: None, **options)
+    run.receive(WaitBegan(waiter=waits, parks=False))
+    for event in sent:
+        run.event_sent(event, CARRY, at=0.0)
+    return run, waits
+
+
+NO_STEP = "no step of Flow takes exactly A"
+
+
+@pytest.mark.parametrize("end", [WaitCancelled, WaitTimedOut])
+def test_an_event_that_did_not_fit_a_wait_says_so_in_the_end(end: type[WaitCancelled | WaitTimedOut]):
+    run, waits = waits_in_vain(A(n=2), requirements={"n": 1})
+    run.receive(end(waiter=waits))
+    run.event_sent(A(n=3), CARRY, at=0.0)
+    assert [letter.reason for letter in run.receive(Concluded()) if isinstance(letter, DeadLetter)] == [
+        f"{NO_STEP}, and Flow.work (flow.py:10) waited for n=1, not 2",
+        f"{NO_STEP}, and nobody waited for it",
+    ]
+
+
+def test_an_event_that_somebody_else_takes_in_the_end_is_told_of_nobody():
+    """A wait without conditions takes whatever comes; what it did not get came too late for it."""
+    run, waits = waits_in_vain()
+    run.receive(WaitTimedOut(waiter=waits))
+    run.event_sent(A(), CARRY, at=0.0)
+    run.receive(WaitCancelled(waiter=waits))
+    (letter,) = [each for each in run.receive(Concluded()) if isinstance(each, DeadLetter)]
+    assert letter.reason == f"{NO_STEP}, and nobody waited for it"
+
+
+def test_who_waited_in_vain_is_told_what_came_and_what_it_lacked():
+    run, waits = waits_in_vain(A(n=2), A(n=3), requirements={"n": 1})
+    assert came_instead(run, waits) == "", "it may still get them"
+    run.receive(WaitTimedOut(waiter=waits))
+    run.event_sent(A(n=4), CARRY, at=0.0)  # after it
+    assert came_instead(run, waits) == (
+        ": A(n=2) came, but it waited for n=1, not 2; A(n=3) came, but it waited for n=1, not 3"
+    )
+    assert came_instead(*waits_in_vain(requirements={"n": 1})) == ""
 
 
 def test_who_still_waits_when_all_has_ended_is_told_so():

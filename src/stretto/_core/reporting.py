@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
 from ..events import is_external
 from .collecting import Buffers, told
 from .delivery import DeadLetter
+from .mail import Mail
 from .state import RunState
-from .waiting import Waiting
+from .waiting import Waiter, Waiting
 
-__all__ = ["at_work", "awaited", "stalled", "timed_out", "why_stalled"]
+__all__ = ["at_work", "awaited", "came_instead", "no_taker", "stalled", "timed_out", "why_stalled"]
 
 _TOLD = 5
 
@@ -97,12 +99,29 @@ def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:
         yield f"{len(letters) - _TOLD} more events were not taken"
 
 
-def _unclaimed(state: RunState) -> list[DeadLetter]:
-    """What no step takes and nobody waits for."""
-    return [
-        DeadLetter(mail.event, f"no step of {state.plan.name} takes exactly {type(mail.event).__name__}")
-        for mail in state.mailbox or ()
+def no_taker(state: RunState, mail: Mail) -> str:
+    """Why an event is not taken: there is no step for it, and who waits, or waited, for its type wants another."""
+    event = mail.event
+    no_step = f"no step of {state.plan.name} takes exactly {type(event).__name__}"
+    waiters = () if state.waiters is None else islice(state.waiters.of_kind(type(event)), _TOLD)
+    wishes = [waiter.wish for waiter in waiters] or ([] if mail.passed is None else [mail.passed])
+    return ", and ".join([no_step, *(f"{wish.label} waited for {wish.lacking(event)}" for wish in wishes)])
+
+
+def came_instead(state: RunState, waiter: Waiter) -> str:
+    """What has come of the type that a wait was for and did not fit; begins with a ``:``, or empty."""
+    kept = () if state.mailbox is None else state.mailbox.of_kind(waiter.kind)
+    passed = (mail.event for mail in kept if mail.passed and mail.passed.requirements is waiter.requirements)
+    came = [
+        f"{shown(event)} came, but it waited for {waiter.wish.lacking(event)}"
+        for event in islice(passed, _TOLD)
     ]
+    return f": {'; '.join(came)}" if came else ""
+
+
+def _unclaimed(state: RunState) -> list[DeadLetter]:
+    """What no step takes and nobody who waits takes either."""
+    return [DeadLetter(mail.event, no_taker(state, mail)) for mail in state.mailbox or ()]
 
 
 def _active(state: RunState, at: float) -> dict[str, tuple[int, float]]:

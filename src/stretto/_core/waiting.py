@@ -17,7 +17,7 @@ import attrs
 from .._fields import Fields
 from ..events import Event
 from .delivery import Delivery
-from .mail import Mail
+from .mail import Mail, Wish
 from .plan import StepPlan
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ class Waiter(Fields):
     def event(self) -> Event | None:
         """The event that it was given."""
         return None if self.mail is None else self.mail.event
+
+    @property
+    def wish(self) -> Wish:
+        """What it waits for, for messages."""
+        return Wish(label=self.step.label, requirements=self.requirements)
 
     def fits(self, event: Event) -> bool:
         """Whether it waits for this event of its type.
@@ -127,6 +132,10 @@ class Waiters:
     def wanted(self, kind: type) -> bool:
         """Whether somebody waits for events of this type, though perhaps not for each."""
         return kind in self._by_kind
+
+    def of_kind(self, kind: type) -> Iterator[Waiter]:
+        """Who waits for events of this type."""
+        return iter(self.by_kind.get(kind, ()))
 
     def offer(self, mail: Mail) -> list[Waiter]:
         """Gives it to the first whom it fits.
@@ -196,9 +205,20 @@ class Mailbox:
                 break
         return None
 
-    def take_inside(self) -> list[Event]:
+    def pass_by(self, waiter: Waiter) -> None:
+        """Somebody waits no more, and has taken nothing of what is kept of its type."""
+        if waiter.requirements or waiter.where is not None:
+            wish = waiter.wish
+            for mail in self.of_kind(waiter.kind):
+                mail.passed = wish
+
+    def of_kind(self, kind: type) -> Iterator[Mail]:
+        """What is kept of this type."""
+        return iter(self._by_kind.get(kind, ()))
+
+    def take_inside(self) -> list[Mail]:
         """Takes out what the run's own steps sent: nobody will wait for it any more."""
-        inside = [mail.event for mail in self if not mail.outside]
+        inside = [mail for mail in self if not mail.outside]
         outside = [mail for mail in self if mail.outside]
         self._by_kind, self._held = {}, 0
         for mail in outside:

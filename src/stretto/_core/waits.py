@@ -12,6 +12,7 @@ from .delivery import Delivery
 from .effects import NOTHING, Effect, Effects, Kept, Resume
 from .mail import Mail
 from .outcome import Outcome
+from .reporting import no_taker
 from .waiting import Mailbox, Waiter, Waiters
 
 __all__ = ["Waits"]
@@ -64,6 +65,8 @@ class Waits(Outcome):
         if self.waiters is None or not self.waiters.discard(waiter):
             return False
         self._waits_no_more(waiter)
+        if self.mailbox is not None:
+            self.mailbox.pass_by(waiter)
         return True
 
     def _waits_no_more(self, waiter: Waiter) -> None:
@@ -85,8 +88,9 @@ class Waits(Outcome):
             )
             self._withdraw(waiter)
             effects.append(Resume(waiter=waiter))
-        for event in self.mailbox.take_inside() if self.mailbox is not None else ():
-            effects += self._dead(event, f"{self._no_taker(event)}, and nobody waited for it")
+        for mail in self.mailbox.take_inside() if self.mailbox is not None else ():
+            nobody = ", and nobody waited for it" if mail.passed is None else ""
+            effects += self._dead(mail.event, no_taker(self, mail) + nobody)
         return effects
 
     def _note_given(self, waiter: Waiter) -> None:
@@ -115,11 +119,9 @@ class Waits(Outcome):
             tell = first and not self.plan.may_await(type(mail.event))
             if not tell:
                 return NOTHING
-            return (
-                Kept(event=mail.event, reason=self._no_taker(mail.event) + self.plan.meant(type(mail.event))),
-            )
+            return (Kept(event=mail.event, reason=no_taker(self, mail) + self.plan.meant(type(mail.event))),)
         return self._dead(
-            mail.event, f"{self._no_taker(mail.event)}, and {self.collect_limit} such events are kept already"
+            mail.event, f"{no_taker(self, mail)}, and {self.collect_limit} such events are kept already"
         )
 
     def _give_back(self, mail: Mail) -> Effects:
@@ -132,9 +134,6 @@ class Waits(Outcome):
         if self.mailbox is None:
             self.mailbox = Mailbox(self.collect_limit)
         return self.mailbox
-
-    def _no_taker(self, event: Event) -> str:
-        return f"no step of {self.plan.name} takes exactly {type(event).__name__}"
 
 
 def _forget_given(delivery: Delivery, mail: Mail) -> None:
