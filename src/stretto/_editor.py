@@ -116,15 +116,25 @@ class Access:
             raise
 
     def finish(self, edit: Edit, *, commit: bool) -> None:
-        """Commits or drops a working copy, and gives the turn back."""
+        """Commits or drops a working copy, and gives the turn back, if that was not taken from it."""
         editor = self.run.editor()
         try:
             if commit:
                 self.refuse_late()
+                _refuse_dropped(edit)
                 editor.state.commit(edit)
         finally:
             edit.end()
-            editor.give_back()
+            self.drop(edit)
+
+    def drop(self, edit: Edit) -> None:
+        """Takes the turn from an edit, if it has it. Who still works on its copy goes on to be watched there.
+
+        For what it reaches for must not be what the others share.
+        """
+        if not edit.dropped:
+            edit.dropped = True
+            self.run.editor().give_back()
 
     def refuse(self, what: str, instead: str) -> None:
         """Raises if the run is over, or if whoever calls would wait for itself."""
@@ -158,3 +168,10 @@ class Access:
         """Whoever calls edits no more; copies of the mark, in what it has sent, mean nothing from now on."""
         _marks.set(mark.around)
         mark.owner = None
+
+
+def _refuse_dropped(edit: Edit) -> None:
+    if edit.dropped:
+        raise RunEndedError(
+            "this edit_state() block was left behind by its step, which is over: it changes nothing"
+        )

@@ -89,6 +89,7 @@ class Work:
         self._ended = anyio.Event()
         self._lock = allocate_lock()
         self._waits: set[anyio.CancelScope] = set()
+        self._held: dict[object, Callable[[], object]] | None = None
 
     # -- in the loop -----------------------------------------------------------------------------------------
 
@@ -118,7 +119,20 @@ class Work:
         if self._abandoned:
             for scope in self._waits:
                 scope.cancel()
+            for give_back in (self._held or {}).values():
+                give_back()
             logger().warning("%s was abandoned in its thread, which goes on", self._name)
+
+    def hold(self, what: object, give_back: Callable[[], object]) -> None:
+        """The call has something that others wait for: it is given back if the call is abandoned."""
+        if self._held is None:
+            self._held = {}
+        self._held[what] = give_back
+
+    def let_go_of(self, what: object) -> None:
+        """The call has it no more."""
+        assert self._held is not None, "it holds nothing"
+        self._held.pop(what, None)
 
     # -- in the thread ---------------------------------------------------------------------------------------
 
@@ -203,6 +217,8 @@ class Work:
             raise
 
     async def _wait(self, call: Callable[[Unpack[Args]], Coroutine[Any, Any, T]], *args: *Args) -> T:
+        if self.over:  # it was abandoned before the loop came to this
+            raise self._refusal()
         with anyio.CancelScope() as scope:  # on trio this task is none of the run's
             self._waits.add(scope)
             try:

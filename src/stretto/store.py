@@ -186,17 +186,31 @@ class ThreadEdited(_AnyEdit, Generic[S_co]):
 
     def __enter__(self) -> S_co:
         self._refuse()
-        return cast("S_co", self._begin(self._work.wait(self._access.begin)))
+        return cast("S_co", self._begin(self._work.wait(self._begin_held)))
+
+    async def _begin_held(self) -> Edit:
+        """Begins to edit; if the thread is abandoned meanwhile, its turn is the next one's."""
+        edit = await self._access.begin()
+        self._work.hold(edit, partial(self._access.drop, edit))
+        return edit
+
+    def _finish(self, *, commit: bool) -> None:
+        self._work.let_go_of(self._edit)
+        self._access.finish(self._edit, commit=commit)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._access.unmark(self._mark)
-        finish = partial(self._access.finish, self._edit)
         try:
-            self._work.ask(partial(finish, commit=kind is None), instead=partial(finish, commit=False))
-        except RunEndedError:
-            if kind is None:  # nothing was committed
+            self._work.ask(
+                partial(self._finish, commit=kind is None), instead=partial(self._finish, commit=False)
+            )
+        except RunEndedError as late:
+            if kind is None:
+                late.add_note(
+                    "what its edit_state() block has changed is dropped: others may have edited since"
+                )
                 raise
 
     if not TYPE_CHECKING:

@@ -605,3 +605,55 @@ async def test_a_thread_that_only_waits_for_the_loop_is_answered_before_it_is_ab
         await anyio.sleep(0.001)
     assert gone.wait(PATIENCE)
     assert answers == [True]
+
+
+async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    """Whoever wanted to edit waited for the end of the thread."""
+    ended: list[bool] = []
+
+    class Edits(Workflow[list[object]]):
+        @step
+        async def warm_up(self, ctx: Context, ev: StartEvent) -> Job:
+            await ctx.store.set("names", ["Ada"])
+            return Job()
+
+        @step(abandon=True, timeout=0.02, retry_policy=IMPATIENT)
+        def edit(self, ctx: ThreadContext, ev: Job) -> Done | None:
+            if began.is_set():
+                return Done()
+            with ctx.store.edit_state() as state:
+                began.set()
+                free.wait(PATIENCE)
+                ended.append(True)
+                state["names"].append("Bob")
+            return None
+
+        @step
+        async def then(self, ctx: Context, ev: Done) -> StopEvent[list[object]]:
+            before = await ctx.store.get("names")
+            async with ctx.store.edit_state() as state:
+                state["names"].append("Eve")
+            await ctx.store.set("then", 1)
+            assert not ended
+            free.set()
+            while not said(caplog, "raised RunEndedError"):
+                await anyio.sleep(0.001)
+            assert before == ["Ada"], "it edits what is its own"
+            await ctx.store.set("at last", 2)
+            return StopEvent(result=await ctx.store.get("names"))
+
+    run = Edits().run()
+    assert await run == ["Ada", "Eve"]
+    assert await run.ctx.store.get("at last") == 2
+    (record,) = [each for each in caplog.records if "raised RunEndedError" in each.getMessage()]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is not None
+    assert record.exc_info[1].__notes__ == [
+        "what its edit_state() block has changed is dropped: others may have edited since"
+    ]
+
+
+def said(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return any(text in record.getMessage() for record in caplog.records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -867,3 +867,27 @@ async def test_a_store_says_what_it_is():
         return repr(ctx.store)
 
     assert await workflow(body).run() == "<Store of a run of One>"
+
+
+async def test_an_edit_whose_turn_was_taken_changes_nothing_and_takes_no_turn_from_the_next():
+    """A thread that is abandoned may have asked to commit a moment before."""
+
+    class Twice(Workflow[int]):
+        @step
+        async def edit(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+            access = ctx.store._access
+            left_behind = await access.begin()
+            access.drop(left_behind)
+            following = await access.begin()
+            cast("Any", following.working)["n"] = 1
+            cast("Any", left_behind.working)["n"] = 2
+            with pytest.raises(RunEndedError, match="left behind by its step"):
+                access.finish(left_behind, commit=True)
+            with anyio.move_on_after(1) as waits:
+                await ctx.store.set("n", 3)
+            assert waits.cancelled_caught
+            access.finish(following, commit=True)
+            await ctx.store.set("then", 1)
+            return StopEvent(result=await ctx.store.get("n"))
+
+    assert await Twice().run() == 1

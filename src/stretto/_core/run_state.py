@@ -200,9 +200,14 @@ def _watching(kind: type) -> type:
 
 @final
 class Edit:
-    """One edit: a working copy that becomes the committed state, or is dropped."""
+    """One edit: a working copy that becomes the committed state, or is dropped.
+
+    Attributes:
+        dropped: Whether its turn was taken from it, and it can only end.
+    """
 
     def __init__(self, committed: object, kind: StateKind) -> None:
+        self.dropped = False
         self.working = copy.copy(committed)
         self._committed = committed
         self._class = type(self.working)
