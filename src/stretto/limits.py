@@ -29,6 +29,9 @@ class Limit:
     ...     async def fetch(self, ev: StartEvent) -> StopEvent[str]:
     ...         return StopEvent(result="one of five at most")
 
+    A body has its turn until it has ended, its clean-up and its thread included. A thread that is abandoned gives it
+    back at that moment, once: it is over for its run, and may still be at work beside as many others.
+
     It may stand at the top of a module: each event loop counts for itself, which a semaphore of a loop cannot.
 
     Args:

@@ -17,6 +17,7 @@ import pytest
 from stretto import (
     Context,
     Event,
+    Limit,
     RetryPolicy,
     RunEndedError,
     StartEvent,
@@ -638,7 +639,7 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
             await ctx.store.set("then", 1)
             assert not ended
             free.set()
-            while not said(caplog, "raised RunEndedError"):
+            while not said(caplog, "raised RunEndedError"):  # noqa: ASYNC110 - a thread sees to it
                 await anyio.sleep(0.001)
             assert before == ["Ada"], "it edits what is its own"
             await ctx.store.set("at last", 2)
@@ -657,3 +658,51 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
 
 def said(caplog: pytest.LogCaptureFixture, text: str) -> bool:
     return any(text in record.getMessage() for record in caplog.records)
+
+
+async def test_an_abandoned_thread_gives_its_turn_of_a_limit_back_at_once_and_once_for_all():
+    """It is over for its run, so it does not count; what it does at its end gives no turn to one too many."""
+    limit, at_work, most = Limit(1), list[int](), list[int]()
+
+    class Page(Event):
+        number: int
+
+    class Shares(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> Job:
+            return Job(number=0)
+
+        @step(abandon=True, limiter=limit, timeout=0.02, retry_policy=IMPATIENT)
+        def sit(self, ev: Job) -> list[Page] | None:
+            if began.is_set():
+                return [Page(number=number) for number in range(3)]
+            began.set()
+            free.wait(PATIENCE)
+            ended.set()
+            return None
+
+        @step(limiter=limit)
+        async def work(self, ev: Page) -> Done:
+            assert not ended.is_set() or ev.number
+            free.set()
+            at_work.append(ev.number)
+            most.append(len(at_work))
+            while not ended.is_set():  # noqa: ASYNC110 - a thread sees to it
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.005)
+            at_work.remove(ev.number)
+            return Done()
+
+        @step
+        async def end(self, done: list[Done]) -> StopEvent[int]:
+            return StopEvent(result=len(done))
+
+    ended = threading.Event()
+    assert await Shares().run() == 3
+    assert most == [1, 1, 1]
+    line = limit.line()
+    assert line.join("one")
+    assert not line.join("another")
+    line.leave("one")
+    assert line.has("another")
+    line.leave("another")
