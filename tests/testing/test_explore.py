@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import strategies as st
 
 from stretto import (
     Context,
@@ -403,6 +404,44 @@ def test_the_start_event_is_a_choice_too(backend: str):
     assert (run.result, run.start) == (2, starts[1])
 
 
+class Take(StartEvent):
+    n: int
+
+
+class Takes(Workflow[int]):
+    @step
+    async def begin(self, ev: Take) -> StopEvent[int]:
+        return StopEvent(result=ev.n)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_strategy_draws_start_events_the_simplest_first_and_the_same_ones_each_time(backend: str):
+    starts = st.builds(Take, n=st.integers(0, 1_000))
+    first, again = (runs(Takes, backend, start=starts, max_schedules=100) for _ in range(2))
+    assert first[0].result == 0
+    assert len({run.result for run in first}) > 10
+    assert [run.token for run in first] == [run.token for run in again]
+    complete = runs(Takes, backend, start=starts, mode="exhaustive")
+    assert 10 < len(complete) == len({run.result for run in complete}) <= 20
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_token_knows_what_was_drawn(backend: str):
+    explorer = explore(Takes, start=st.builds(Take, n=st.integers(0, 1_000)), backend=backend)
+    with pytest.raises(pytest.fail.Exception) as caught:
+        explorer.check(lambda run: pytest.fail("big") if run.result > 500 else None)
+    token = caught.value.__notes__[-1].partition("--stretto-replay=")[2].split()[0]
+    other = explore(Takes, start=st.builds(Take, n=st.integers(0, 7)), backend=backend, replay=token)
+    with pytest.raises(StaleTokenError, match="at choice 1 of 1"):
+        other.check(lambda run: run.result)
+
+
+def test_a_strategy_that_draws_something_else_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        runs(Takes, "asyncio", start=st.integers())
+    assert str(caught.value) == "start=integers() draws 0, which is not a StartEvent"
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_runs_beside_may_come_too_late(backend: str):
     found = runs(Counter, backend, beside=answer, durations="any", mode="exhaustive")
@@ -558,10 +597,16 @@ def test_a_token_of_other_durations_says_so():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"workflow": 3}, "explore takes a workflow class, or a function that makes a workflow, not 3"),
+        (
+            {"workflow": 3},
+            "explore takes a workflow class, or a function that makes a workflow or an application, not 3",
+        ),
         ({"mode": "all"}, "mode is 'random' or 'exhaustive', not 'all'"),
         ({"durations": "short"}, "durations is 'virtual', 'jitter' or 'any', not 'short'"),
-        ({"start": [3]}, "start is a StartEvent, or a list of some, not [3]"),
+        (
+            {"start": [3]},
+            "start is a StartEvent, a list of some, or a strategy of hypothesis for some, not [3]",
+        ),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], says: str):

@@ -6,6 +6,7 @@ from collections import Counter
 from contextvars import ContextVar
 from typing import Any, final
 
+import anyio
 import attrs
 
 from .._core.state import Delivery
@@ -29,6 +30,7 @@ class Actor:
         waiting: How many of its tasks wait at a gate.
         opaque: Whether all that it does may touch an object that others have too.
         unknown: Whether nothing is known of what it touches, nor of the names of its moves.
+        scope: What its body runs in, where it may be cancelled alone.
     """
 
     seen: Delivered
@@ -40,6 +42,12 @@ class Actor:
     waiting: int = 0
     opaque: bool = False
     unknown: bool = False
+    scope: anyio.CancelScope | None = None
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether it may be cancelled alone, and was not."""
+        return self.scope is not None and not self.scope.cancel_called
 
     def key(self, point: str) -> str:
         """The name of its next move."""

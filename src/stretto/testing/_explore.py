@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import attrs
 
 from .._step_spec import StepSpec
+from ..application import Application
 from ..errors import DefinitionError, WorkflowError, add_note, shown
-from ..events import StartEvent
 from ..workflow import Workflow
 from ._choosers import Chooser, Replayed
 from ._delivered import Coverage
@@ -21,6 +22,7 @@ from ._probe import run_once
 from ._schedule import StaleTokenError, Token
 from ._search import by_deviations, by_reduction, deviations, minimal, randomly
 from ._shared import unknown
+from ._starts import Start
 from ._subject import Beside, Subject, subject_of
 from ._telling import found, repeated
 from ._test_run import TestRun
@@ -84,9 +86,8 @@ class Explorer:
         options: str,
     ) -> None:
         self.explored: dict[str, Explored] = {}
-        self.workflow = subject.cls
         self.fingerprint = subject.fingerprint
-        self.name = f"test_{subject.cls.__name__.lower()}"
+        self.name = f"test_{subject.name.lower()}"
         self._subject = subject
         self._mode = mode
         self._most = max_schedules
@@ -161,12 +162,12 @@ class Explorer:
         self,
         chooser: Chooser,
         run: TestRun,
-        error: Exception,
+        error: BaseException,
         backend: str,
         test: Callable[[TestRun], object],
-    ) -> Exception:
+    ) -> BaseException:
         """The same failure in the schedule that is told most easily, with a note that tells it."""
-        failures: dict[str, tuple[TestRun, Exception]] = {run.token: (run, error)}
+        failures: dict[str, tuple[TestRun, BaseException]] = {run.token: (run, error)}
 
         def fails(other: TestRun | None) -> bool:
             if other is None or (raised := _error_of(test, other)) is None or type(raised) is not type(error):
@@ -177,7 +178,10 @@ class Explorer:
         best = minimal(lambda each: self._run(each, backend), chooser, fails, _MINIMAL)
         token = str(Token.of(self.fingerprint, self._subject.durations[0], best.decisions))
         run, error = failures[token]
-        add_note(error, found(run, self.name, self._options, off=len(deviations(best.decisions))))
+        add_note(
+            error,
+            found(run, self._subject.said, self.name, self._options, off=len(deviations(best.decisions))),
+        )
         return error
 
     # -- the search ------------------------------------------------------------------------------------------
@@ -241,22 +245,26 @@ class Explorer:
             return "reduce=False"
         if self._subject.durations == "jitter":
             return "durations='jitter' has choices that are no order"
+        if self._subject.member is not None:
+            return "the runs of an application send to each other"
+        (cls,) = self._subject.classes
         return next(
-            (why for step in self.workflow.blueprint().specs if (why := _more_than_plain(step))), None
-        ) or unknown(self.workflow)
+            (why for step in cls.blueprint().specs if (why := _more_than_plain(step))), None
+        ) or unknown(cls)
 
     def _incomplete(self, why: str | None) -> str:
         hint = "" if why is None else f" (no schedule could be left out: {why})"
         return (
-            f"{self.workflow.__name__} has more than {self._most} schedules{hint}; allow more with max_schedules=, "
+            f"{self._subject.name} has more than {self._most} schedules{hint}; allow more with max_schedules=, "
             "give it less to do, or try some with mode='random'"
         )
 
 
 def explore(
-    workflow: Callable[[], Workflow[Any]],
+    workflow: Callable[[], Workflow[Any] | Application],
     *,
-    start: StartEvent | Sequence[StartEvent] | None = None,
+    member: str | None = None,
+    start: Start | None = None,
     beside: Beside | None = None,
     mode: Mode = "random",
     durations: Durations = "virtual",
@@ -289,10 +297,13 @@ def explore(
     The ideas are those of shuttle and loom (Rust), of Coyote (faults are choices), and of Godefroid's sleep sets.
 
     Args:
-        workflow: The class, or a function that makes the workflow, anew for each run.
-        start: What it begins with; one of several is a choice too. None begins without fields.
+        workflow: The class, or a function that makes the workflow, anew for each run; or one that makes an
+            `Application`.
+        member: Which member of an application is called.
+        start: What it begins with; one of several is a choice too. None begins without fields. Of a strategy of
+            hypothesis up to twenty are drawn, the same ones each time.
         beside: An async function that runs beside the run, in its block, and is given the `Handler`: to send events, to
-            cancel. Its sleeps are points of choice too.
+            cancel. Its sleeps are points of choice too. If the process of the run dies, it begins anew beside the next.
         mode: ``"random"`` tries the normal order and then others by chance, the same ones each time. ``"exhaustive"``
             tries all but those that differ from another only in the order of what does not meet, and fails if there are
             more than `max_schedules`.
@@ -315,7 +326,13 @@ def explore(
     if replay is not None:
         Token.read(replay)
     subject = subject_of(
-        workflow, start=start, beside=beside, durations=durations, faults=faults, most_moves=most_moves
+        workflow,
+        member=member,
+        start=start,
+        beside=beside,
+        durations=durations,
+        faults=faults,
+        most_moves=most_moves,
     )
     return Explorer(
         subject,
@@ -325,7 +342,7 @@ def explore(
         seed=seed,
         backends=backends() if backend is None else (backend,),
         replay=replay,
-        options=_written(start=start, beside=beside, durations=durations, faults=faults),
+        options=_written(member=member, start=start, beside=beside, durations=durations, faults=faults),
     )
 
 
@@ -350,9 +367,16 @@ def _check(test: Check, args: tuple[Any, ...], kwargs: dict[str, Any], run: Test
     test(run, *args, **kwargs)
 
 
-def _error_of(test: Callable[[TestRun], object], run: TestRun) -> Exception | None:
+def _error_of(test: Callable[[TestRun], object], run: TestRun) -> BaseException | None:
+    """What the test raised to say that it does not like the run: any exception, or `pytest.fail`, which is none."""
     try:
         test(run)
     except Exception as error:  # noqa: BLE001 - it is told, or compared with another one
         return error
+    except BaseException as error:
+        pytest: Any = sys.modules.get("pytest")
+        if pytest is None or not isinstance(error, pytest.fail.Exception):
+            raise
+        failed: BaseException = error
+        return failed
     return None

@@ -1,17 +1,17 @@
-"""Where somebody waits for its turn, and what is told of it."""
+"""Where somebody waits for its turn, what may happen there, and what is told of it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import final
 
 import anyio
 import attrs
 
 from ._actor import Actor
-from ._faults import Fault, Faults
 from ._schedule import Move
 
-__all__ = ["Place", "Taken", "move_of"]
+__all__ = ["Chance", "Place", "Taken"]
 
 
 @final
@@ -27,38 +27,42 @@ class Taken:
 @final
 @attrs.define(eq=False)
 class Place:
-    """Somebody who waits at a gate."""
+    """Somebody who waits at a gate.
+
+    Attributes:
+        before: What it does before it goes on, if that is a fault; it may not come back from it.
+    """
 
     who: Actor | None
     point: str
-    key: str
-    words: str
+    move: Move
     number: int
     go: anyio.Event
     round: int = 0
-    fault: Fault | None = None
+    before: Callable[[], Awaitable[object]] | None = None
 
     @property
     def is_too_late(self) -> bool:
         """Whether a step returns to a run that is over: there is nothing to choose any more."""
         return self.point == "end" and self.who is not None and self.who.run.machine.ended is not None
 
+    def begin(self) -> None:
+        """It goes on."""
+        self.go.set()
 
-def move_of(place: Place, fault: Fault | None, faults: Faults) -> Move:
-    """What can happen there, with a fault or without."""
-    if fault is None:
-        return Move(place.key, place.words)
-    who = place.who
-    match fault.kind:
-        case "raise":
-            error = "" if faults.raises is None else faults.raises.__name__
-            when = "in place of beginning" if place.point == "start" else "in place of returning"
-            words = f"{who} raises {error} {when}"
-        case "hang":
-            words = f"{who} hangs"
-        case "cancel":
-            words = "the run is cancelled"
-        case _:
-            words = "the time limit of the run passes"
-    key = fault.kind if fault.kind in {"cancel", "timeout"} else f"{place.key}!{fault.kind}"
-    return Move(key, words, fault=True)
+
+@final
+@attrs.frozen(eq=False)
+class Chance:
+    """A fault that could happen now.
+
+    Attributes:
+        fault: Its name in `Faults`.
+        who: The step that it happens to, if it is one.
+        begin: Makes it happen.
+    """
+
+    fault: str
+    move: Move
+    who: Actor | None
+    begin: Callable[[], object]

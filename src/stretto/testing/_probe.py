@@ -11,18 +11,12 @@ from typing import Any, final
 import anyio
 
 from .. import _driver
-from ..events import StartEvent
-from ..handler import Handler
-from ..workflow import Workflow
 from ._choosers import Chooser
-from ._footprint import Footprint
-from ._heap import tracked
-from ._leaks import tasks_left
-from ._schedule import Move, Token
+from ._lives import Lives
 from ._subject import Subject
 from ._test_run import TestRun
 from ._turns import Turns
-from ._virtual import current_world, guarded, virtual_run
+from ._virtual import current_world, virtual_run
 
 __all__ = ["run_once"]
 
@@ -46,99 +40,7 @@ async def _in_a_loop(subject: Subject, chooser: Chooser, backend: str) -> TestRu
         )  # fmt: skip
         real_sleep.turns = turns
         stack.enter_context(_gate(turns))
-        return await _Once(subject, chooser, turns, backend).run()
-
-
-@final
-class _Once:
-    """One run, and who is beside it."""
-
-    def __init__(self, subject: Subject, chooser: Chooser, turns: Turns, backend: str) -> None:
-        self._subject = subject
-        self._chooser = chooser
-        self._turns = turns
-        self._backend = backend
-        self._value: object = None
-        self._error: Exception | None = None
-        self._handler: Handler[Any] | None = None
-        self._elapsed = 0.0
-        self._left: tuple[str, ...] = ()
-
-    async def run(self) -> TestRun | None:
-        turns = self._turns
-        workflow, start = self._subject.make(), self._choose_start()
-        async with anyio.create_task_group() as tg:
-            tg.start_soon(turns.direct)
-            before = anyio.get_running_tasks()
-            turns.begun = anyio.current_time()
-            try:
-                with anyio.CancelScope() as scope:
-                    turns.cancel = scope.cancel
-                    await guarded(self._in_a_block, (workflow, start))
-            except Exception as error:  # noqa: BLE001 - it is what the test looks at
-                self._error = turns.error or error
-            self._elapsed = anyio.current_time() - turns.begun
-            self._left = tuple(tasks_left(before))
-            tg.cancel_scope.cancel()
-        if turns.failure is not None:
-            raise turns.failure
-        turns.settle()
-        if turns.given_up:
-            return None
-        self._error = self._error or turns.error
-        return self._seen(workflow, start)
-
-    def _choose_start(self) -> StartEvent | None:
-        starts = self._subject.starts
-        if len(starts) == 1:
-            return starts[0]
-        number = self._chooser.choose(
-            [Move(f"start{at}", f"the run begins with {each!r}") for at, each in enumerate(starts)]
-        )
-        self._turns.settle()
-        return starts[number or 0]
-
-    async def _in_a_block(self, workflow: Workflow[Any], start: StartEvent | None) -> None:
-        self._handler = handler = workflow.run() if start is None else workflow.run(start)
-        if self._subject.track is not None:
-            self._track(workflow)
-        async with handler as run:
-            if self._subject.beside is not None:
-                await self._subject.beside(run)
-            self._value = await run
-
-    def _track(self, workflow: Workflow[Any]) -> None:
-        cls, known = type(workflow), self._subject.track
-        assert known is not None
-        if cls not in known:
-            known[cls] = tracked(cls, _footprint)
-        workflow.__class__ = known[cls]
-
-    def _seen(self, workflow: Workflow[Any], start: StartEvent | None) -> TestRun:
-        turns, handler = self._turns, self._handler
-        return TestRun(
-            start=start,
-            value=self._value,
-            error=self._error,
-            stream=turns.observers[0].streamed() if turns.observers else (),
-            deliveries=tuple(each.seen for each in turns.order),
-            leftovers=() if handler is None else handler.leftovers,
-            dead_letters=() if handler is None else handler.dead_letters,
-            lost_events=turns.lost(),
-            leaked_tasks=self._left,
-            elapsed=self._elapsed,
-            token=str(
-                Token.of(self._subject.fingerprint, self._subject.durations[0], self._chooser.decisions)
-            ),
-            backend=self._backend,
-            workflow=workflow,
-            moves=tuple(turns.taken),
-        )
-
-
-def _footprint() -> Footprint:
-    gate = _driver.gate
-    return gate.footprint if isinstance(gate, Turns) else Footprint()
+        return await Lives(subject, chooser, turns, backend).run()
 
 
 @contextmanager

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, final
 
 import attrs
 
+from ..application import Application
 from ..errors import DefinitionError, shown
-from ..events import StartEvent
+from ..events import Event, StartEvent
 from ..handler import Handler
 from ..workflow import Workflow
 from ._faults import Faults
 from ._schedule import fingerprint
+from ._starts import Start, Starts
 from ._turns import Durations
 
 __all__ = ["Beside", "Subject", "subject_of"]
@@ -26,17 +28,23 @@ class Subject:
     """What is run again and again.
 
     Attributes:
-        make: Makes the workflow, a new one for each run.
-        cls: Its class.
+        make: Makes the workflow, or the application, a new one for each run.
+        classes: The class of the workflow, or those of the members.
+        name: What is run, as messages call it.
+        said: How a program says it.
+        member: The member of an application that is called.
         starts: The start events to choose from.
         beside: What runs beside the run, in its block.
         fingerprint: Of the workflow.
         track: Whether its attributes are watched.
     """
 
-    make: Callable[[], Workflow[Any]]
-    cls: type[Workflow[Any]]
-    starts: tuple[StartEvent | None, ...]
+    make: Callable[[], Workflow[Any] | Application]
+    classes: tuple[type[Workflow[Any]], ...]
+    name: str
+    said: str
+    member: str | None
+    starts: Starts
     beside: Beside | None
     durations: Durations
     faults: Faults | None
@@ -46,52 +54,71 @@ class Subject:
 
 
 def subject_of(
-    workflow: Callable[[], Workflow[Any]],
+    workflow: Callable[[], Workflow[Any] | Application],
     *,
-    start: StartEvent | Sequence[StartEvent] | None = None,
+    member: str | None = None,
+    start: Start | None = None,
     beside: Beside | None = None,
     durations: Durations = "virtual",
     faults: Faults | None = None,
     most_moves: int = 1_000,
 ) -> Subject:
     """What is to be run, with checked options; see `explore`."""
-    cls = _class_of(workflow)
+    made: object = workflow() if callable(workflow) else None
+    classes = _classes(made, workflow)
     if durations not in {"virtual", "jitter", "any"}:
         raise DefinitionError(f"durations is 'virtual', 'jitter' or 'any', not {shown(durations)}")
+    _check_member(made, member)
+    if faults is not None and faults.crash and isinstance(made, Application):
+        raise DefinitionError(
+            "Faults(crash=True) goes on from a snapshot, and the runs of an application have none; explore the "
+            "workflows that are to be resumed by themselves"
+        )
+    name = type(made).__name__
+    said = getattr(workflow, "__name__", name)
     return Subject(
         make=workflow,
-        cls=cls,
-        starts=_starts(start),
+        classes=tuple(classes.values()),
+        name=name,
+        said=name if said == "<lambda>" else said,
+        member=member,
+        starts=Starts(start, Event if isinstance(made, Application) else StartEvent),
         beside=beside,
         durations=durations,
         faults=faults,
         most_moves=most_moves,
-        fingerprint=_fingerprint(cls, faults),
+        fingerprint=_fingerprint(name, classes, faults),
     )
 
 
-def _class_of(workflow: object) -> type[Workflow[Any]]:
-    made: Any = workflow() if callable(workflow) else None
+def _classes(made: object, given: object) -> dict[str, type[Workflow[Any]]]:
+    """The workflow classes by member; a workflow that is none has no name there."""
+    if isinstance(made, Application):
+        return {name: type(member) for name, member in made.members.items()}
     if not isinstance(made, Workflow):
         raise DefinitionError(
-            f"explore takes a workflow class, or a function that makes a workflow, not {shown(workflow)}"
+            "explore takes a workflow class, or a function that makes a workflow or an application, not "
+            f"{shown(given)}"
         )
     cls: type[Workflow[Any]] = type(made)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return cls
+    return {"": cls}
 
 
-def _starts(start: object) -> tuple[StartEvent | None, ...]:
-    if start is None or isinstance(start, StartEvent):
-        return (start,)
-    several: Any = start
-    if isinstance(start, (list, tuple)) and several and all(isinstance(each, StartEvent) for each in several):
-        return tuple(several)
-    raise DefinitionError(f"start is a StartEvent, or a list of some, not {shown(several)}")
+def _check_member(made: object, member: str | None) -> None:
+    if isinstance(made, Application):
+        if member not in made.members:
+            names = ", ".join(map(repr, made.members))
+            raise DefinitionError(
+                f"explore calls one member of an application, and member={member!r} is none; it has: {names}"
+            )
+    elif member is not None:
+        raise DefinitionError(f"member={member!r} is for an application; {type(made).__name__} is a workflow")
 
 
-def _fingerprint(cls: type[Workflow[Any]], faults: Faults | None) -> str:
+def _fingerprint(name: str, classes: dict[str, type[Workflow[Any]]], faults: Faults | None) -> str:
     steps = [
-        (each.name, [kind.__name__ for kind in each.accepts], each.limit)
+        (member + each.name, [kind.__name__ for kind in each.accepts], each.limit)
+        for member, cls in classes.items()
         for each in cls.blueprint().plan.steps
     ]
-    return fingerprint(f"{cls.__name__} {steps} {faults.letters if faults is not None else ''}")
+    return fingerprint(f"{name} {steps} {faults.letters if faults is not None else ''}")

@@ -8,11 +8,12 @@ from ._test_run import TestRun
 __all__ = ["found", "repeated"]
 
 
-def found(run: TestRun, name: str, options: str, *, off: int) -> str:
+def found(run: TestRun, said: str, name: str, options: str, *, off: int) -> str:
     """The note on what a test raised in one of the schedules that were tried.
 
     Args:
         run: The run that the test did not like.
+        said: What makes the workflow.
         name: The name of the test.
         options: The options of `explore` that matter, as they are written.
         off: How many choices off the normal order it is.
@@ -26,7 +27,7 @@ def found(run: TestRun, name: str, options: str, *, off: int) -> str:
             run.explain(),
             f"once more: pytest -p stretto.testing.plugin --stretto-replay={run.token}",
             "as a test of its own:",
-            f'    @explore({workflow}{options}, replay="{run.token}")',
+            f'    @explore({said}{options}, replay="{run.token}")',
             f"    def {name}_again(run):",
             f"        {name}.on(run)",
         ]

@@ -24,7 +24,9 @@ class TestRun:
     Attributes:
         start: The event that it began with.
         error: What it raised, if it did.
-        stream: What it wrote to its stream, up to the event that ended it.
+        faults: What went wrong, by the names in `Faults`.
+        stream: What it wrote to its stream, up to the event that ended it. If its process has died, that of the one
+            which went on follows.
         deliveries: What its steps took, and those of the runs nested in it, in the order in which they began.
         leftovers: Events that were taken in and not used, see `Handler.leftovers`.
         dead_letters: Events that nobody took, each with the reason.
@@ -33,7 +35,7 @@ class TestRun:
         elapsed: How long it took, in virtual seconds.
         token: Its schedule, to be given to ``explore(replay=…)``.
         backend: ``"asyncio"`` or ``"trio"``.
-        workflow: The workflow that was run.
+        workflow: The workflow that was run, or the application; of several lives, that of the last.
         moves: What happened, one after the other.
     """
 
@@ -42,6 +44,7 @@ class TestRun:
     start: Event | None
     value: object
     error: Exception | None
+    faults: tuple[str, ...]
     stream: tuple[Event, ...]
     deliveries: tuple[Delivered, ...]
     leftovers: tuple[Event, ...]

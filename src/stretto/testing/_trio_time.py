@@ -34,6 +34,7 @@ class TrioWatch(trio.abc.Instrument):
         self.idle_turns = 0
         self.idle_since = 0.0
         self._quiet: trio.Event | None = None
+        self._idlers = 0
 
     def count(self, change: int) -> None:
         """A thread began (1) or ended (-1): while there is one, time is real and does not jump."""
@@ -46,12 +47,19 @@ class TrioWatch(trio.abc.Instrument):
 
     async def idle(self) -> None:
         """Returns when nobody can do anything but wait."""
-        await wait_all_tasks_blocked()
+        await self._all_blocked()
         while self.threads:
             if self._quiet is None:
                 self._quiet = trio.Event()
             await self._quiet.wait()
+            await self._all_blocked()
+
+    async def _all_blocked(self) -> None:
+        self._idlers += 1  # who waits for that will be woken: nothing is stuck until then
+        try:
             await wait_all_tasks_blocked()
+        finally:
+            self._idlers -= 1
 
     def jump(self, seconds: float) -> None:
         """Time passes at once."""
@@ -67,7 +75,7 @@ class TrioWatch(trio.abc.Instrument):
         self.idle_turns += 1
         if self.idle_turns == 2:  # noqa: PLR2004 - the first may come before a jump of the clock
             self.idle_since = time.monotonic()
-        if self.idle_turns < 3 or self.threads or self.guard is None:  # noqa: PLR2004
+        if self.idle_turns < 3 or self.threads or self._idlers or self.guard is None:  # noqa: PLR2004
             return
         statistics = trio.lowlevel.current_statistics()
         if statistics.seconds_to_next_deadline < math.inf:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, TypeAlias, final
 
 import anyio
@@ -22,12 +22,13 @@ from ..events import Event
 from ._actor import Actor, present
 from ._choosers import Chooser
 from ._delivered import Delivered
-from ._faults import Fault, Faults
+from ._faults import Faults
 from ._footprint import Footprint
 from ._heap import is_mutable, touch_heap
 from ._observer import Observer
-from ._place import Place, Taken, move_of
+from ._place import Chance, Place, Taken
 from ._schedule import Move
+from ._trouble import Life, Trouble
 from ._world import World
 
 __all__ = ["Durations", "EndlessError", "Turns"]
@@ -49,6 +50,7 @@ class Turns:
 
     Attributes:
         observers: What was seen, for each run in the order in which they were made.
+        lives: What goes on, after what has died.
         order: The deliveries in the order in which they began.
         taken: The moves that were made.
         given_up: Whether the chooser gave the schedule up.
@@ -70,6 +72,7 @@ class Turns:
         clock: Callable[[], float],
     ) -> None:
         self.observers: list[Observer] = []
+        self.lives: list[Life] = []
         self.order: list[Actor] = []
         self.taken: list[Taken] = []
         self.footprint = Footprint()
@@ -81,7 +84,7 @@ class Turns:
         self._world = world
         self._chooser = chooser
         self._durations = durations
-        self._faults = faults or Faults()
+        self._trouble = Trouble(faults or Faults(), world, clock)
         self._most_moves = most_moves
         self._real_sleep = real_sleep
         self._clock = clock
@@ -89,9 +92,13 @@ class Turns:
         self._arrived: anyio.Event | None = None
         self._numbers: Counter[str] = Counter()
         self._roots: Counter[str] = Counter()
-        self._faulty = 0
         self._over = False
         self._placed = self._beside = 0
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The names of the faults that have happened."""
+        return tuple(self._trouble.happened)
 
     # -- the gate --------------------------------------------------------------------------------------------
 
@@ -99,7 +106,11 @@ class Turns:
         """A run was made: it is watched from here on."""
         if self.observers:  # of another workflow object, which nobody watches
             self.footprint.everything = True
-        self.observers.append(Observer(run, len(self.observers), lambda: self.footprint))
+        observer = Observer(run, len(self.observers), lambda: self.footprint)
+        self.observers.append(observer)
+        life = self.lives[-1]
+        life.root = life.root or observer
+        self._trouble.prepare(run)
 
     async def __call__(self, run: Any, delivery: Delivery, point: Point, what: object, /) -> None:  # noqa: ANN401
         """Waits for its turn."""
@@ -174,7 +185,7 @@ class Turns:
     def _place(self, who: Actor | None, point: str, words: str) -> Place:
         """A place with a name and a number of its own; who wakes first at one instant is the loop's affair."""
         self._placed += 1
-        return Place(who, point, self._key(who, point), words, self._placed, anyio.Event())
+        return Place(who, point, Move(self._key(who, point), words), self._placed, anyio.Event())
 
     def _key(self, who: Actor | None, point: str) -> str:
         if who is not None:
@@ -199,13 +210,8 @@ class Turns:
             self._places.pop(place, None)
             if who is not None:
                 who.waiting -= 1
-        if place.fault is not None:
-            await self._go_wrong(place.fault)
-
-    async def _go_wrong(self, fault: Fault) -> None:
-        if fault.kind == "raise" and self._faults.raises is not None:
-            raise self._faults.raises()
-        await anyio.sleep_forever()
+        if place.before is not None:
+            await place.before()
 
     # -- who opens it ----------------------------------------------------------------------------------------
 
@@ -240,16 +246,15 @@ class Turns:
         over = next((each for each in places if each.is_too_late), None)
         if over is not None:  # too late for a choice
             places = [over]
-        options: list[tuple[Place, Fault | None]] = [(each, None) for each in places]
+        options: list[Place | Chance] = [*places]
         if over is None:
-            options += self._possible_faults(places)
-        moves = [move_of(place, fault, self._faults) for place, fault in options]
+            options += self._trouble.chances(self.lives[-1], places, self.order)
+        moves = [each.move for each in options]
         number = self._choose(moves)
         if number is None:
             return False
         self._note(moves[number], moves[0])
-        self._begin_piece(*options[number])
-        return True
+        return self._begin_piece(options[number])
 
     def _choose(self, moves: list[Move]) -> int | None:
         """What is chosen; None if nobody chooses any more. An error of who chooses is none of the run's."""
@@ -261,40 +266,19 @@ class Turns:
             self.failure = error
             return None
 
-    def _begin_piece(self, place: Place, fault: Fault | None) -> None:
-        who = place.who
-        blind = who is None or who.unknown or fault is not None or len(self.observers) > 1
+    def _begin_piece(self, one: Place | Chance) -> bool:
+        """Somebody goes on, or a fault happens; whether it could."""
+        who = one.who
+        blind = who is None or who.unknown or isinstance(one, Chance) or len(self.observers) > 1
         self.footprint = Footprint(everything=blind)
         if who is not None and who.opaque:
             touch_heap(self.footprint, who)
-        if fault is None:
-            place.go.set()
-            return
-        self._faulty += 1
-        if fault.kind == "cancel":
-            self.observers[0].run.cancel("by a fault")
-        elif fault.kind == "timeout":
-            self._world.jump(max(0.0, self.observers[0].machine.deadline - self._clock()))
-        else:
-            place.fault = fault
-            place.go.set()
-
-    def _possible_faults(self, places: list[Place]) -> list[tuple[Place, Fault | None]]:
-        if (
-            self._faulty >= self._faults.most
-            or not self.observers
-            or self.observers[0].machine.ended is not None
-        ):
-            return []
-        of_steps = [
-            (each, fault)
-            for each in places
-            if each.who is not None
-            for fault in self._faults.of_step(each.who.seen.step, each.point)
-        ]
-        timed = self.observers[0].machine.deadline != math.inf
-        of_run = [(places[0], fault) for fault in self._faults.of_run() if timed or fault.kind != "timeout"]
-        return [*of_steps, *of_run]
+        try:
+            one.begin()
+        except Exception as error:  # noqa: BLE001 - raised when the run is over: a fault that cannot be
+            self.failure = error
+            return False
+        return True
 
     def _since(self, place: Place) -> tuple[int, int, int]:
         """Who has waited longest: by round, and in one round by the order in which the deliveries became ready."""
@@ -310,10 +294,20 @@ class Turns:
         """What went on has come to rest."""
         self._chooser.happened(self.footprint)
 
-    def lost(self) -> tuple[Event, ...]:
-        """What was sent in any of the runs, and neither taken, nor kept, nor reported in one. There should be none."""
-        known = {key for each in self.observers for key in each.known()}
+    def lost(self, letters: Iterable[Event]) -> tuple[Event, ...]:
+        """What was sent in any of the runs, and neither taken, nor kept, nor reported in one. There should be none.
+
+        Args:
+            letters: What was reported elsewhere.
+        """
+        known = {key for each in self.observers for key in each.known()}.union(map(id, letters))
         return tuple(event for each in self.observers for key, event in each.sent.items() if key not in known)
+
+    def streamed(self) -> tuple[Event, ...]:
+        """The streams of all lives of a run that is over, one after the other."""
+        *before, last = [each.root for each in self.lives] or [None]
+        told = [event for each in before if each is not None for event in each.stream]
+        return (*told, *(() if last is None else last.streamed()))
 
     def settle(self) -> None:
         """The run is over, and with it the last piece."""

@@ -1,0 +1,191 @@
+"""What may go wrong next in a run that is explored, and how it does."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, final
+
+import anyio
+import attrs
+
+from .._core.joined import Joined
+from .._step_spec import StepSpec
+from ..errors import add_note, shown
+from ..snapshots import write_snapshot
+from ._actor import Actor, present
+from ._faults import Faults
+from ._observer import Observer
+from ._place import Chance, Place
+from ._schedule import Move
+from ._world import World
+
+__all__ = ["Life", "Trouble"]
+
+
+@final
+@attrs.define(eq=False)
+class Life:
+    """A run from its beginning to its end, or to the death of its process.
+
+    Attributes:
+        leave: Cancels who awaits the run.
+        root: The run, once it was made, and not one of those that it nests or causes.
+        saved: What was left of it when its process died.
+    """
+
+    leave: Callable[[], object]
+    root: Observer | None = None
+    saved: Any = None
+
+
+@final
+class Trouble:
+    """The faults of one run.
+
+    Attributes:
+        happened: Those that have happened, by their names in `Faults`.
+    """
+
+    def __init__(self, faults: Faults, world: World, clock: Callable[[], float]) -> None:
+        self.happened: list[str] = []
+        self._faults = faults
+        self._world = world
+        self._clock = clock
+
+    def chances(self, life: Life, places: list[Place], order: Iterable[Actor]) -> list[Chance]:
+        """What could happen now.
+
+        Args:
+            life: What it could happen to.
+            places: Where somebody waits.
+            order: The steps that have begun.
+        """
+        root = life.root
+        if len(self.happened) >= self._faults.most or root is None or root.machine.ended is not None:
+            return []
+        return [
+            *(chance for place in places for chance in self._at(place, root)),
+            *(self._cut(who) for who in order if who.can_be_cut),
+            *(self._of_run(fault, life, root) for fault in self._faults.of_run if _is_possible(fault, root)),
+        ]
+
+    def _at(self, place: Place, root: Observer) -> Iterator[Chance]:
+        """What could happen to who waits there."""
+        who, faults = place.who, self._faults
+        if who is None or not faults.may_hit(who.seen.step):
+            return
+        starts = place.point == "start"
+        if faults.raises is not None and (starts or place.point == "end"):
+            when = "in place of beginning" if starts else "in place of returning"
+            words = f"{who} raises {faults.raises.__name__} {when}"
+            yield self._before(place, "raises", words, partial(_raise, faults.raises))
+        if faults.hangs and starts:
+            yield self._before(place, "hangs", f"{who} hangs", anyio.sleep_forever)
+        if faults.blocks and root.machine.deadline < math.inf:
+            words = f"{place.move.words}, and keeps the loop busy until the time limit of the run is over"
+            yield self._before(place, "blocks", words, partial(self._block, root))
+        if faults.doubles and starts and not isinstance(who.delivery.event, Joined):
+            words = f"{shown(who.delivery.event)} comes to {who.seen.step} once more"
+            yield self._chance("doubles", place, words, partial(_send_again, who))
+
+    def _chance(self, fault: str, place: Place, words: str, begin: Callable[[], object]) -> Chance:
+        move = Move(f"{place.move.key}!{fault}", words, fault=True)
+        return Chance(fault, move, place.who, self._noted(fault, begin))
+
+    def _before(self, place: Place, fault: str, words: str, does: Callable[[], Any]) -> Chance:
+        def begin() -> None:
+            place.before = does
+            place.begin()
+
+        return self._chance(fault, place, words, begin)
+
+    def _noted(self, fault: str, begin: Callable[[], object]) -> Callable[[], object]:
+        def happens() -> None:
+            self.happened.append(fault)
+            begin()
+
+        return happens
+
+    # -- a step alone ----------------------------------------------------------------------------------------
+
+    def prepare(self, run: Any) -> None:  # noqa: ANN401 - the driver
+        """Has each step that may be cancelled alone called in a scope of its own."""
+        if self._faults.cancel_step:
+            run.specs = tuple(map(self._prepared, run.specs))
+
+    def _prepared(self, spec: StepSpec) -> StepSpec:
+        if spec.threaded or not self._faults.may_hit(spec.name):
+            return spec
+        fields: dict[str, Any] = {**vars(spec), "call": _cuttable(spec)}
+        return StepSpec(**fields)
+
+    def _cut(self, who: Actor) -> Chance:
+        assert who.scope is not None, "it can be cut"
+        move = Move(f"{who.path}!cancel_step", f"{who} is cancelled, alone, where it waits", fault=True)
+        return Chance("cancel_step", move, who, self._noted("cancel_step", who.scope.cancel))
+
+    # -- the run ---------------------------------------------------------------------------------------------
+
+    def _of_run(self, fault: str, life: Life, root: Observer) -> Chance:
+        known: dict[str, tuple[str, Callable[[], object]]] = {
+            "cancel": ("the run is cancelled", partial(root.run.cancel, "by a fault")),
+            "timeout": ("the time limit of the run passes", partial(self._pass_limit, root)),
+            "leave": ("who awaits the run is cancelled", life.leave),
+            "crash": ("the process dies, and another one goes on from its snapshot", partial(_die, life)),
+        }
+        words, begin = known[fault]
+        return Chance(fault, Move(fault, words, fault=True), None, self._noted(fault, begin))
+
+    def _pass_limit(self, root: Observer) -> None:
+        self._world.jump(max(0.0, root.machine.deadline - self._clock()))
+
+    async def _block(self, root: Observer) -> None:
+        self._pass_limit(root)
+
+
+def _is_possible(fault: str, root: Observer) -> bool:
+    return fault != "timeout" or root.machine.deadline != math.inf
+
+
+async def _raise(error: type[Exception]) -> None:
+    raise error()
+
+
+def _send_again(who: Actor) -> None:
+    who.run.send_from_outside(who.delivery.event, who.delivery.step.name, who.run.member)
+
+
+def _die(life: Life) -> None:
+    """Nothing is left of the run but its snapshot, as the text that a process would have written."""
+    assert life.root is not None, "only what was made dies"
+    try:
+        life.saved = json.loads(json.dumps(write_snapshot(life.root.run, ()), allow_nan=False))
+    except Exception as error:
+        add_note(
+            error, "Faults(crash=True) takes a snapshot of the run at each point where its process may die"
+        )
+        raise
+    life.leave()
+
+
+def _cuttable(spec: StepSpec) -> Callable[..., Any]:
+    async def call(*args: object, **kwargs: object) -> object:
+        who = present.get()
+        assert who is not None, "a step has begun"
+        cancelled: BaseException | None = None
+        with anyio.CancelScope() as scope:
+            who.scope = scope
+            try:
+                return await spec.call(*args, **kwargs)
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error
+                raise
+            finally:
+                who.scope = None
+        assert cancelled is not None, "the scope has caught something"
+        raise cancelled  # as if it came from somewhere in the step
+
+    return call
