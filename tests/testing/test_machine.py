@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from stretto import Context, HumanResponseEvent, StartEvent, StopEvent, Workflow, WorkflowTimeoutError, step
+from stretto import (
+    Context,
+    Event,
+    HumanResponseEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowTimeoutError,
+    step,
+)
 from stretto.testing.machine import WorkflowMachine
 from stretto.testing.strategies import events
 
@@ -108,3 +117,81 @@ def test_the_start_event_is_drawn_and_a_day_passes_at_once(backend: str):
         machine(Echo, backend, starts=starts, times=st.just(24 * 3600.0), gives_it=gives_it), settings=RELAXED
     )
     assert len(results) > 1
+
+
+class Later(Event):
+    pass
+
+
+class Keeps(Workflow[int]):
+    """Keeps a number from one step for the next, in its state."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Later:
+        await self.keep(ctx)
+        return Later()
+
+    @step
+    async def end(self, ctx: Context, ev: Later) -> StopEvent[int]:
+        await ctx.wait_for_event(Yes)
+        await ctx.sleep(5)
+        return StopEvent(result=await self.kept(ctx))
+
+    async def keep(self, ctx: Context) -> None:
+        await ctx.store.set("number", 1)
+
+    async def kept(self, ctx: Context) -> int:
+        number: int = await ctx.store.get("number", 0)
+        return number
+
+
+class Forgets(Keeps):
+    """Keeps it on itself."""
+
+    number = 0
+
+    async def keep(self, ctx: Context) -> None:
+        self.number = 1
+
+    async def kept(self, ctx: Context) -> int:
+        return self.number
+
+
+def deaths(cls: Any, backend: str) -> set[int]:
+    """How often the processes of runs died that came to a result."""
+    crashes: set[int] = set()
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(cls())
+        return made[-1]
+
+    def teardown(self: Any) -> None:
+        WorkflowMachine.teardown(self)
+        made.clear()
+
+    @invariant()
+    def has_kept_it(self: Any) -> None:
+        if hasattr(self, "run") and self.run.done:
+            result, error = self.outcome()
+            if error is None:
+                crashes.add(len(made) - 1)
+                assert result == 1, "forgotten"
+
+    sends = st.just(Yes(n=3))
+    dying = machine(
+        make, backend, sends=sends, crashes=True, cancel=None, teardown=teardown, has_kept_it=has_kept_it
+    )
+    run_state_machine_as_test(dying, settings=settings(RELAXED, max_examples=60))
+    return crashes
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_process_may_die_and_another_one_comes_to_the_same(backend: str):
+    assert {crashes > 0 for crashes in deaths(Keeps, backend)} == {False, True}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_dead_process_kept_to_itself_is_missed(backend: str):
+    with pytest.raises(AssertionError, match="forgotten"):
+        deaths(Forgets, backend)

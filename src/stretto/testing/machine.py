@@ -6,6 +6,7 @@ It needs hypothesis: ``pip install 'stretto[testing]'``.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, ClassVar, cast
@@ -15,6 +16,7 @@ import anyio.from_thread
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ..context import Context
 from ..errors import WorkflowCancelledError
 from ..events import Event, StartEvent
 from ..handler import Handler
@@ -31,6 +33,10 @@ def _is_live(machine: RuleBasedStateMachine) -> bool:
     return isinstance(machine, WorkflowMachine) and not machine.run.done
 
 
+def _may_crash(machine: RuleBasedStateMachine) -> bool:
+    return isinstance(machine, WorkflowMachine) and machine.crashes and not machine.run.done
+
+
 def _waits(machine: RuleBasedStateMachine) -> bool:
     return isinstance(machine, WorkflowMachine) and bool(machine.run.waiting_for)
 
@@ -38,7 +44,8 @@ def _waits(machine: RuleBasedStateMachine) -> bool:
 class WorkflowMachine(RuleBasedStateMachine):
     """One run, to which hypothesis does what may be done to it, in any order; subclass it.
 
-    A run is started, sent events, answered, left alone for some virtual time, and cancelled. After each rule nothing of
+    A run is started, sent events, answered, left alone for some virtual time, and cancelled; with `crashes` its process
+    dies, and another one goes on from its snapshot, in a workflow object of its own. After each rule nothing of
     it can go on by itself at that instant, and the invariants are checked. Add rules and invariants of your own, as of
     any `RuleBasedStateMachine`: `run` is the handler, and `call` runs something in its loop.
 
@@ -50,7 +57,8 @@ class WorkflowMachine(RuleBasedStateMachine):
         sends: What is sent to it from outside; nothing by itself.
         times: For how many seconds it may be left alone.
         backend: ``"asyncio"`` or ``"trio"``.
-        run: The handler of the run.
+        crashes: Whether its process may die.
+        run: The handler of the run; after a crash that of the one which went on.
     """
 
     workflow: ClassVar[type[Workflow[Any]]]
@@ -58,6 +66,7 @@ class WorkflowMachine(RuleBasedStateMachine):
     sends: ClassVar[st.SearchStrategy[Event]] = st.nothing()
     times: ClassVar[st.SearchStrategy[float]] = st.sampled_from([0.5, 1.0, 10.0, 60.0, 3600.0])
     backend: ClassVar[str] = "asyncio"
+    crashes: ClassVar[bool] = False
     run: Handler[Any]
 
     def __init__(self) -> None:
@@ -109,6 +118,22 @@ class WorkflowMachine(RuleBasedStateMachine):
     def cancel(self) -> None:
         """The run is cancelled."""
         self.call(self.run.cancel)
+
+    @precondition(_may_crash)
+    @rule()
+    def crash(self) -> None:
+        """The process of the run dies, and another one goes on from its snapshot."""
+        dead = self.run
+        data = self.call(_snapshot, dead)
+        self.call(dead.cancel)
+        self.call(_forget, dead)
+        make = type(self).workflow
+
+        def go_on() -> Handler[Any]:
+            workflow = make()
+            return workflow.run(ctx=Context.from_dict(workflow, data)).start()
+
+        self.run = self.call(go_on)
 
     def _send(self, event: Event) -> None:
         self.call(self.run.send_event, event)
@@ -198,6 +223,11 @@ async def _pass_time(seconds: float) -> None:
         await anyio.sleep(seconds)
     finally:
         world.count(1)
+
+
+def _snapshot(run: Handler[Any]) -> Any:  # noqa: ANN401 - plain data
+    """As the text that a process would have written."""
+    return json.loads(json.dumps(run.ctx.to_dict(), allow_nan=False))
 
 
 async def _forget(run: Handler[Any]) -> None:
