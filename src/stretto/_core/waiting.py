@@ -135,7 +135,7 @@ class Waiters:
 
     def of_kind(self, kind: type) -> Iterator[Waiter]:
         """Who waits for events of this type."""
-        return iter(self.by_kind.get(kind, ()))
+        return iter(self._by_kind.get(kind, ()))
 
     def offer(self, mail: Mail) -> list[Waiter]:
         """Gives it to the first whom it fits.
