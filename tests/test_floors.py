@@ -63,6 +63,7 @@ LAZY = {
     *[("_step_reader", each) for each in ("joined", "resources")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
     *[(where, each) for where in ("_outside_context", "_thread_context") for each in ("_editor", "store")],
+    *[("_board", each) for each in ("_config", "_stock")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context as VarContext, ContextVar
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ._core.inputs import Crossed
 from ._core.state import DeadLetter, Delivery
@@ -17,6 +17,9 @@ from ._queue import ReadyQueue
 from ._supplies import Supplies
 from .errors import WorkflowError
 from .events import Event
+
+if TYPE_CHECKING:
+    from ._stock import Stock
 
 __all__ = ["Among", "Around", "behalf"]
 
@@ -36,6 +39,10 @@ class Around(Protocol):
 
     def route(self, run: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
         """Takes an event to the runs that it is for; whether there are any."""
+        ...
+
+    def stock(self) -> Stock:
+        """The resources of the application."""
         ...
 
     def note(self, run: Among) -> None:
@@ -136,6 +143,13 @@ class Among(Supplies):
     def is_among_others(self) -> bool:
         """Whether it is one of several runs of an application."""
         return self.around is not None
+
+    def stock_of_application(self) -> Stock | None:
+        """The resources of the application that it, or a run around it, belongs to; None if there is none."""
+        for run in (self, *self.runs_around()):
+            if run.around is not None:
+                return run.around.stock()
+        return None
 
     # -- what goes to other runs -----------------------------------------------------------------------------
 

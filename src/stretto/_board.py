@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol, final
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, final
 
 import attrs
 
 from ._core.state import DEAD_LETTERS_KEPT, DeadLetter
 from ._core.wiring import Wiring
+from ._driver import Driver, ambient
 from ._options import Options
 from .blueprint import Blueprint
+
+if TYPE_CHECKING:
+    from ._stock import Stock
 
 __all__ = ["Board", "DeadLetters", "Seat"]
 
@@ -74,6 +79,7 @@ class Board:
         strict: Whether each dead letter is an error.
         live: The conversations that are open.
         on_empty: Called when the last one is over.
+        stock: The resources that all of it share; None while there are none.
     """
 
     seats: dict[str, Seat]
@@ -83,6 +89,20 @@ class Board:
     letters: DeadLetters = attrs.field(factory=DeadLetters)
     live: dict[Open, None] = attrs.field(factory=dict[Open, None])
     on_empty: Callable[[], object] | None = None
+    stock: Stock | None = None
+    _around: Driver | None = attrs.field(factory=ambient.get)  # whom a run belongs to that a factory starts
+
+    def make_stock(self) -> Stock:
+        """The resources that all of it share; made when somebody first asks for one."""
+        if self.stock is None:
+            from ._config import Configs  # noqa: PLC0415 - loaded by who uses it
+            from ._stock import Stock  # noqa: PLC0415
+
+            grace = max(seat.options.grace for seat in self.seats.values())
+            self.stock = Stock(
+                "the application", grace, Configs(), set_apart=partial(ambient.set, self._around)
+            )
+        return self.stock
 
     def enter(self, conversation: Open) -> None:
         """One more is open."""

@@ -61,12 +61,20 @@ class _Keeper:
         self.closing = anyio.Event()
 
 
+_NOT_ENTERED = {
+    "workflow": "which lives as long as its workflow, and this {name} was not entered; write async with {name}(…) as "
+    "wf, and run it within that block",
+    "application": "which lives as long as its application, and this run of {name} is in none; write async with "
+    "Application(…) as app, and app.run(…) within that block",
+}
+
+
 @final
 class Stock:
     """The resources of one scope; whoever makes a stock closes it.
 
     Attributes:
-        users: The runs that were handed resources of it and have not ended, where it is the stock of a workflow.
+        users: The runs that were handed resources of it and have not ended, where it is not the stock of a run.
         closed: Whether nothing is made any more.
         failures: What went wrong while nobody waited for it.
     """
@@ -78,19 +86,19 @@ class Stock:
         configs: Configs,
         tell: Callable[[BaseException], object] | None = None,
         user: User | None = None,
-        outer: Stock | None = None,
+        around: Callable[[str], Stock | None] | None = None,
         set_apart: Callable[[], object] | None = None,
     ) -> None:
-        """The stock of the run `user` in a workflow whose stock is `outer`, or without a user that of a workflow.
+        """The stock of a run, the `user`, or without one that of a workflow or an application.
 
         Args:
-            name: The workflow, for messages.
+            name: The workflow, or the application, for messages.
             grace: Seconds until a resource that is not torn down is named by the logger.
-            configs: The files that the workflow has read.
+            configs: The files that were read.
             tell: Told what goes wrong while nobody waits: at teardown, or in a resource that is in use; without one
                 it is kept in `failures`.
             user: The run.
-            outer: None too if the workflow was not entered.
+            around: For a run, what gives the stock of what is around it, by the scope; None for what was not entered.
             set_apart: Called in the task of each resource, which begins with the context variables of who asked first
                 and may outlive it.
         """
@@ -100,7 +108,8 @@ class Stock:
         self.failures: list[BaseException] = []
         self._tell = tell or self.failures.append
         self._user = user
-        self._outer = outer
+        self._around = around
+        self._uses: dict[Stock, None] = {}
         self._set_apart = set_apart
         self.closed = False
         self._inventory: Inventory[Resource] = Inventory()
@@ -113,7 +122,7 @@ class Stock:
         """The arguments that these parameters ask for; makes what is not there yet.
 
         Raises:
-            WorkflowError: If it belongs to a workflow that was not entered.
+            WorkflowError: If it belongs to a workflow or an application that was not entered.
         """
         return {name: await self._get(need, asker) for name, need in needs.items()}
 
@@ -123,15 +132,16 @@ class Stock:
         recipe = overridden(need)
         if not isinstance(recipe, Recipe):
             return recipe.value
-        if self._user is None or recipe.resource.scope == "run":
+        scope = recipe.resource.scope
+        if self._user is None or self._around is None or scope == "run":
             return await self.take(recipe)
-        if self._outer is None or self._outer.closed:
+        stock = self._around(scope)
+        if stock is None or stock.closed:
             raise WorkflowError(
-                f"{asker} asks for {recipe.label}, which lives as long as its workflow, and this {self._name} was not "
-                f"entered; write async with {self._name}(…) as wf, and run it within that block"
+                f"{asker} asks for {recipe.label}, {_NOT_ENTERED[scope].format(name=self._name)}"
             )
-        self._outer.users[self._user] = None
-        return await self._outer.take(recipe)
+        stock.users[self._user] = self._uses[stock] = None
+        return await stock.take(recipe)
 
     async def take(self, recipe: Recipe) -> object:
         """What the recipe makes; if its making is broken off meanwhile, it is asked for again."""
@@ -235,11 +245,11 @@ class Stock:
         try:
             await outlast(partial(self._close, error))
         finally:
-            if self._outer is not None and self._user is not None:
-                self._outer.users.pop(self._user, None)
+            for stock in self._uses:
+                stock.users.pop(cast("User", self._user), None)
 
     async def leave(self, error: BaseException | None) -> None:
-        """The block of a workflow ends: waits for the runs that have its resources, and tears these down.
+        """The block that it belongs to ends: waits for the runs that have its resources, and tears these down.
 
         Raises:
             BaseException: What failed first; it is a note on `error`, if that is one of the user.
@@ -253,7 +263,7 @@ class Stock:
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
         if error is not None:
             for user in tuple(self.users):
-                user.cancel(f"because the block of its workflow was left by {type(error).__name__}")
+                user.cancel(f"because the block of {self._name} was left by {type(error).__name__}")
         left_by = WorkflowCancelledError(f"the block of {self._name} was cancelled") if cancelled else error
         for end in (self._wait_for_users, partial(self._close, lambda: left_by)):
             try:

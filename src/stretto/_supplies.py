@@ -49,6 +49,16 @@ class Supplies(Nesting):
     def cancel(self, why: str) -> None:
         """Cancels the run."""
 
+    @abstractmethod
+    def stock_of_application(self) -> Stock | None:
+        """The resources of the application that it belongs to, if it belongs to one."""
+
+    def _stock_around(self, scope: str) -> Stock | None:
+        if scope == "application":
+            return self.stock_of_application()
+        stock: Stock | None = getattr(self.workflow, "_stretto_stock", None)
+        return stock
+
     def editor(self) -> Editor:
         """The state of the run; made when somebody first asks for it."""
         if self.made_editor is None:
@@ -79,7 +89,7 @@ class Supplies(Nesting):
                 vars(self.workflow).setdefault("_stretto_configs", Configs()),
                 self._resource_failed,
                 self,
-                getattr(self.workflow, "_stretto_stock", None),
+                self._stock_around,
             )
         return await self._stock.fill(spec.needs, spec.label)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar, cast, final
+from typing import TYPE_CHECKING, TypeVar, cast, final
 
 import anyio
 
@@ -27,6 +27,9 @@ from ._loop import outlast
 from ._ways import Ways, accepts
 from .errors import DeadLetterError, WorkflowStalledError, add_note, shown
 from .events import Event
+
+if TYPE_CHECKING:
+    from ._stock import Stock
 
 __all__ = ["Talk"]
 
@@ -70,6 +73,10 @@ class Talk(Ways):
         if not self.board.drains:
             self.finish()
             self._cut()
+
+    def stock(self) -> Stock:
+        """The resources of the application."""
+        return self.board.make_stock()
 
     # -- what has happened -----------------------------------------------------------------------------------
 

@@ -210,16 +210,14 @@ class Application:
         board, self._board = self._board, None
         if board is None:
             return
-        if error is not None:
-            _leave(board, f"because its application was left by {type(error).__name__}")
-            await outlast(partial(_empty, board))  # noqa: ASYNC102 - it shields itself
-            return
         try:
-            await _empty(board)  # noqa: ASYNC102 - it waits for what is open, and cancels that if it is cancelled
-        except BaseException:
-            _leave(board, "because its application was cancelled")
-            await outlast(partial(_empty, board))  # noqa: ASYNC102 - it shields itself
+            await _end_calls(board, error)  # noqa: ASYNC102 - it shields what must end
+        except BaseException as hit:
+            error = hit
             raise
+        finally:
+            if board.stock is not None:
+                await board.stock.leave(error)  # noqa: ASYNC102 - it shields itself
 
     # -- calls -----------------------------------------------------------------------------------------------
 
@@ -321,6 +319,20 @@ class Application:
 
 def _open_call(board: Board, member: str, driver: Driver) -> None:
     Talk(board, driver, member)
+
+
+async def _end_calls(board: Board, error: BaseException | None) -> None:
+    """Waits for what is open; cuts it if the block was left by an error, or is cancelled meanwhile."""
+    if error is not None:
+        _leave(board, f"because its application was left by {type(error).__name__}")
+        await outlast(partial(_empty, board))
+        return
+    try:
+        await _empty(board)
+    except BaseException:
+        _leave(board, "because its application was cancelled")
+        await outlast(partial(_empty, board))  # noqa: ASYNC102 - it shields itself
+        raise
 
 
 def _leave(board: Board, why: str) -> None:

@@ -63,7 +63,8 @@ class Resource:
     Args:
         factory: What makes it.
         scope: ``"run"``, or ``"workflow"`` for one that all runs of one workflow share, from its first use until
-            ``async with MyWorkflow() as wf`` is left.
+            ``async with MyWorkflow() as wf`` is left, or ``"application"`` for one that all members and conversations
+            of an application share, until ``async with Application(...) as app`` is left.
         enter: Whether a context manager that the factory gives is entered, whoever made it.
 
     Raises:
@@ -71,7 +72,7 @@ class Resource:
     """
 
     factory: Callable[..., Any]
-    scope: Literal["run", "workflow"] = attrs.field(default="run", kw_only=True)
+    scope: Literal["run", "workflow", "application"] = attrs.field(default="run", kw_only=True)
     enter: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -83,8 +84,8 @@ class Resource:
             raise DefinitionError(
                 f"Resource knows a factory by its hash, and {shown(self.factory)} has none; give it a function"
             )
-        if self.scope not in {"run", "workflow"}:
-            raise DefinitionError(f"scope is 'run' or 'workflow', not {shown(self.scope)}")
+        if self.scope not in {"run", "workflow", "application"}:
+            raise DefinitionError(f"scope is 'run', 'workflow' or 'application', not {shown(self.scope)}")
         flag(self.enter, "enter")
 
     @staticmethod
@@ -321,8 +322,11 @@ def _not_filled(parameter: inspect.Parameter, hint: object) -> str:
 
 
 def _check_scope(resource: Resource, named: str, need: Need) -> None:
-    if resource.scope == "workflow" and isinstance(need, Recipe) and need.resource.scope == "run":
-        raise DefinitionError(
-            f"{named} lives as long as its workflow and asks for {need.label}, which ends with each run; write "
-            "scope='workflow' for that one too"
-        )
+    """A run ends before what is around it; which of a workflow and an application ends first nobody knows."""
+    if resource.scope == "run" or not isinstance(need, Recipe) or need.resource.scope == resource.scope:
+        return
+    end = "each run" if need.resource.scope == "run" else f"its {need.resource.scope}"
+    raise DefinitionError(
+        f"{named} lives as long as its {resource.scope} and asks for {need.label}, which ends with {end}; write "
+        f"scope={resource.scope!r} for that one too"
+    )

@@ -168,7 +168,7 @@ ODD: dict[str, object] = {"n": Odd()}
     [
         ({"n": 1}, "n=1, not 0"),
         ({"n": 0, "colour": "red"}, "colour='red', not None"),
-        (ODD, f"n={ODD['n']!r}, not 0"),
+        pytest.param(ODD, f"n={ODD['n']!r}, not 0", id="odd"),
         ({"n": 0}, "one of which its where= is true"),
         (None, "one of which its where= is true"),
     ],

@@ -756,7 +756,7 @@ async def test_leaving_it_by_an_error_cancels_them():
             raise ZeroDivisionError
     assert anyio.current_time() - began == pytest.approx(3)
     with pytest.raises(
-        WorkflowCancelledError, match="because the block of its workflow was left by ZeroDivisionError"
+        WorkflowCancelledError, match="because the block of Shared was left by ZeroDivisionError"
     ):
         await run
     assert things.log == CLOSED
