@@ -2949,6 +2949,29 @@ async def test_a_queue_that_is_full_is_told(waits: bool, says: str):
     assert text(caught.value) == says
 
 
+async def test_a_queue_that_is_full_is_told_to_a_step_in_a_thread_in_words_that_help_there():
+    """It was told to await ctx.send, which a step in a thread cannot."""
+
+    class Floods(Workflow[None]):
+        @step(num_workers=1)
+        def begin(self, ctx: ThreadContext, ev: StartEvent | Ask) -> StopEvent[None]:
+            ctx.send_event(Ask(number=1))
+            ctx.send_event(Ask(number=2))
+            return StopEvent()
+
+    with pytest.raises(QueueFullError) as caught:
+        await Floods(queue_size=1).run()
+    assert text(caught.value) == (
+        "there is no room for Ask(number=2) in the queue of Floods (1 queued, queue_size=1); a plain def step cannot "
+        "wait for some: return the event, in a list if there are several, which always finds room, or write async def "
+        "and await ctx.send(…)"
+    )
+    assert (
+        caught.value.why
+        == "there is no room for Ask(number=2) in the queue of Floods (1 queued, queue_size=1)"
+    )
+
+
 async def test_collecting_from_outside_is_refused():
     async with Naps().run() as run:
         with pytest.raises(WorkflowError) as caught:

@@ -12,7 +12,7 @@ from ._run_port import RunPort
 from ._threads import Work
 from ._types import S_co
 from .context import Context, HoldingContext
-from .errors import RunEndedError, WorkflowError
+from .errors import QueueFullError, RunEndedError, WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
@@ -52,7 +52,14 @@ class ThreadContext(Context[S_co]):
 
     def send_event(self, ev: Event, step: str | None = None) -> None:
         """As `Context.send_event`, from a thread; a dead letter if the step is over."""
-        self._ask_or_stray(partial(super().send_event, ev, step), ev)
+        try:
+            self._ask_or_stray(partial(super().send_event, ev, step), ev)
+        except QueueFullError as full:
+            raise QueueFullError(
+                f"{full.why}; a plain def step cannot wait for some: return the event, in a list if there are several, "
+                "which always finds room, or write async def and await ctx.send(…)",
+                full.why,
+            ) from None
 
     def collect_events(
         self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None

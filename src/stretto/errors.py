@@ -253,7 +253,19 @@ class RunEndedError(WorkflowError):
 
 @final
 class QueueFullError(WorkflowError):
-    """The queue of a run is full."""
+    """The queue of a run is full.
+
+    Attributes:
+        why: What there is no room for and where, without what to write instead, which a step in a thread is told in
+            other words.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why or message
+
+    def __reduce__(self) -> tuple[type[QueueFullError], tuple[object, ...]]:
+        return type(self), (*self.args, self.why)
 
 
 @final

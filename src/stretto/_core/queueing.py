@@ -24,9 +24,12 @@ class Queueing(Sending):
         needed = 0 if self.ended is not None else self._needed(event, step)
         if room.fits(needed):
             return
-        raise QueueFullError(
+        no_room = (
             f"there is no room for {shown(event)} in the queue of {self.plan.name} ({room.queued} queued, "
-            f"queue_size={room.size}); wait for some with await ctx.send(…), or await run.send(…)"
+            f"queue_size={room.size})"
+        )
+        raise QueueFullError(
+            f"{no_room}; wait for some with await ctx.send(…), or await run.send(…)", no_room
         )
 
     def _needed(self, event: Event, step: str | None) -> int:
