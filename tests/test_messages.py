@@ -2319,6 +2319,15 @@ async def enter_without_async(ctx: Context[Cart]) -> None:
         pass
 
 
+async def edit_what_is_too_deep(ctx: Context[Cart]) -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    await ctx.store.set("items", nested)
+    async with ctx.store.edit_state() as state:
+        assert state.items
+
+
 STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseException], str]] = [
     (
         set_within_an_edit,
@@ -2340,6 +2349,14 @@ STORE: list[tuple[Callable[[Context[Cart]], Awaitable[object]], type[BaseExcepti
         enter_twice,
         StateError,
         "this edit_state() block was entered before; call ctx.store.edit_state() again",
+    ),
+    (
+        edit_what_is_too_deep,
+        StateError,
+        (
+            "'items' in the state is nested too deep for an edit, which copies it; keep it flat, or as text, or make "
+            "it anew and write await ctx.store.set('items', …), which copies nothing below"
+        ),
     ),
     (
         enter_without_async,

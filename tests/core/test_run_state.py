@@ -394,6 +394,21 @@ def test_a_state_that_cannot_be_made_says_whose_it_is():
 
 
 @pytest.mark.parametrize("make", MAKERS)
+def test_what_is_nested_too_deep_is_told_where_it_is_read_and_nothing_is_lost(make: Callable[[], Any]):
+    """It was a RecursionError, which did not say what was too deep."""
+    run_state = run_state_of(make)
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    run_state.set("items", nested)
+    edit = run_state.edit()
+    with pytest.raises(StateError, match="'items' in the state is nested too deep"):
+        member(edit.working, "items")
+    edit.end()
+    assert run_state.get("items") is nested
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_an_edit_costs_what_it_touches(make: Callable[[], Any]):
     """Counted in calls: ten thousand inner objects that nobody looks at cost nothing."""
 

@@ -14,7 +14,7 @@ from typing import ClassVar, SupportsIndex, TypeVar, cast, final
 
 import attrs
 
-from ..errors import add_note
+from ..errors import StateError, add_note
 from .copying import Memo, copied
 from .paths import MISSING, find, rebuild
 from .shapes import attributes, raw, set_raw
@@ -236,7 +236,7 @@ class Edit:
         )
         value = _GET(working, key, MISSING)
         if value is _GET(committed, key):
-            _SET(working, key, copied(value, self._memo))
+            _SET(working, key, self._copy(key, value))
 
     def reach_attribute(self, name: str) -> None:
         """The editor reads an attribute; likewise."""
@@ -246,7 +246,16 @@ class Edit:
             self._reached.add(name)
             value = raw(self.working, name, MISSING)
             if value is raw(self._committed, name):
-                set_raw(self.working, name, copied(value, self._memo))
+                set_raw(self.working, name, self._copy(name, value))
+
+    def _copy(self, name: str, value: object) -> object:
+        try:
+            return copied(value, self._memo)
+        except RecursionError:
+            raise StateError(
+                f"{name!r} in the state is nested too deep for an edit, which copies it; keep it flat, or as text, or "
+                f"make it anew and write await ctx.store.set({name!r}, …), which copies nothing below"
+            ) from None
 
     def reach_all(self) -> None:
         """The editor reads everything."""
