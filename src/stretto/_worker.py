@@ -76,6 +76,9 @@ class Crew(Host, RunPort, Protocol):
     def end(self) -> None:
         """The run is decided."""
 
+    def cancel(self, why: str) -> None:
+        """Cancels the run."""
+
 
 @final
 class Worker:
@@ -321,6 +324,8 @@ class Worker:
         if isinstance(error, run.cancelled):
             if not self._is_stray():
                 run.note_deadline()
+                if run.is_among_others and (self._natively_hit or self._natively_cancelled()):
+                    run.cancel("by its caller")  # before it looks as if nothing were left to do
                 run.perform(run.machine.receive(StepCancelled(delivery=delivery, value=self._unwanted)))
                 raise error
             stray = error

@@ -98,7 +98,27 @@ async def asked(ledger: Ledger) -> object:
         return 15 if (await app.request(Ask(n=1), Answer)).n == 2 else 0
 
 
-FORMS = [awaited, cut, in_a_block, asked]
+class Alone(Member):
+    """No other member is at work when it is cancelled: a `Task.cancel()` of its caller was called a stall."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> Detail:
+        await anyio.sleep(1)
+        return Detail()
+
+    @step
+    async def end(self, ev: Detail) -> StopEvent[int]:
+        for _ in range(4):
+            await anyio.sleep(1)
+        return StopEvent(result=15)
+
+
+async def alone(ledger: Ledger) -> object:
+    async with Application(alone=Alone(ledger)) as app:
+        return await app.run("alone")
+
+
+FORMS = [awaited, cut, in_a_block, asked, alone]
 
 
 @pytest.mark.parametrize(("backend", "how"), HOWS)
