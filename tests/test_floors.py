@@ -24,7 +24,7 @@ FLOORS = [
     {"_core"},
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_gate", "_log", "_loop", "_stream", "_threads", "_trace"}
+    | {"_carry", "_editor", "_gate", "_holds", "_log", "_loop", "_stream", "_threads", "_trace"}
     | {
         "_annotations",
         "_assigned",

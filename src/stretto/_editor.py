@@ -6,13 +6,16 @@ turn and giving it back but the user's own, so a cancellation leaves no turn tak
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol, final
 
 import anyio
 
-from ._core.machine import Machine
 from ._core.run_state import Edit, RunState, StateKind
+from ._core.state import Delivery
+from ._holds import HoldPort, held_up
 from .errors import RunEndedError, StateError
 
 __all__ = ["Access", "Editor", "StorePort"]
@@ -26,14 +29,19 @@ class Editor:
         self.state = RunState(kind, owner)
         self._turn: anyio.Semaphore | None = None  # a lock wants to be released by the task that took it
 
-    async def take(self) -> None:
-        """Waits for a turn, first come, first served; does not suspend if nobody has it."""
+    async def take(self, waiting: Callable[[], AbstractContextManager[None]]) -> None:
+        """Waits for a turn, first come, first served; does not suspend if nobody has it.
+
+        Args:
+            waiting: What a wait stands in.
+        """
         if self._turn is None:
             self._turn = anyio.Semaphore(1, max_value=1, fast_acquire=True)
         try:
             self._turn.acquire_nowait()
         except anyio.WouldBlock:
-            await self._turn.acquire()
+            with waiting():
+                await self._turn.acquire()
 
     def give_back(self) -> None:
         """The next in the row has its turn."""
@@ -41,10 +49,8 @@ class Editor:
         self._turn.release()
 
 
-class StorePort(Protocol):
+class StorePort(HoldPort, Protocol):
     """What a store needs of its run."""
-
-    machine: Machine
 
     @property
     def outcome(self) -> tuple[Any, BaseException | None] | None:
@@ -94,10 +100,15 @@ class Access:
         """The state itself."""
         return self.run.editor().state
 
+    def _waiting(self) -> AbstractContextManager[None]:
+        if isinstance(self.owner, Delivery):
+            return held_up(self.run, self.owner, "a turn to edit the state")
+        return nullcontext()
+
     async def write(self, path: object, value: object) -> None:
         """Commits one value in a turn of its own."""
         editor = self.run.editor()
-        await editor.take()
+        await editor.take(self._waiting)
         try:
             self.refuse_late()
             editor.state.set(path, value)
@@ -107,7 +118,7 @@ class Access:
     async def begin(self) -> Edit:
         """Takes a turn and makes a working copy."""
         editor = self.run.editor()
-        await editor.take()
+        await editor.take(self._waiting)
         try:
             self.refuse_late()
             return editor.state.edit()

@@ -22,6 +22,7 @@ from ._core.inputs import StepCancelled, StepRaised
 from ._core.machine import Machine
 from ._core.retrying import overdue
 from ._core.state import Delivery
+from ._holds import held_up
 from ._loop import native_cancellations
 from ._queue import ReadyQueue
 from ._run_port import RunPort
@@ -244,9 +245,11 @@ class Worker:
         if spec.limiter is None:
             return await self._call_with(spec, delivery, supplied)
         line = spec.limiter.line()
-        line.join(delivery)
+        at_once = line.join(delivery)
         try:
-            await line.wait(delivery)
+            if not at_once:
+                with held_up(self.host, delivery, f"a turn of {spec.limiter!r}"):
+                    await line.wait(delivery)
             return await self._call_with(spec, delivery, supplied)
         finally:
             line.leave(delivery)

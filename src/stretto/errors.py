@@ -130,6 +130,7 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
         timeout: The time limit in seconds.
         active: For each step that was at work, how many of it and since how many seconds the longest.
         queued: For each step, how many events waited for one of its workers, or to be tried again.
+        held_up: For each active step of which some waited for a turn or for room: what for, and how many did.
     """
 
     def __init__(
@@ -138,11 +139,13 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
         timeout: float = 0.0,
         active: dict[str, tuple[int, float]] | None = None,
         queued: dict[str, int] | None = None,
+        held_up: dict[str, dict[str, int]] | None = None,
     ) -> None:
-        super().__init__(message, timeout, active, queued)
+        super().__init__(message, timeout, active, queued, held_up)
         self.timeout = timeout
         self.active = active or {}
         self.queued = queued or {}
+        self.held_up = held_up or {}
 
     def __str__(self) -> str:
         return str(self.args[0])

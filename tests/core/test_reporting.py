@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import copy_context
 
 import pytest
 
 from stretto._core.collecting import Buffers
+from stretto._core.delivery import Hold
+from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
+from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
 from stretto._core.reporting import awaited, stalled, timed_out
+from stretto._core.room import Sender
 from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters, Waiting
 from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
 from stretto.events import HumanResponseEvent, StopEvent
 from tests.core.plans import A, B, Outer, Question, delivery, plan, step
 
+CARRY = copy_context()
 STUCK = "Flow is stuck, nothing is left to run: "
 WAY_OUT = (
     "Return a StopEvent to end the run; if an event is to come from outside by run.send_event, declare its class so: "
@@ -251,3 +257,35 @@ def test_a_question_that_nobody_answers_is_told():
         f"{STUCK}Question(n=1) went to the stream, and no step takes an answer: add one with ev: "
         f"HumanResponseEvent. {WAY_OUT}"
     )
+
+
+def test_a_timeout_says_what_steps_wait_for_that_are_at_work():
+    run = Machine(plan(step("a"), step("b", index=1, accepts=(B,))), 0.0, 9.0, 100)
+    run.bound(1)
+    at_work = [each for _ in range(4) for each in run.event_sent(A(), CARRY, at=0.0)]
+    at_work += run.event_sent(B(), CARRY, at=0.0)
+    run.event_sent(A(), CARRY, at=0.0)
+    for each in at_work:
+        assert isinstance(each, Delivery)
+        each.started = 0.0
+    first, second, third, _, other = [each for each in at_work if isinstance(each, Delivery)]
+    holds = [Hold(first, "a turn of Limit(1)"), Hold(second, "a turn of Limit(1)"), Hold(other, "a turn")]
+    for hold in holds:
+        run.receive(HeldUp(hold=hold))
+    for by in (third, None):
+        run.receive(SendBegan(sender=Sender(by, A(), None, carry=CARRY, wake=list, parks=False)))
+    run.receive(GoesOn(hold=holds[1]))
+    run.receive(DeadlinePassed(at=9.0))
+    error = run.verdict
+    assert isinstance(error, WorkflowTimeoutError)
+    assert str(error) == (
+        "Flow timed out after 9 s; active: Flow.a (flow.py:10) x4 for 9 s (1 waiting for a turn of Limit(1), 1 waiting "
+        "for room in the queue), Flow.b (flow.py:20) x1 for 9 s (waiting for a turn); queued: 1 for Flow.a (flow.py:10)"
+    )
+    assert error.active == {"a": (4, 9.0), "b": (1, 9.0)}
+    assert error.held_up == {"a": {"a turn of Limit(1)": 1, "room in the queue": 1}, "b": {"a turn": 1}}
+
+
+def test_who_goes_on_though_nobody_was_held_up_changes_nothing():
+    run = Machine(plan(step("a")), 0.0, 9.0, 100)
+    assert run.receive(GoesOn(hold=Hold(delivery(step("a")), "a turn"))) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ import pytest
 from stretto import (
     Context,
     Event,
+    Limit,
     StartEvent,
     StopEvent,
     Workflow,
@@ -33,6 +35,10 @@ class Job(Event):
 
 class Done(Event):
     number: int = 0
+
+
+class Shout(Event):
+    pass
 
 
 class Narrow(Workflow[str]):
@@ -522,3 +528,45 @@ def test_a_step_may_use_asyncios_own_timeouts():
 async def test_the_smallest_timeout_still_raises(shape: type[Narrow]):
     with pytest.raises(WorkflowTimeoutError):
         await shape(sleeps, timeout=1e-9).run()
+
+
+class Stands(Workflow[str]):
+    """Some work, and some wait: for a turn, to edit the state, or for room."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Job | Done | Shout | None:
+        for number in range(3):
+            ctx.send_event(Job(number=number))
+            ctx.send_event(Done())
+        for _ in range(3):
+            await ctx.send(Shout())
+
+    @step(limiter=Limit(1))
+    async def limited(self, ev: Job) -> None:
+        await anyio.sleep(1000 if ev.number else 1)
+
+    @step
+    async def edit(self, ctx: Context, ev: Done) -> None:
+        async with ctx.store.edit_state():
+            await anyio.sleep(1000)
+
+    @step(num_workers=1)
+    async def work(self, ev: Shout) -> StopEvent[str] | None:
+        await anyio.sleep(1000)
+
+
+async def test_the_timeout_says_what_those_wait_for_that_are_at_work_and_cannot_go_on():
+    """They were told as active, and nothing told them from those that worked."""
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Stands(timeout=5, queue_size=1).run()
+    active = str(caught.value).partition("; active: ")[2].partition(";")[0]
+    assert re.sub(r" \(test_timeouts\.py:\d+\)", "", active) == (
+        "Stands.begin x1 for 5 s (waiting for room in the queue), "
+        "Stands.edit x3 for 5 s (2 waiting for a turn to edit the state), "
+        "Stands.limited x2 for 5 s (1 waiting for a turn of Limit(1)), Stands.work x1 for 5 s"
+    )
+    assert caught.value.held_up == {
+        "begin": {"room in the queue": 1},
+        "limited": {"a turn of Limit(1)": 1},
+        "edit": {"a turn to edit the state": 2},
+    }

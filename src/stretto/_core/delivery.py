@@ -12,7 +12,7 @@ from ..events import Event
 from .past import NOTHING_SPENT, Past
 from .plan import StepPlan
 
-__all__ = ["DeadLetter", "Delivery", "Origin", "spent_by"]
+__all__ = ["DeadLetter", "Delivery", "Hold", "Origin", "spent_by"]
 
 Origin: TypeAlias = tuple[Context, Mapping[int, int]]
 """What a join inherits from where its fork was sent: the context variables, and what was spent on recoveries."""
@@ -69,6 +69,21 @@ class Delivery:
         if self.past is not None:
             events = {id(event) for event in own}
             yield from self.past.unused([mark for mark in self.collected or () if mark[1] in events])
+
+
+@final
+class Hold:
+    """What a step at work waits for before it goes on, other than an event: its turn of something.
+
+    Attributes:
+        by: What it is, as messages say it.
+    """
+
+    __slots__ = ("by", "delivery")
+
+    def __init__(self, delivery: Delivery, by: str) -> None:
+        self.delivery = delivery
+        self.by = by
 
 
 def spent_by(cause: Delivery | None) -> Mapping[int, int]:

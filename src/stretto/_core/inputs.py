@@ -12,7 +12,7 @@ from typing import TypeAlias, final
 
 from .._fields import Fields
 from ..events import Event
-from .delivery import DeadLetter, Delivery
+from .delivery import DeadLetter, Delivery, Hold
 from .room import Sender
 from .waiting import Waiter
 
@@ -27,6 +27,8 @@ __all__ = [
     "EventSent",
     "FeederClosed",
     "FeederOpened",
+    "GoesOn",
+    "HeldUp",
     "Input",
     "Interrupted",
     "RetryDue",
@@ -184,6 +186,20 @@ class WaitCancelled(Fields):
 
 
 @final
+class HeldUp(Fields):
+    """A step at work waits for its turn of something; only what is told of it depends on this."""
+
+    hold: Hold
+
+
+@final
+class GoesOn(Fields):
+    """It waits no more."""
+
+    hold: Hold
+
+
+@final
 class SendBegan(Fields):
     """Somebody waits for room for an event, in a run whose queue is full."""
 
@@ -237,6 +253,8 @@ Input: TypeAlias = (
     | Interrupted
     | FeederOpened
     | FeederClosed
+    | HeldUp
+    | GoesOn
     | WaitBegan
     | WaitTimedOut
     | WaitCancelled

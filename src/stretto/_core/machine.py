@@ -40,6 +40,8 @@ from .inputs import (
     EventSent,
     FeederClosed,
     FeederOpened,
+    GoesOn,
+    HeldUp,
     Input,
     Interrupted,
     RetryDue,
@@ -103,6 +105,10 @@ class Machine(Attempts):
                 return NOTHING
             case FeederClosed(error=error, at=at):
                 return self._feeder_closed(error, at)
+            case HeldUp(hold=hold):
+                return self._held_up(hold)
+            case GoesOn(hold=hold):
+                return self._goes_on(hold)
             case WaitBegan(waiter=waiter, parks=parks):
                 return self._wait_began(waiter, parks=parks)
             case WaitTimedOut(waiter=waiter):

@@ -12,7 +12,7 @@ from itertools import islice
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
 from ..events import is_external
 from .collecting import Buffers, told
-from .delivery import DeadLetter
+from .delivery import DeadLetter, Delivery
 from .mail import Mail
 from .state import RunState
 from .waiting import Waiter, Waiting
@@ -42,14 +42,16 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     parts += _not_taken(_unclaimed(state))
     timeout = round(state.deadline - state.begun, 9)  # without what the clock adds to a float
     message = f"{state.plan.name} timed out after {timeout:.6g} s; {'; '.join(parts)}"
-    return WorkflowTimeoutError(message, timeout, active, queued)
+    return WorkflowTimeoutError(message, timeout, active, queued, _held_up(state))
 
 
 def at_work(state: RunState, at: float) -> str:
     """The steps that are at work, how many of each and for how long; empty if none is."""
     labels = {step.name: step.label for step in state.plan.steps}
+    held_up = _held_up(state)
     told_of = [
-        f"{labels[name]} x{count} for {age:.3g} s" for name, (count, age) in _active(state, at).items()
+        f"{labels[name]} x{count} for {age:.3g} s{_told_of_holds(held_up.get(name, {}), count)}"
+        for name, (count, age) in _active(state, at).items()
     ]
     return f"active: {', '.join(told_of)}" if told_of else ""
 
@@ -131,6 +133,28 @@ def _active(state: RunState, at: float) -> dict[str, tuple[int, float]]:
             count, age = active.get(delivery.step.name, (0, 0.0))
             active[delivery.step.name] = (count + 1, max(age, at - delivery.started))
     return active
+
+
+def _held_up(state: RunState) -> dict[str, dict[str, int]]:
+    """For each step what those at work wait for, and how many of them; each of them for one thing."""
+    by: dict[Delivery, str] = {hold.delivery: hold.by for hold in state.holds or ()}
+    for sender in state.room or ():
+        if sender.delivery is not None:
+            by.setdefault(sender.delivery, "room in the queue")
+    held_up: dict[str, dict[str, int]] = {}
+    for delivery in state.active:
+        if delivery.started is not None and delivery in by:
+            of_step = held_up.setdefault(delivery.step.name, {})
+            of_step[by[delivery]] = of_step.get(by[delivery], 0) + 1
+    return held_up
+
+
+def _told_of_holds(held_up: dict[str, int], active: int) -> str:
+    told_of = [
+        f"waiting for {what}" if count == active else f"{count} waiting for {what}"
+        for what, count in held_up.items()
+    ]
+    return f" ({', '.join(told_of)})" if told_of else ""
 
 
 def _queued(state: RunState) -> dict[str, int]:

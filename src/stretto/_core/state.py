@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from ..events import Event
 from .alarms import Alarms
-from .delivery import DeadLetter, Delivery, Origin
+from .delivery import DeadLetter, Delivery, Hold, Origin
 from .plan import Plan
 from .room import Room
 from .waiting import Mailbox, Waiter, Waiters
@@ -51,6 +51,7 @@ class RunState:
         waiters: The steps that wait in their middle.
         mailbox: What no step takes and nobody waits for, yet.
         room: The room in its queues; None if they have no bound.
+        holds: What steps at work wait for, other than events and room.
         forks: What is live of what steps have sent off; None in a workflow without joins.
         detour: Whether an event may have to go another way than to its step: the run is over, somebody waits, or
             there are joins.
@@ -79,6 +80,7 @@ class RunState:
     waiters: Waiters | None = None
     mailbox: Mailbox | None = None
     room: Room | None = None
+    holds: dict[Hold, None] | None = None
     forks: Forks[Delivery, Origin] | None = None
     detour = False
     late: list[object] | None = None

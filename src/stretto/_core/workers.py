@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .delivery import Delivery
+from .delivery import Delivery, Hold
 from .effects import NOTHING, Effects, Resume
 from .state import RunState
 from .waiting import Waiter
@@ -70,6 +70,18 @@ class Workers(RunState):
             self.busy[index] += 1
             return (self._resumed(waiter),)
         self._queue(waiter)
+        return NOTHING
+
+    def _held_up(self, hold: Hold) -> Effects:
+        """A step keeps its worker while it waits for a turn of something."""
+        if self.holds is None:
+            self.holds = {}
+        self.holds[hold] = None
+        return NOTHING
+
+    def _goes_on(self, hold: Hold) -> Effects:
+        if self.holds is not None:
+            self.holds.pop(hold, None)
         return NOTHING
 
     def _withdraw_queued(self, delivery: Delivery) -> bool:
