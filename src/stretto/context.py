@@ -328,6 +328,7 @@ class Context(Generic[S_co]):
         Raises:
             WaitTimeoutError: It did not come in time. It is a `TimeoutError` too.
             TypeError: If `event_type` is no class of events that can be waited for, or a requirement names no field.
+            WorkflowError: The step has sent what it waits for itself, and ``emit="on_success"`` holds that back.
             RunEndedError: If the run is over.
 
         What `where` raises comes out here too; the event then goes to somebody else.

@@ -11,8 +11,9 @@ from stretto._core.collecting import Buffers
 from stretto._core.delivery import Hold
 from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
 from stretto._core.machine import Machine
+from stretto._core.past import Held
 from stretto._core.plan import StepPlan
-from stretto._core.reporting import awaited, stalled, timed_out
+from stretto._core.reporting import awaited, stalled, timed_out, why_stalled
 from stretto._core.room import Sender
 from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters, Waiting
@@ -289,3 +290,19 @@ def test_a_timeout_says_what_steps_wait_for_that_are_at_work():
 def test_who_goes_on_though_nobody_was_held_up_changes_nothing():
     run = Machine(plan(step("a")), 0.0, 9.0, 100)
     assert run.receive(GoesOn(hold=Hold(delivery(step("a")), "a turn"))) == ()
+
+
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_who_waits_and_holds_back_what_it_has_sent_is_told_with_that(count: int):
+    run = state(step("a"))
+    one = works(run, 0, 1.0)
+    one.own_past().held = [
+        Held(B(), None, None),
+        *[Held(A(n=number), CARRY, None) for number in range(count)],
+    ]
+    run.waiters = Waiters()
+    run.waiters.add(Waiter(delivery=one, kind=B, wake=lambda: None))
+    told = f"{', '.join(f'A(n={number})' for number in range(min(count, 5)))}{' and 2 more' if count == 7 else ''}"
+    waits = f"for B while it holds back {told} until it returns (emit='on_success')"
+    assert str(timed_out(run, None, 4.0)).endswith(f"; waiting: Flow.a (flow.py:10) {waits}")
+    assert why_stalled(run, None) == [f"Flow.a (flow.py:10) waits {waits}"]

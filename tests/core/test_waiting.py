@@ -13,9 +13,11 @@ from stretto._core.delivery import DeadLetter, Delivery
 from stretto._core.effects import EndRun, Resume
 from stretto._core.inputs import CancelAsked, Concluded, Ending, WaitBegan, WaitCancelled, WaitTimedOut
 from stretto._core.machine import Machine
+from stretto._core.past import Held
+from stretto._core.plan import StepPlan
 from stretto._core.reporting import came_instead
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
-from stretto.errors import RunEndedError
+from stretto.errors import RunEndedError, WorkflowError
 from stretto.events import Event, StopEvent
 from tests.core.plans import A, B, SubA, delivery, ids, plan, step
 
@@ -316,3 +318,72 @@ def test_a_wait_that_has_timed_out_and_waits_for_a_worker_leaves_nothing_over():
     freed.started = 0.0
     assert run.receive(WaitTimedOut(waiter=waits)) == []
     assert [*run.leftovers()] == []
+
+
+def holding(*steps: StepPlan) -> tuple[Machine, Delivery]:
+    """A step at work whose sends are held back."""
+    run = Machine(plan(step(accepts=(A,), holds=True), *steps), 0.0, float("inf"), 100)
+    (work,) = run.event_sent(A(), CARRY, at=0.0)
+    assert isinstance(work, Delivery)
+    work.started = 0.0
+    return run, work
+
+
+def waits_in(run: Machine, work: Delivery, where: Callable[[Any], object] | None = None) -> Waiter:
+    one = Waiter(delivery=work, kind=B, where=where, wake=lambda: None)
+    run.receive(WaitBegan(waiter=one, parks=False))
+    return one
+
+
+@pytest.mark.parametrize("first", ["waits", "holds"])
+@pytest.mark.parametrize("where", [None, fails])
+def test_who_waits_for_what_it_holds_back_fails_at_once(first: str, where: Callable[[Any], object] | None):
+    run, work = holding()
+    held = Held(B(n=1), CARRY, None)
+    if first == "holds":
+        assert run.hold(work, held, 0.0) == ()
+        one = waits_in(run, work, where)
+    else:
+        one = waits_in(run, work, where)
+        assert list(run.hold(work, held, 0.0)) == [Resume(waiter=one)]
+    assert type(one.error) is (WorkflowError if where is None else OddError)
+    assert not run.waiters
+    assert work.past is not None
+    assert work.past.held == [held]
+
+
+@pytest.mark.parametrize("first", ["waits", "holds"])
+def test_what_it_holds_back_for_others_ends_no_wait(first: str):
+    """For the stream, for a step by name, another type, another step's wait, what the wait does not fit."""
+    run, work = holding()
+    other = Waiter(delivery=delivery(step()), kind=B, wake=lambda: None)
+    holds = [
+        Held(B(), None, None),
+        Held(A(), CARRY, "work"),
+        Held(SubA(), CARRY, None),
+        Held(B(), CARRY, None),
+    ]
+    if first == "waits":
+        run.receive(WaitBegan(waiter=other, parks=False))
+        one = waits_in(run, work, lambda ev: ev.n)
+    for held in holds:
+        assert run.hold(work, held, 0.0) == ()
+    if first == "holds":
+        one = waits_in(run, work, lambda ev: ev.n)
+    assert one.error is None
+    assert one in list(run.waiters or ())
+
+
+@pytest.mark.parametrize("first", ["waits", "holds"])
+@pytest.mark.parametrize("taken_by", ["a step", "another run"])
+def test_what_goes_to_somebody_else_may_be_waited_for_while_another_is_held_back(first: str, taken_by: str):
+    run, work = holding(*([step("b", index=1, accepts=(B,))] if taken_by == "a step" else []))
+    if taken_by == "another run":
+        run.ask_others_first(frozenset({B}))
+    if first == "waits":
+        one = waits_in(run, work)
+    run.hold(work, Held(B(), CARRY, None), 0.0)
+    if first == "holds":
+        one = waits_in(run, work)
+    assert one.error is None
+    assert one in list(run.waiters or ())

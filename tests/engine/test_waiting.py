@@ -20,6 +20,7 @@ from stretto import (
     StartEvent,
     StopEvent,
     Workflow,
+    WorkflowError,
     WorkflowTimeoutError,
     step,
 )
@@ -714,3 +715,63 @@ async def test_requirements_are_taken_as_they_are_when_the_wait_begins():
         run.send_event(Reply(n=2))
         run.send_event(Reply(n=1))
         assert await run == 1
+
+
+class Holds(Workflow[str]):
+    """Waits for what it holds back itself, before or after it has sent that."""
+
+    def __init__(self, how: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.how = how
+
+    @step(emit="on_success")
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job | None:
+        said: list[int] = []
+
+        async def wait() -> None:
+            said.append(
+                (await ctx.wait_for_event(Reply, requirements={"n": 1}, where=lambda each: 1 / each.n)).n
+            )
+
+        async with anyio.create_task_group() as tg:
+            if self.how == "a task waits first":
+                tg.start_soon(wait)
+                await anyio.sleep(1)
+            ctx.write_event_to_stream(Reply(n=1))
+            ctx.send_event(Reply(n=2))
+            if self.how == "a step answers":
+                ctx.send_event(Job(n=1))
+            else:
+                ctx.send_event(Reply(n=1))
+            if self.how != "a task waits first":
+                await wait()
+        return StopEvent(result=f"{said}")
+
+    @step
+    async def answer(self, ev: Job) -> Reply:
+        return Reply(n=ev.n)
+
+
+@pytest.mark.parametrize("how", ["the step waits", "a task waits first"])
+async def test_who_waits_for_what_it_holds_back_itself_is_told(how: str):
+    """It waited until the deadline of its run."""
+    with pytest.raises((WorkflowError, ExceptionGroup)) as caught:
+        await Holds(how, timeout=30).run()
+    error = caught.value
+    while isinstance(error, ExceptionGroup):
+        (error,) = error.exceptions
+    assert isinstance(error, WorkflowError)
+    assert not isinstance(error, WorkflowTimeoutError)
+    assert "Holds.ask (test_waiting.py:" in str(error)
+    assert str(error).endswith(
+        'waits for Reply(n=1), which it has sent itself and which is held back until it returns (emit="on_success"): '
+        'it would wait for ever; leave out emit="on_success", or let another step send it'
+    )
+
+
+async def test_a_deadline_names_what_a_step_holds_back_whose_answer_it_waits_for():
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Holds("a step answers", timeout=5).run()
+    assert str(caught.value).endswith(
+        " for Reply while it holds back Reply(n=2), Job(n=1) until it returns (emit='on_success')"
+    )

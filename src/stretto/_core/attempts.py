@@ -143,7 +143,7 @@ class Attempts(Queueing):
             effects = self._sent_at_last(held, delivery, at)
             return effects if self.ended is not None else [*effects, *self._check_stalled()]
         delivery.past.held.append(held)
-        return NOTHING
+        return self._held_for_itself(delivery, held)
 
     def _sent_at_last(self, held: Held, cause: Delivery, at: float) -> Effects:
         if held.carry is None:

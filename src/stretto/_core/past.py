@@ -51,6 +51,11 @@ class Held:
         self.carry = carry
         self.step = step
 
+    @property
+    def is_for_a_wait(self) -> bool:
+        """Whether somebody who waits for its type would be given it."""
+        return self.carry is not None and self.step is None
+
 
 @final
 class Past:

@@ -33,7 +33,10 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     parts += [*_collecting(state, buffers), *_joining(state)]
     if state.waiters:
         parts.append(
-            "waiting: " + ", ".join(f"{each.step.label} for {each.kind.__name__}" for each in state.waiters)
+            "waiting: "
+            + ", ".join(
+                f"{each.step.label} for {each.kind.__name__}{_holding_back(each)}" for each in state.waiters
+            )
         )
     elif state.hosted and not active:
         parts.append("it waited for what others send")
@@ -76,7 +79,10 @@ def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
 
 def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
     """What a run that has nothing to do still waits for, and what it was given and did not take."""
-    why = [f"{each.step.label} waits for {each.kind.__name__}" for each in state.waiters or ()]
+    why = [
+        f"{each.step.label} waits for {each.kind.__name__}{_holding_back(each)}"
+        for each in state.waiters or ()
+    ]
     why += [*_collecting(state, buffers), *_joining(state)]
     silent = state.silent or [0] * len(state.plan.steps)
     for step in state.plan.steps:
@@ -92,6 +98,16 @@ def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
         )
     why += _not_taken([*(state.dead_letters or ()), *_unclaimed(state)])
     return why
+
+
+def _holding_back(waiter: Waiter) -> str:
+    """What the step that waits has sent, and nobody gets before it returns."""
+    past = waiter.delivery.past
+    held = [] if past is None else [each.event for each in past.held if each.carry is not None]
+    if not held:
+        return ""
+    more = f" and {len(held) - _TOLD} more" if len(held) > _TOLD else ""
+    return f" while it holds back {', '.join(map(shown, held[:_TOLD]))}{more} until it returns (emit='on_success')"
 
 
 def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:

@@ -9,7 +9,7 @@ an event looks for its taker among those who may take it, a wait looks through w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, final
 
 import attrs
@@ -137,6 +137,11 @@ class Waiters:
         """Who waits for events of this type."""
         return iter(self._by_kind.get(kind, ()))
 
+    def may_fit(self, event: Event) -> Iterable[Waiter]:
+        """Those whom it may fit, in the order in which they began."""
+        of_kind = self._by_kind.get(type(event))
+        return () if of_kind is None else of_kind.may_fit(event)
+
     def offer(self, mail: Mail) -> list[Waiter]:
         """Gives it to the first whom it fits.
 
@@ -144,8 +149,7 @@ class Waiters:
             Who waits no more: those whose own test failed, and last the one who got it, if anybody did.
         """
         done: list[Waiter] = []
-        of_kind = self._by_kind.get(type(mail.event))
-        for waiter in () if of_kind is None else of_kind.may_fit(mail.event):
+        for waiter in self.may_fit(mail.event):
             if waiter.fits(mail.event):
                 waiter.mail = mail
                 done.append(waiter)

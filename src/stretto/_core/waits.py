@@ -6,12 +6,13 @@ still send. What no step takes and nobody waits for is kept in the mailbox.
 
 from __future__ import annotations
 
-from ..errors import RunEndedError
+from ..errors import RunEndedError, WorkflowError, shown
 from ..events import Event
 from .delivery import Delivery
 from .effects import NOTHING, Effect, Effects, Kept, Resume
 from .mail import Mail
 from .outcome import Outcome
+from .past import Held
 from .reporting import no_taker
 from .waiting import Mailbox, Waiter, Waiters
 
@@ -31,6 +32,8 @@ class Waits(Outcome):
             waiter.mail = mail
             self._note_given(waiter)
             return (Resume(waiter=waiter),)
+        if self._waits_for_itself(waiter):
+            return (Resume(waiter=waiter),)
         if self.waiters is None:
             self.waiters = Waiters()
         self.waiters.add(waiter)
@@ -41,6 +44,35 @@ class Waits(Outcome):
         if freed is None:
             return self._check_stalled() if self.hosted else NOTHING
         return (freed,)
+
+    def _waits_for_itself(self, waiter: Waiter) -> bool:
+        """Whether the wait has failed: the step holds back what it waits for, until it returns."""
+        past = waiter.delivery.past
+        if past is None or not past.held or self._goes_elsewhere(waiter.kind):
+            return False
+        for held in past.held:
+            if held.is_for_a_wait and type(held.event) is waiter.kind and waiter.fits(held.event):
+                waiter.error = _would_wait_for_itself(waiter, held.event)
+            if waiter.error is not None:
+                return True
+        return False
+
+    def _held_for_itself(self, delivery: Delivery, held: Held) -> Effects:
+        """What a step holds back from now on may be what a task of it waits for."""
+        event = held.event
+        if self.waiters is None or not held.is_for_a_wait or self._goes_elsewhere(type(event)):
+            return NOTHING
+        for waiter in [each for each in self.waiters.may_fit(event) if each.delivery is delivery]:
+            if waiter.fits(event):
+                waiter.error = _would_wait_for_itself(waiter, event)
+            if waiter.error is not None:
+                self._withdraw(waiter)
+                return self._resume(waiter)
+        return NOTHING
+
+    def _goes_elsewhere(self, kind: type[Event]) -> bool:
+        """Whether a step, or another run, takes such events, so that who waits for one may mean another one."""
+        return kind in self.crossing or bool(self.plan.routes.find(kind))
 
     def _wait_timed_out(self, waiter: Waiter) -> Effects:
         return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
@@ -134,6 +166,13 @@ class Waits(Outcome):
         if self.mailbox is None:
             self.mailbox = Mailbox(self.collect_limit)
         return self.mailbox
+
+
+def _would_wait_for_itself(waiter: Waiter, event: Event) -> WorkflowError:
+    return WorkflowError(
+        f"{waiter.step.label} waits for {shown(event)}, which it has sent itself and which is held back until it "
+        'returns (emit="on_success"): it would wait for ever; leave out emit="on_success", or let another step send it'
+    )
 
 
 def _forget_given(delivery: Delivery, mail: Mail) -> None:
