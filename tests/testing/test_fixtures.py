@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
 import anyio
 import pytest
 
-from stretto import Context, DefinitionError, Event, StartEvent, StopEvent, Workflow, step
-from stretto.testing import Watchdog, expect, explore, faked
+from stretto import (
+    Application,
+    Context,
+    DefinitionError,
+    Event,
+    Resource,
+    RetryPolicy,
+    StartEvent,
+    StepTimeoutError,
+    StopEvent,
+    Workflow,
+    step,
+)
+from stretto.testing import Watchdog, expect, explore, faked, faked_member
 from stretto.testing._expect import UnexpectedError
 from stretto.testing._watchdog import BlockedLoopError
 
@@ -23,6 +37,14 @@ class Ask(Event):
 
 class Offer(Event):
     cents: int
+
+
+class Noted(Event):
+    pass
+
+
+class Closed(Event):
+    pass
 
 
 class Asks(Workflow[list[int]]):
@@ -100,6 +122,117 @@ async def test_a_fake_for_a_step_that_joins_is_refused():
         faked(Joins, end=StopEvent(result=0))
     assert re.sub(r"fixtures.py:\d+", "fixtures.py", str(caught.value)) == (
         "Joins.end (test_fixtures.py) joins; faked() has no fakes for that, override the step in a subclass"
+    )
+
+
+async def test_a_fake_for_a_step_is_tried_again_as_that_was():
+    class Retries(Asks):
+        @step(retry_policy=RetryPolicy(attempts=2), timeout=3)
+        async def ask(self, ev: Ask) -> Offer:
+            raise NotImplementedError("asks the network")
+
+    answers = iter([OSError("once"), Offer(cents=1), Offer(cents=2)])
+    assert sorted(await faked(Retries, ask=answers)().run()) == [1, 2]
+    with pytest.raises(StepTimeoutError):
+        await faked(Retries, ask=lambda _: anyio.sleep_forever())().run()
+
+
+@asynccontextmanager
+async def open_net() -> AsyncGenerator[str]:
+    raise NotImplementedError("opens the network")
+    yield ""
+
+
+def open_client(net: Annotated[str, Resource(open_net, scope="workflow")]) -> list[str]:
+    return [net]
+
+
+Client = Annotated[list[str], Resource(open_client, scope="workflow")]
+
+
+class Surfs(Workflow[str]):
+    @step
+    async def surf(self, ev: StartEvent, client: Client) -> StopEvent[str]:
+        return StopEvent(result=f"by {client}")
+
+
+async def test_a_fake_stands_in_for_a_resource_wherever_it_is_asked_for():
+    assert await faked(Surfs, {open_client: "a fake"})().run() == "by a fake"
+    async with faked(Surfs, {open_net: "a fake net"})() as surfs:  # the client of it is made
+        assert await surfs.run() == "by ['a fake net']"
+    with pytest.raises(NotImplementedError):
+        async with Surfs() as surfs:
+            await surfs.run()
+
+
+async def test_a_subclass_of_one_with_fakes_has_them_and_may_have_more():
+    class Twice(faked(Surfs, {open_client: "a fake"})):  # type: ignore[misc]
+        @step
+        async def surf(self, ev: StartEvent, client: Client) -> StopEvent[str]:
+            return StopEvent(result=f"twice by {client}")
+
+    assert await Twice().run() == "twice by a fake"
+    both = faked(faked(Surfs, {open_net: "a net"}), surf=StopEvent(result="nothing"))
+    assert await both().run() == "nothing"
+
+
+async def test_a_fake_for_a_resource_that_nobody_asks_for_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        faked(Surfs, {later: 3})
+    says = re.sub(r" at 0x\w+|:\d+", "", str(caught.value))
+    assert says == (
+        "no step of Surfs asks for <function later>; its resources: open_client (test_fixtures.py), "
+        "open_net (test_fixtures.py)"
+    )
+    with pytest.raises(DefinitionError, match="its resources: none"):
+        faked(Asks, {later: 3})
+
+
+class Station(Workflow[None]):
+    """Of an application: sells, and notes for itself what it has sold."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__()
+
+    @step
+    async def sell(self, ev: Ask) -> list[Offer | Noted]:
+        raise NotImplementedError("asks the network")
+
+    @step
+    async def note(self, ev: Noted) -> None:
+        raise NotImplementedError("asks the network")
+
+    @step
+    async def close(self, ev: Closed) -> None:
+        raise NotImplementedError("asks the network")
+
+
+class Shopper(Workflow[list[int]]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask | Closed]:
+        return [Ask(shop="a"), Ask(shop="bb"), Closed()]
+
+    @step
+    async def choose(self, ctx: Context, ev: Offer) -> StopEvent[list[int]] | None:
+        return await Asks.choose(self, ctx, ev)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_fake_stands_in_for_a_member_of_an_application():
+    station = faked_member(Station, Ask=lambda ev: Offer(cents=len(ev.shop)))
+    assert type(station).__name__ == "Station"
+    async with Application(shopper=Shopper(), station=station) as app:
+        assert sorted(await app.run("shopper")) == [1, 2]
+        assert len(app.dead_letters) == 0  # it was closed too
+    async with Application(shopper=Shopper(), station=faked_member(Station, Ask=OSError("no"))) as app:
+        with pytest.raises(OSError, match="no"):
+            await app.run("shopper")
+
+
+async def test_a_fake_for_a_member_that_does_not_take_an_event_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        faked_member(Station, Aks=None)
+    assert str(caught.value) == (
+        "no step of Station takes 'Aks'; they take: Ask, Noted, Closed; did you mean 'Ask'?"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._expect import expect as expect
 from ._explore import explore as explore
-from ._fakes import faked as faked
+from ._fakes import faked as faked, faked_member as faked_member
 from ._faults import Faults as Faults
 from ._stuck import Deadlock as Deadlock
 from ._test_run import TestRun as TestRun
@@ -19,6 +19,7 @@ __all__ = [
     "expect",
     "explore",
     "faked",
+    "faked_member",
     "virtual_backend",
     "virtual_run",
 ]
