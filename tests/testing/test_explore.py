@@ -114,6 +114,25 @@ def test_a_failure_is_told_in_as_few_choices_as_can_be_with_all_that_repeats_it(
         assert f"in the schedule {token}, on {other}:\n" in repeated.value.__notes__[0]
 
 
+@pytest.mark.parametrize(
+    ("durations", "says"),
+    [
+        ("virtual", "in the normal order"),
+        ("jitter", "in the normal order"),
+        ("any", "with who has waited longest first, however long it sleeps"),
+    ],
+)
+def test_a_failure_without_a_choice_says_what_order_that_is(durations: Any, says: str):
+    with pytest.raises(AssertionError) as caught:
+        explore(Counter, durations=durations, backend="asyncio").check(_refuse)
+    assert caught.value.__notes__[0].startswith("Counter gave ")
+    assert f" on asyncio, {says}:\n" in caught.value.__notes__[0]
+
+
+def _refuse(run: TestRun) -> None:
+    raise AssertionError(run)
+
+
 def test_a_test_keeps_its_name_its_doc_and_its_other_parameters():
     seen: list[tuple[str, int]] = []
 

@@ -178,10 +178,9 @@ class Explorer:
         best = minimal(lambda each: self._run(each, backend), chooser, fails, _MINIMAL)
         token = str(Token.of(self.fingerprint, self._subject.durations[0], best.decisions))
         run, error = failures[token]
-        add_note(
-            error,
-            found(run, self._subject.said, self.name, self._options, off=len(deviations(best.decisions))),
-        )
+        off = len(deviations(best.decisions))
+        timeless = self._subject.durations == "any"
+        add_note(error, found(run, self._subject.said, self.name, self._options, off=off, timeless=timeless))
         return error
 
     # -- the search ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from ._test_run import TestRun
 __all__ = ["found", "repeated"]
 
 
-def found(run: TestRun, said: str, name: str, options: str, *, off: int) -> str:
+def found(run: TestRun, said: str, name: str, options: str, *, off: int, timeless: bool) -> str:
     """The note on what a test raised in one of the schedules that were tried.
 
     Args:
@@ -17,9 +17,14 @@ def found(run: TestRun, said: str, name: str, options: str, *, off: int) -> str:
         name: The name of the test.
         options: The options of `explore` that matter, as they are written.
         off: How many choices off the normal order it is.
+        timeless: Whether sleeps take no time, so that the normal order is not that of the clock.
     """
     workflow = type(run.workflow).__name__
-    how = "in the normal order" if not off else f"{off} choice{'s' * (off > 1)} off the normal order (>)"
+    how = f"{off} choice{'s' * (off > 1)} off the normal order (>)"
+    if not off:
+        how = (
+            "with who has waited longest first, however long it sleeps" if timeless else "in the normal order"
+        )
     came = f"raised {shown(run.error)}" if run.error is not None else f"gave {shown(run.value)}"
     return "\n".join(
         [

@@ -28,7 +28,9 @@ def found(bug: Planted, backend: str) -> tuple[BaseException, str]:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_it_is_found_and_told_in_as_few_choices_as_there_are(bug: Planted, backend: str):
     error, _ = found(bug, backend)
-    how = f"{bug.off} choice{'s' * (bug.off > 1)} off the normal order" if bug.off else "in the normal order"
+    how = f"{bug.off} choice{'s' * (bug.off > 1)} off the normal order"
+    if not bug.off:
+        how = "with who has waited longest first, however long it sleeps"
     assert f"on {backend}, {how}" in error.__notes__[-1]
 
 
