@@ -52,6 +52,7 @@ class Explored:
 
     Attributes:
         runs: How many schedules were run to their end.
+        shrunk: How many more were run, after one had failed, to find the one that is told.
         given_up: How many more were begun and given up, because they would have differed in nothing from another one.
         complete: Whether these were all.
         why_full: Why nothing could be left out, in exhaustive mode.
@@ -59,6 +60,7 @@ class Explored:
     """
 
     runs: int
+    shrunk: int = 0
     given_up: int = 0
     complete: bool = False
     why_full: str | None = None
@@ -175,7 +177,15 @@ class Explorer:
             failures[other.token] = other, raised
             return True
 
-        best = minimal(lambda each: self._run(each, backend), chooser, fails, _MINIMAL)
+        shrunk = 0
+
+        def probe(each: Chooser) -> TestRun | None:
+            nonlocal shrunk
+            shrunk += 1
+            return self._run(each, backend)
+
+        best = minimal(probe, chooser, fails, _MINIMAL)
+        self.explored[backend] = attrs.evolve(self.explored[backend], shrunk=shrunk)
         token = str(Token.of(self.fingerprint, self._subject.durations[0], best.decisions))
         run, error = failures[token]
         off = len(deviations(best.decisions))

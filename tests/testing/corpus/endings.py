@@ -11,7 +11,7 @@ import trio
 
 from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
 from stretto.testing import Faults, TestRun
-from tests.testing.corpus.planted import Done, One, Planted, Two
+from tests.testing.corpus.planted import Both, Done, One, Planted, Two, ends_in_time
 
 # -- a trade that is made again, since its answer was late ---------------------------------------------------------
 
@@ -194,24 +194,10 @@ class NoEndlessLoop(Bought):
         return Settle() if self.state == "open" else StopEvent(result=self.state)
 
 
-def is_settled(run: TestRun) -> None:
-    assert run.error is None
-
-
 # -- a task that nobody owns ---------------------------------------------------------------------------------------
 
 
-class Beating(Workflow[None]):
-    @step
-    async def begin(self, ev: StartEvent) -> list[One | Two]:
-        return [One(), Two()]
-
-    @step
-    async def gather(self, ctx: Context, ev: Done) -> StopEvent[None] | None:
-        return StopEvent() if ctx.collect_events(ev, [Done] * 2) else None
-
-
-class LeakedTask(Beating):
+class LeakedTask(Both):
     stop: Callable[[], object] | None = None
 
     @step
@@ -227,7 +213,7 @@ class LeakedTask(Beating):
         return Done()
 
 
-class NoLeakedTask(Beating):
+class NoLeakedTask(Both):
     @step
     async def beat(self, ev: One) -> Done:
         async with anyio.create_task_group() as tg:
@@ -265,43 +251,105 @@ def nothing_is_left(run: TestRun) -> None:
 # -- a join that waits for a branch which was not taken ------------------------------------------------------------
 
 
-class Branches(Workflow[int]):
+class Branches(Both):
     enough = False
 
-    @step
-    async def begin(self, ev: StartEvent) -> list[One | Two]:
-        return [One(), Two()]
-
-    @step
-    async def join(self, ctx: Context, ev: Done) -> StopEvent[int] | None:
-        parts = ctx.collect_events(ev, [Done] * 2)
-        return None if parts is None else StopEvent(result=sum(part.n for part in parts))
+    def outcome(self) -> object:
+        return self.enough
 
 
 class MissedBranch(Branches):
     @step
     async def slow(self, ev: One) -> Done | None:
-        return None if self.enough else Done(n=1)
+        return None if self.enough else Done()
 
     @step
     async def quick(self, ev: Two) -> Done:
         self.enough = True
-        return Done(n=2)
+        return Done()
 
 
 class NoMissedBranch(Branches):
     @step
     async def slow(self, ev: One) -> Done:
-        return Done(n=0 if self.enough else 1)
+        return Done()
 
     @step
     async def quick(self, ev: Two) -> Done:
         self.enough = True
-        return Done(n=2)
+        return Done()
 
 
-def both_are_joined(run: TestRun) -> None:
-    assert run.result in {2, 3}
+# -- a payment that is made again, since the process died ----------------------------------------------------------
+
+
+class Paid(Event):
+    pass
+
+
+class Shop(Workflow[None]):
+    @step
+    async def begin(self, ev: StartEvent) -> One:
+        return One()
+
+
+class PaidAgain(Shop):
+    @step
+    async def pay(self, ctx: Context, ev: One) -> StopEvent[None]:
+        ctx.write_event_to_stream(Paid())
+        await anyio.sleep(1)
+        return StopEvent()
+
+
+class NotPaidAgain(Shop):
+    @step
+    async def pay(self, ctx: Context, ev: One) -> StopEvent[None]:
+        await ctx.once("pay", lambda: ctx.write_event_to_stream(Paid()))
+        await anyio.sleep(1)
+        return StopEvent()
+
+
+def paid_once(run: TestRun) -> None:
+    assert sum(isinstance(event, Paid) for event in run.stream) == 1
+
+
+# -- what one step keeps on the workflow for the next is gone with the process -------------------------------------
+
+
+class Basket(Workflow[int]):
+    @step
+    async def count(self, ctx: Context, ev: One) -> Two:
+        await self.keep(ctx, 7)
+        return Two()
+
+    @step
+    async def begin(self, ev: StartEvent) -> One:
+        return One()
+
+    @step
+    async def pay(self, ctx: Context, ev: Two) -> StopEvent[int]:
+        return StopEvent(result=await self.kept(ctx))
+
+    async def keep(self, ctx: Context, price: int) -> None:
+        await ctx.store.set("price", price)
+
+    async def kept(self, ctx: Context) -> int:
+        price: int = await ctx.store.get("price", 0)
+        return price
+
+
+class ForgottenBasket(Basket):
+    price = 0
+
+    async def keep(self, ctx: Context, price: int) -> None:
+        self.price = price
+
+    async def kept(self, ctx: Context) -> int:
+        return self.price
+
+
+def the_price_is_known(run: TestRun) -> None:
+    assert run.result == 7
 
 
 ENDINGS = [
@@ -332,7 +380,23 @@ ENDINGS = [
     Planted(
         name="a stop before a send", wrong=StopBeforeSend, right=NoStopBeforeSend, check=all_is_logged, off=2
     ),
-    Planted(name="an endless loop", wrong=EndlessLoop, right=NoEndlessLoop, check=is_settled, off=1),
+    Planted(name="an endless loop", wrong=EndlessLoop, right=NoEndlessLoop, check=ends_in_time, off=1),
     Planted(name="a leaked task", wrong=LeakedTask, right=NoLeakedTask, check=nothing_is_left, off=1),
-    Planted(name="a missed branch", wrong=MissedBranch, right=NoMissedBranch, check=both_are_joined, off=1),
+    Planted(name="a missed branch", wrong=MissedBranch, right=NoMissedBranch, check=ends_in_time, off=1),
+    Planted(
+        name="paid again",
+        wrong=PaidAgain,
+        right=NotPaidAgain,
+        check=paid_once,
+        off=1,
+        options={"durations": "any", "faults": Faults(crash=True)},
+    ),
+    Planted(
+        name="forgotten in a crash",
+        wrong=ForgottenBasket,
+        right=Basket,
+        check=the_price_is_known,
+        off=1,
+        options={"durations": "any", "faults": Faults(crash=True)},
+    ),
 ]

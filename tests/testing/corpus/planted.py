@@ -1,4 +1,7 @@
-"""What a planted bug is: two workflows, one wrong and one right, and the test that a user would write for both."""
+"""What a planted bug is: two workflows, one wrong and one right, and the test that a user would write for both.
+
+What several bugs are made of is here too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from stretto import Event, Workflow
+from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
 from stretto.testing import TestRun
 
 
@@ -37,3 +40,22 @@ class Two(Event):
 
 class Done(Event):
     n: int = 0
+
+
+class Both(Workflow[Any]):
+    """Begins two steps at once and ends when both have returned `Done`, with what `outcome` says."""
+
+    def outcome(self) -> object:
+        return None
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[One | Two]:
+        return [One(), Two()]
+
+    @step
+    async def gather(self, ctx: Context, ev: Done) -> StopEvent | None:
+        return StopEvent(result=self.outcome()) if ctx.collect_events(ev, [Done] * 2) else None
+
+
+def ends_in_time(run: TestRun) -> None:
+    assert run.error is None

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 
 from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
 from stretto.testing import TestRun
-from tests.testing.corpus.planted import Done, One, Planted, Two
-
-
-class Both(Workflow[Any]):
-    """Begins two steps at once and ends when both have returned `Done`, with what `outcome` says."""
-
-    def outcome(self) -> object:
-        return None
-
-    @step
-    async def begin(self, ev: StartEvent) -> list[One | Two]:
-        return [One(), Two()]
-
-    @step
-    async def gather(self, ctx: Context, ev: Done) -> StopEvent | None:
-        return StopEvent(result=self.outcome()) if ctx.collect_events(ev, [Done] * 2) else None
-
+from tests.testing.corpus.planted import Both, Done, One, Planted, Two, ends_in_time
 
 # -- a lost update: read, await, write -----------------------------------------------------------------------------
 
@@ -216,10 +198,6 @@ class NoDeadlyEmbrace(Accounts):
     @step
     async def pay(self, ev: One | Two) -> Done:
         return await self.move(self.mine, self.yours)
-
-
-def ends_in_time(run: TestRun) -> None:
-    assert run.error is None
 
 
 # -- two who fetch what one would have fetched ---------------------------------------------------------------------

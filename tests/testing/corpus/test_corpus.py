@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from stretto.testing import TestRun, explore
 from stretto.testing._search import by_deviations, deviations
-from tests.testing.corpus.endings import ENDINGS
+from tests.testing.corpus.measure import CORPUS, row
 from tests.testing.corpus.planted import Planted
-from tests.testing.corpus.races import RACES
 
 BACKENDS = ("asyncio", "trio")
-CORPUS = [*RACES, *ENDINGS]
+PAGE = Path(__file__).parents[3] / "docs" / "testing-your-workflows.md"
 each = pytest.mark.parametrize("bug", CORPUS, ids=lambda bug: bug.name.replace(" ", "-"))
 
 
@@ -62,6 +63,11 @@ def test_its_twin_passes_in_every_schedule(bug: Planted, backend: str):
     explorer = explore(bug.right, mode="exhaustive", backend=backend, max_schedules=3_000, **bug.options)
     explorer.check(bug.check)
     assert explorer.explored[backend].complete
+
+
+@each
+def test_the_page_says_how_many_runs_it_takes_to_find_and_to_tell_it(bug: Planted):
+    assert any(line.startswith(row(bug)) for line in PAGE.read_text(encoding="utf-8").splitlines()), row(bug)
 
 
 def test_there_are_at_least_twelve():
