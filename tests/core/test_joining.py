@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -180,6 +180,8 @@ class ForksLife(RuleBasedStateMachine):
     def what_has_ended_leaves_nothing_behind(self) -> None:
         if hasattr(self, "forks"):
             assert {*self.forks.spots} == {branch for branch, _ in self.live}
+            assert {*self.forks.opened.values()} <= {None}, "a set that keeps its order"
+            assert {each for fork in self.forks.opened for each in fork.live.values()} <= {None}
             if not self.live:
                 assert not self.forks.opened
 
@@ -224,7 +226,7 @@ def inheriting() -> tuple[Forks[Branch, str], list[str]]:
         origins.append(origin)
         return Branch(join, events)
 
-    return Forks({0: All(), 1: First()}, make), origins
+    return Forks({0: All(), 1: First(), 2: Each((A, B))}, make), origins
 
 
 def test_a_join_inherits_from_where_its_fork_was_sent():
@@ -259,12 +261,120 @@ def test_a_join_beside_the_race_that_a_branch_has_decided_inherits_from_where_it
     assert origins == ["first", "third"]
 
 
+def test_a_join_of_the_one_event_that_a_branch_has_sent_inherits_from_where_that_was_sent():
+    forks, origins = inheriting()
+    sender = begun(forks)
+    forks.arrive(0, A(), forks.place(sender, 1, "sent"))
+    assert origins == []
+    forks.leave(sender)
+    assert origins == ["sent"]
+
+
+def test_a_pair_in_a_fork_inherits_from_where_the_fork_was_sent():
+    forks, origins = inheriting()
+    sender = begun(forks)
+    forks.arrive(2, A(), forks.place(sender, 1, "first"))
+    forks.arrive(2, B(), forks.place(sender, 1, "second"))
+    assert origins == ["first"]
+
+
+def test_a_pair_that_one_comes_to_out_of_a_fork_inherits_from_where_the_fork_was_sent():
+    forks, origins = inheriting()
+    forks.arrive(2, B(), forks.place(None, 1, "outside"))
+    sender = begun(forks)
+    forks.arrive(2, A(), forks.place(sender, 1, "sent"))
+    forks.arrive(2, A(), forks.place(sender, 1, "later"))
+    forks.leave(sender)
+    assert origins == ["sent"]
+
+
 def test_a_join_of_the_one_event_that_a_branch_returns_inherits_from_where_that_was_returned():
     forks, origins = inheriting()
     branch = begun(forks)
     forks.ends(branch, 1, "")
     forks.arrive(0, A(), forks.place(branch, 1, "returned"))
     assert origins == ["returned"]
+
+
+@pytest.mark.parametrize(("order", "expected"), [("arrival", [3, 1, 2, 0]), ("source", [0, 1, 2, 3])])
+def test_a_join_is_called_in_the_order_of_arrival_or_in_that_of_the_branches(
+    order: Literal["arrival", "source"], expected: list[int]
+):
+    forks = forks_of([All(order=order)])
+    sender = begun(forks)
+    forks.ends(sender, 4, "", (0,))
+    branches = [begun(forks, sender, (0,)) for _ in range(4)]
+    forks.leave(sender)
+    for number in (3, 1, 2, 0):
+        forks.ends(branches[number], 1, "")
+        forks.arrive(0, A(n=number), forks.place(branches[number], 1, ""))
+        forks.leave(branches[number])
+    assert [getattr(event, "n", None) for event in forks.due[0].events] == expected
+
+
+def returns(forks: Forks[Branch, str], branch: Branch, join: int, event: Event) -> None:
+    """A branch ends with an event for a join."""
+    forks.ends(branch, 1, "")
+    forks.arrive(join, event, forks.place(branch, 1, ""))
+    forks.leave(branch)
+
+
+def test_what_a_fork_had_too_few_of_is_paired_in_the_fork_around_as_of_the_branch_that_sent_it():
+    forks = forks_of([All(order="source"), Each((A, B))])
+    outer = begun(forks)
+    forks.ends(outer, 4, "", (0,))
+    first, second, third, fourth = [begun(forks, outer, (0, 1)) for _ in range(4)]
+    forks.leave(outer)
+    one, other = begun(forks, second, (1,)), begun(forks, second, (1,))
+    forks.leave(second)
+    returns(forks, one, 1, A())
+    forks.leave(other)
+    returns(forks, fourth, 1, B())
+    pair = forks.due.popleft()
+    assert pair.join == 1
+    for number, branch in [(2, pair), (3, third), (1, first)]:
+        returns(forks, branch, 0, A(n=number))
+    assert [getattr(event, "n", None) for event in forks.due[0].events] == [1, 2, 3]
+
+
+def test_a_fork_that_is_left_out_leaves_word_of_the_joins_that_were_called_in_it():
+    """Or they would be called with nothing when the list around has ended."""
+    forks = forks_of([All(), All()])
+    outer = begun(forks)
+    forks.ends(outer, 2, "", (0, 1))
+    first, second = [begun(forks, outer, (0, 1)) for _ in range(2)]
+    forks.leave(outer)
+
+    def lists(branch: Branch, join: int) -> Branch:
+        forks.ends(branch, 1, "", (join,))
+        forks.arrive(join, A(), forks.place(branch, 1, ""))
+        forks.leave(branch)
+        return forks.due.popleft()
+
+    forks.leave(lists(second, 1))
+    inner, lasting = begun(forks, first, (0,)), begun(forks, first)
+    joined = lists(inner, 0)
+    following = begun(forks, lasting)
+    forks.leave(lasting)
+    forks.leave(first)
+    assert len(forks.opened) == 3
+    forks.leave(joined)
+    assert len(forks.opened) == 2
+    forks.leave(following)
+    assert not forks.opened
+    assert not forks.due
+
+
+def test_what_a_branch_sends_when_it_has_ended_is_complete_with_that():
+    forks = forks_of()
+    ended = begun(forks)
+    forks.leave(ended)
+    place = forks.place(ended, 2, "")
+    forks.arrive(0, A(), place)
+    forks.arrive(0, A(), place)
+    assert not forks.due
+    forks.sent(ended, place)
+    assert [len(branch.events) for branch in forks.due] == [2]
 
 
 def test_a_loop_of_single_sends_keeps_nothing():

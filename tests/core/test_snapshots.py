@@ -30,7 +30,7 @@ from stretto._core.state import Delivery, Ended
 from stretto._core.waiting import Waiter
 from stretto.errors import CollectError, SnapshotError
 from stretto.events import Event, StepFailedEvent, StopEvent
-from stretto.joins import All
+from stretto.joins import All, First
 from stretto.retry import RetryPolicy, fixed
 from tests.core.plans import A, B, C, Numbered, Outer, Question, ids, plan, step
 from tests.core.restarts import Kept, read, restarted, written
@@ -599,6 +599,47 @@ def test_a_fork_is_joined_when_its_last_branch_has_ended_after_a_restart():
     (join,) = started(effects)
     assert [each.n for each in join.event.events] == [2, 3]
     assert sent(run, Outer(n=8), outside=True)[0].event.events == (C(n=9), Outer(n=8))
+
+
+def test_what_came_from_outside_of_all_forks_is_there_after_a_restart():
+    run = Machine(
+        plan(
+            step("one", returns=(B,)),
+            step("two", index=1, returns=(B,)),
+            step("join", index=2, accepts=(B,), join=All()),
+        ),
+        0.0,
+        math.inf,
+        100,
+    )
+    sent(run, B(n=1), A())
+    run, effects = restarted(run, 0.0)
+    join, one, two = started(effects)
+    assert [each.n for each in join.event.events] == [1]
+    assert started(run.receive(StepReturned(delivery=one, value=B(n=2), at=0.0))) == []
+    (join,) = started(run.receive(StepReturned(delivery=two, value=B(n=3), at=0.0)))
+    assert [each.n for each in join.event.events] == [2, 3]
+
+
+def test_a_race_that_was_decided_is_over_after_a_restart():
+    """Who has lost it does not run again, so nobody waits for it."""
+    run = Machine(
+        plan(
+            step("begin", accepts=(Numbered,), returns=(A,), returns_list=True),
+            step("work", index=1, returns=(B,)),
+            step("take", index=2, accepts=(B,), join=First()),
+        ),
+        0.0,
+        math.inf,
+        100,
+    )
+    (begin,) = sent(run, Numbered())
+    winner, _ = started(run.receive(StepReturned(delivery=begin, value=[A(n=1), A(n=2)], at=0.0)))
+    assert started(run.receive(StepReturned(delivery=winner, value=B(n=1), at=0.0))) == []
+    run, effects = restarted(run, 0.0)
+    (take,) = started(effects)
+    assert [each.n for each in take.event.events] == [1]
+    assert run.ended is None
 
 
 def whole_fork() -> tuple[dict[str, Any], Kept]:
