@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
 
+from stretto._core.inputs import CancelAsked, StepRaised
 from stretto._core.machine import Machine
-from stretto._core.state import Delivery
+from stretto._core.plan import StepPlan
+from stretto._core.recovering import Recovery
+from stretto._core.state import Delivery, Ended
+from stretto.events import StepFailedEvent
 from stretto.joins import All
 from tests.core.plans import A, B, C, plan, step
 
 CARRY = copy_context()
+colour: ContextVar[str] = ContextVar("colour")
 
 
-def forking(**options: Any) -> Machine:
+def machine(*steps: StepPlan) -> Machine:
+    return Machine(plan(*steps), 0.0, float("inf"), 100)
+
+
+def forking(*more: StepPlan) -> Machine:
     """A list of A, each of which leads to a B; all B are joined."""
-    return Machine(
-        plan(
-            step("begin", accepts=(C,), returns=(A,), returns_list=True),
-            step("work", index=1, returns=(B,), **options),
-            step("join", index=2, accepts=(B,), join=All()),
-        ),
-        0.0,
-        float("inf"),
-        100,
+    return machine(
+        step("begin", accepts=(C,), returns=(A,), returns_list=True),
+        step("work", index=1, returns=(B,)),
+        step("join", index=2, accepts=(B,), join=All()),
+        *more,
     )
 
 
@@ -35,6 +40,10 @@ def begun(effects: Any) -> list[Any]:
     for delivery in started:
         delivery.started = 0.0
     return started
+
+
+def raised(by: Machine, delivery: Delivery) -> Any:
+    return by.receive(StepRaised(delivery=delivery, error=ValueError("no"), at=0.0, draw=0.5))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -47,3 +56,90 @@ def test_a_list_of_any_length_calls_its_join_once(count: int):
         starts += begun(run.step_returned(starts[number], B(n=number), 0.0))
     (join,) = starts[count:]
     assert [event.n for event in join.event.events] == [*range(count)]
+
+
+def test_what_a_join_was_to_be_called_with_is_left_over_event_by_event():
+    run = machine(step("join", accepts=(B,), join=All(), limit=1))
+    begun(run.event_sent(B(n=1), CARRY, at=0.0))
+    assert begun(run.event_sent(B(n=2), CARRY, at=0.0)) == []
+    run.receive(CancelAsked(why="by its handler"))
+    assert list(run.leftovers()) == [B(n=2)]
+
+
+# -- what a join inherits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["a list", "one event for two steps", "sent"])
+def test_each_join_sees_the_variables_of_where_its_fork_was_sent_in_a_copy_of_its_own(how: str):
+    """Whatever its branches set."""
+    listed = how == "a list"
+    run = machine(
+        step("begin", accepts=(C,), returns=(A,), returns_list=listed),
+        step("work", index=1, returns=(B,)),
+        step("join", index=2, accepts=(B,), join=All()),
+        step("also", index=3, accepts=(B,), join=All()),
+        *(() if listed else (step("other", index=4, returns=(B,)),)),
+    )
+    (begin,) = begun(run.event_sent(C(), copy_context(), at=0.0))
+    begin.carry.run(colour.set, "red")
+    if how == "sent":
+        carry = begin.carry.copy()
+        branches = begun(run.event_sent(A(), carry, at=0.0, cause=begin))
+        carry.run(colour.set, "grey")
+        begun(run.step_returned(begin, None, 0.0))
+    else:
+        branches = begun(run.step_returned(begin, [A(), A()] if listed else A(), 0.0))
+    assert len(branches) == 2
+    assert branches[1].carry[colour] == "red"
+    joins = []
+    for branch in branches:
+        branch.carry.run(colour.set, "green")
+        joins += begun(run.step_returned(branch, B(), 0.0))
+    assert [join.step.name for join in joins] == ["join", "also"]
+    joins[0].carry.run(colour.set, "blue")
+    assert [join.carry[colour] for join in joins] == ["blue", "red"]
+
+
+@pytest.mark.parametrize("who", ["work", "join"])
+def test_what_was_spent_on_recoveries_goes_on_in_the_branches_and_the_join(who: str):
+    rescue = step(
+        "rescue",
+        index=3,
+        accepts=(StepFailedEvent,),
+        returns=(A,),
+        returns_list=True,
+        recovers=Recovery(for_steps=None, max_recoveries=1),
+    )
+    run = forking(rescue)
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    (recovery,) = begun(raised(run, begin))
+    branches = begun(run.step_returned(recovery, [A(n=1), A(n=2)], 0.0))
+    if who == "join":
+        begun(run.step_returned(branches[0], B(), 0.0))
+        branches = begun(run.step_returned(branches[1], B(), 0.0))
+    assert branches[-1].step.name == who
+    raised(run, branches[-1])
+    assert run.ended is Ended.FAILED
+    error = run.error()
+    assert error is not None
+    assert (
+        "not recovered: Flow.rescue (flow.py:40) did so 1 x on the way to this event already"
+        in error.__notes__
+    )
+
+
+def test_who_recovers_a_branch_stands_in_its_place():
+    rescue = step(
+        "rescue",
+        index=3,
+        accepts=(StepFailedEvent,),
+        returns=(B,),
+        recovers=Recovery(for_steps=None, max_recoveries=1),
+    )
+    run = forking(rescue)
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    one, other = begun(run.step_returned(begin, [A(n=1), A(n=2)], 0.0))
+    (recovery,) = begun(raised(run, one))
+    assert begun(run.step_returned(other, B(n=2), 0.0)) == []
+    (join,) = begun(run.step_returned(recovery, B(n=1), 0.0))
+    assert [event.n for event in join.event.events] == [2, 1]

@@ -18,10 +18,13 @@ from stretto.retry import RetryPolicy, fixed
 from tests.core.plans import A, B, C, plan, step
 
 CARRY = copy_context()
+NOT_TAKEN = "the join of its fork had enough before Flow.ask (flow.py:20) took it"
 CANCELLED = "Flow.ask (flow.py:20) was cancelled, because the join of its fork had enough"
 
 
-def race(count: int, *, limit: int = 4, **options: Any) -> tuple[Machine, list[Delivery]]:
+def race(
+    count: int, *, limit: int = 4, size: int | None = None, **options: Any
+) -> tuple[Machine, list[Delivery]]:
     """A fork of so many, each of which asks; the first answer is taken."""
     run = Machine(
         plan(
@@ -33,6 +36,8 @@ def race(count: int, *, limit: int = 4, **options: Any) -> tuple[Machine, list[D
         float("inf"),
         100,
     )
+    if size is not None:
+        run.bound(size)
     (begin,) = run.event_sent(C(), CARRY, at=0.0)
     assert isinstance(begin, Delivery)
     begin.started = 0.0
@@ -97,7 +102,8 @@ def test_a_loser_that_waits_for_a_worker_never_begins_and_leaves_its_place():
     effects = list(run.step_returned(winner, B(n=0), 0.0))
     (freed,) = deliveries(effects)  # the worker had gone to it before the answer was looked at
     assert aborted(effects) == [freed]
-    assert [letter.event for letter in letters(effects)] == [A(n=1), A(n=2)]
+    assert letters(effects) == [DeadLetter(A(n=1), NOT_TAKEN), DeadLetter(A(n=2), NOT_TAKEN)]
+    assert [letter.just_sent for letter in letters(effects)] == [False, False]
     assert run.is_lost(freed)
     (taken,) = deliveries(run.step_returned(freed, None, 0.0))
     assert taken.step.name == "take"
@@ -110,3 +116,39 @@ def test_a_loser_that_waits_for_its_next_attempt_is_told_once_though_it_is_in_a_
     assert run.collect(loser, loser.event, [A], None) == [A(n=1)]
     run.receive(StepRaised(delivery=loser, error=ValueError(), at=0.0, draw=0.5))
     assert [letter.event for letter in letters(run.step_returned(winner, B(n=0), 1.0))] == [A(n=1)]
+
+
+def test_a_loser_that_never_begins_leaves_room_in_the_queue():
+    run, (winner,) = race(4, limit=1, size=9)
+    assert run.room is not None
+    assert run.room.queued == 3
+    run.step_returned(winner, B(n=0), 0.0)
+    assert run.room.queued == 0
+
+
+def test_a_loser_that_waits_to_be_tried_again_never_is_and_its_batch_is_a_dead_letter_too():
+    run, (winner, loser) = race(2, retry=RetryPolicy(attempts=2, wait=fixed(2)))
+    run.collect(loser, loser.event, [A], None)
+    run.receive(StepRaised(delivery=loser, error=ValueError(), at=0.0, draw=0.5))
+    effects = run.step_returned(winner, B(n=1), 1.0)
+    assert aborted(effects) == []
+    assert letters(effects) == [DeadLetter(A(n=1), NOT_TAKEN)]
+    assert [each.step.name for each in deliveries(effects)] == ["take"]
+    assert not run.retrying
+    assert list(run.leftovers()) == [B(n=1)], "what the join is called with"
+
+
+def test_what_comes_to_a_join_that_has_enough_is_a_dead_letter():
+    run, (winner, _) = race(2)
+    effects = run.step_returned(winner, [B(n=1), B(n=2)], 0.0)
+    assert letters(effects) == [DeadLetter(B(n=2), "Flow.take (flow.py:30) had enough before it came")]
+    assert [letter.just_sent for letter in letters(effects)] == [False]
+
+
+def test_what_a_step_sends_into_a_race_that_it_has_decided_itself_is_a_dead_letter():
+    run, (sender,) = race(1)
+    for number in (1, 2):
+        run.event_sent(B(n=number), CARRY, at=0.0, cause=sender)
+    effects = run.event_sent(A(n=3), CARRY, at=0.0, cause=sender)
+    assert list(effects) == [DeadLetter(A(n=3), NOT_TAKEN)]
+    assert [letter.just_sent for letter in letters(effects)] == [True]

@@ -269,6 +269,7 @@ def test_who_is_cancelled_while_it_waits_for_a_worker_leaves_the_queue_and_its_e
     assert [*run.event_sent(event, CARRY, at=0.0)] == []  # it is given, and stands in the queue
     run.receive(WaitCancelled(waiter=waits))
     assert one in run.active
+    assert not run.waiting[0]
     assert [*run.step_returned(two, None, 0.0)] == []
     assert [*run.leftovers()] == [event]
 
@@ -300,8 +301,22 @@ def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on():
     (two,) = run.event_sent(A(n=2), CARRY, at=0.0)  # takes the worker
     assert isinstance(two, Delivery)
     run.event_sent(B(), CARRY, at=0.0)
+    assert waits.parked is True
     assert list(run.step_returned(two, StopEvent(), 0.0)) == [Resume(waiter=waits), EndRun()]
+    assert waits.parked is False
     assert [*run.receive(Ending())] == []
+
+
+def test_a_wait_that_times_out_when_the_run_is_over_goes_on_without_a_worker():
+    run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
+    (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
+    assert isinstance(one, Delivery)
+    waits = Waiter(delivery=one, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waits, parks=True))
+    run.event_sent(A(n=2), CARRY, at=0.0)  # takes the worker
+    run.receive(CancelAsked(why="by its handler"))
+    assert run.receive(WaitTimedOut(waiter=waits)) == [Resume(waiter=waits), EndRun()]
+    assert one in run.active
 
 
 def test_a_wait_that_has_timed_out_and_waits_for_a_worker_leaves_nothing_over():
