@@ -137,6 +137,7 @@ async def test_however_the_block_is_left_it_is_torn_down_after_the_calls(how: st
                 await anyio.sleep_forever()
             finally:
                 LOG.append("step over")
+            return StopEvent()
 
     async def block() -> None:
         async with Application(slow=Slow()) as app, app.run("slow"):

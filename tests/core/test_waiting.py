@@ -86,7 +86,7 @@ def test_a_wait_takes_the_earliest_that_fits_and_what_is_put_back_is_the_first_a
         assert len(box) == len(model)
         assert {type(mail.event) for mail in box} == {kind for kind in KINDS if kind in box}
     inside = [mail.event for mail in model if not mail.outside]
-    assert sorted(ids(mail.event for mail in box.take_inside())) == sorted(ids(inside))
+    assert sorted(ids([mail.event for mail in box.take_inside()])) == sorted(ids(inside))
     assert all(mail.outside for mail in box)
     assert len(box) == len([*box])
 
