@@ -83,14 +83,12 @@ class Driver(Concluding):
 
     Attributes:
         inside: Whether code of its steps is on the stack.
-        abortable: The scopes of steps whose work a join may cut short.
     """
 
     # What few runs need is set when it is needed: a smallest run takes no longer than to fill in a dozen
     # fields.
     inside = False
     scope: anyio.CancelScope | None = None
-    abortable: dict[Delivery, anyio.CancelScope] | None = None
 
     def __init__(
         self,

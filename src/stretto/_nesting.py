@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import anyio
 
 from ._core.inputs import FeederClosed, FeederOpened
-from ._core.state import Ended
+from ._core.state import Delivery, Ended
 from ._log import logger
 from ._loop import RootTask, outlast
 from ._tasks import Tasks
 
-__all__ = ["Nesting"]
+__all__ = ["Nesting", "racing"]
+
+# The step that is at work here, if a join may cut its work short.
+racing: ContextVar[Delivery | None] = ContextVar("stretto_racing", default=None)
 
 
 class Nesting(Tasks):
@@ -27,6 +31,8 @@ class Nesting(Tasks):
         fresh: What starts the nested runs that the present step made and has not awaited.
         observed: Whether somebody was told of the outcome.
         followed: Whether somebody awaits it, or reads its stream.
+        abortable: The scopes of steps whose work a join may cut short.
+        made: The nested runs that these have made, while they are at work.
     """
 
     parent: Nesting | None
@@ -34,11 +40,21 @@ class Nesting(Tasks):
     fresh: list[Callable[[], None]] | None = None
     observed = False
     followed = False
+    abortable: dict[Delivery, anyio.CancelScope] | None = None
+    made: dict[Delivery, list[Nesting]] | None = None
     _children: dict[Nesting, None] | None = None
 
     @abstractmethod
     async def settle(self) -> BaseException | None:
         """Runs to the end in a task of its own; what failed is not raised but kept, and returned."""
+
+    @abstractmethod
+    def cancel(self, why: str) -> None:
+        """Cancels the run; its steps may still clean up."""
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Waits until the outcome is settled."""
 
     @property
     def was_cancelled(self) -> bool:
@@ -57,8 +73,18 @@ class Nesting(Tasks):
         for start in fresh or ():
             start()
 
-    def adopt(self, child: Nesting, where: str) -> None:
-        """A nested run, made at `where`, starts in this run's task group, and never outlives it."""
+    def adopt(self, child: Nesting, where: str, maker: Delivery | None) -> None:
+        """A nested run, made at `where`, starts in this run's task group, and never outlives it.
+
+        Args:
+            child: The run.
+            where: The line, for messages.
+            maker: The step that has made it, if that is in a race.
+        """
+        if maker is not None and self.abortable is not None and maker in self.abortable:
+            if self.made is None:
+                self.made = {}
+            self.made.setdefault(maker, []).append(child)
         if self._children is None:
             self._children = {}
         self._children[child] = None
@@ -82,6 +108,12 @@ class Nesting(Tasks):
             self.forget(child)
         told = None if failure is None or isinstance(failure, Exception) else failure  # Ctrl-C does not wait
         self.perform(self.machine.receive(FeederClosed(error=told, at=self.clock())))
+
+    async def end_lost(self, made: Sequence[Nesting]) -> None:
+        """Cancels the nested runs of a step that has lost a race, and waits for them."""
+        for child in made:
+            child.cancel(f"by {self.machine.plan.name}: the step that made it has lost a race")
+        await outlast(partial(_wait_for_all, made))
 
     def forget(self, child: Nesting) -> None:
         """The outcome of a nested run is nobody's business any more."""
@@ -109,6 +141,6 @@ class Nesting(Tasks):
                     self.machine.receive(FeederClosed(error=error))
 
 
-async def _wait_for_all(tasks: Sequence[RootTask]) -> None:
+async def _wait_for_all(tasks: Sequence[RootTask | Nesting]) -> None:
     for task in tasks:
         await task.wait()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context as VarContext
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, final
@@ -24,6 +24,7 @@ from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._holds import held_up
 from ._loop import native_cancellations
+from ._nesting import Nesting, racing
 from ._queue import ReadyQueue
 from ._run_port import RunPort
 from ._step_spec import Shape, StepSpec
@@ -52,6 +53,7 @@ class Crew(Host, RunPort, Protocol):
     scope: anyio.CancelScope | None
     timed: bool
     abortable: dict[Delivery, anyio.CancelScope] | None
+    made: dict[Delivery, list[Nesting]] | None
     checkpoint: Callable[[], Awaitable[object]]
     cancelled: type[BaseException]
 
@@ -60,6 +62,10 @@ class Crew(Host, RunPort, Protocol):
 
     async def supply(self, spec: StepSpec) -> dict[str, object]:
         """The resources that a step asks for, by parameter."""
+        ...
+
+    async def end_lost(self, made: Sequence[Nesting]) -> None:
+        """Cancels the nested runs of a step that has lost a race, and waits for them."""
         ...
 
     def attend(self, ended: anyio.Event) -> None:
@@ -215,13 +221,19 @@ class Worker:
         run = self.host
         if run.abortable is None:
             run.abortable = {}
-        value = None
+        value = made = None
+        racing.set(delivery)
         with anyio.CancelScope() as run.abortable[delivery]:
             try:
                 if not run.machine.is_lost(delivery):
                     value = await self._call_limited(spec, delivery)
             finally:
                 del run.abortable[delivery]
+                racing.set(None)  # or its context would hold the delivery that holds it
+                if run.made is not None:
+                    made = run.made.pop(delivery, None)
+        if made is not None and run.machine.is_lost(delivery):
+            await run.end_lost(made)
         return value
 
     async def _call_limited(self, spec: StepSpec, delivery: Delivery) -> object:

@@ -31,7 +31,7 @@ from ._core.waiting import Waiting
 from ._driver import Driver, ambient, surrounding
 from ._log import logger
 from ._loop import RootTask, call_soon, outlast
-from ._nesting import Nesting
+from ._nesting import Nesting, racing
 from ._options import Options
 from ._overlap import overlap
 from ._stream import EventStream
@@ -189,7 +189,7 @@ class Handler(Generic[R]):
         if self._driver is None and host.machine.ended is None:
             self._linked = True
             where = f"{os.path.basename(self._code.co_filename)}:{self._line}"  # noqa: PTH119 - 50 times as fast
-            host.adopt(self._begin(context, host, streamed=True), where)
+            host.adopt(self._begin(context, host, streamed=True), where, context.get(racing))
 
     def goes_on_from(self, saved: SavedRun) -> None:
         """The run does not begin with its event alone."""

@@ -55,10 +55,10 @@ class All:
 class First:
     """The step is called with the first that arrive; the work that is left in the fork is cancelled before.
 
-    Every step of the fork that is still at work is cancelled and has ended, with its ``finally`` blocks, when the
-    joining step begins. What they return or send all the same, and what had not begun, is in ``run.dead_letters`` and
-    told to the logger. If fewer arrive, the step is called with these as soon as nothing is left at work. The deadline
-    is as with `All`.
+    Every step of the fork that is still at work is cancelled and has ended, with its ``finally`` blocks and with the
+    nested runs that it has made, when the joining step begins. What they return or send all the same, and what had not
+    begun, is in ``run.dead_letters`` and told to the logger. If fewer arrive, the step is called with these as soon as
+    nothing is left at work. The deadline is as with `All`.
 
     Args:
         n: How many.

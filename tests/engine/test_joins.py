@@ -994,3 +994,62 @@ async def test_a_loser_in_a_thread_never_begins_if_the_race_is_decided_by_what_w
     for _ in range(20):  # trio takes up in any order who is ready
         assert await AtOnce().run() == [0]
     assert begun == []
+
+
+class Child(Workflow[None]):
+    """Sleeps for long, and takes its time to clean up."""
+
+    @step
+    async def sleep(self, ev: StartEvent) -> StopEvent[None]:
+        async with ev.ledger.signed("child", cleanup=ev.cleanup):
+            await anyio.sleep(1000)
+        return StopEvent(result=None)
+
+
+@pytest.mark.parametrize("how", ["the step", "a task of the step", "an open block", "the winner"])
+async def test_a_nested_run_that_a_loser_has_made_has_ended_before_the_join_begins(how: str):
+    """One that nobody awaited was still at work when the join began, and until the run ended."""
+
+    class Nests(Race):
+        @step
+        async def ask(self, ev: Ask) -> Told | None:
+            async def nest() -> None:
+                Child(timeout=None).run(ledger=self.ledger, cleanup=2)
+
+            if ev.n == (0 if how == "the winner" else 1):
+                async with anyio.create_task_group() as tg:
+                    if how == "a task of the step":
+                        tg.start_soon(nest)
+                    elif how == "an open block":
+                        async with Child(timeout=None).run(ledger=self.ledger, cleanup=2):
+                            await anyio.sleep(ev.wait)
+                    else:
+                        await nest()
+                    await anyio.sleep(0.5)
+            await anyio.sleep(ev.wait)
+            return Told(n=ev.n)
+
+    race = Nests(timeout=None)
+    assert await race.run(waits=[1, 1000]) == [0]
+    its_own = how == "the winner"  # it is the run's when its step has ended
+    assert race.ledger.log == (
+        ["+child", "+decide", "-child"] if its_own else ["+child", "-child", "+decide"]
+    )
+
+
+async def test_a_cancellation_that_comes_while_the_nested_run_of_a_loser_ends_waits_for_it():
+    class Nests(Race):
+        @step
+        async def ask(self, ev: Ask) -> Told | None:
+            if ev.n:
+                Child(timeout=None).run(ledger=self.ledger, cleanup=5)
+            await anyio.sleep(ev.wait)
+            return Told(n=ev.n)
+
+    race = Nests(timeout=None)
+    began = anyio.current_time()
+    with anyio.move_on_after(2) as scope:
+        await race.run(waits=[1, 1000])
+    assert scope.cancelled_caught
+    assert race.ledger.log == ["+child", "-child"]
+    assert anyio.current_time() - began == pytest.approx(1 + 5)
