@@ -6,12 +6,14 @@ In the texts below `here` stands for the file and line of a step, which `test_a_
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import gc
 import logging
 import math
 import re
+import sys
 import threading
 import time
 import traceback
@@ -3015,8 +3017,9 @@ async def test_a_handler_that_is_never_used_warns_with_the_line_that_made_it():
         gc.collect()
     assert [text(warning.message) for warning in caught] == [
         (
-            "the handler that Naps.run() made at here was never used; write await Naps().run(…), or "
-            "tg.start_soon(Naps().execute, …)"
+            "the handler that Naps.run() made at here was never used; write await Naps().run(…) in an async function, "
+            "and where a function or a coroutine is wanted anyio.run(Naps().execute), asyncio.run(Naps().execute(…)) "
+            "or tg.start_soon(Naps().execute, …)"
         )
     ]
 
@@ -3090,6 +3093,24 @@ def test_a_run_started_outside_a_loop_says_what_to_write(use: Callable[[Handler[
     with pytest.warns(RuntimeWarning, match="never used"):
         del run, caught  # the traceback has the handler too
         gc.collect()
+
+
+def test_a_handler_in_place_of_a_coroutine_says_what_is_one():
+    """Asyncio shows in its error only what it was given, which said no more than that it had not started."""
+    run: Any = asyncio.run
+    if sys.version_info >= (3, 14):  # there it takes whatever can be awaited
+        assert run(Fine().run()) == 3
+        return
+    with pytest.raises(ValueError, match="a coroutine was expected") as caught:
+        run(Fine().run())
+    assert text(caught.value) == (
+        "a coroutine was expected, got <Handler of Fine: not started; await it, or write Fine().execute(…), which is "
+        "a coroutine>"
+    )
+    with pytest.warns(RuntimeWarning, match=re.escape("asyncio.run(Fine().execute(…))")):
+        del caught
+        gc.collect()
+    assert asyncio.run(Fine().execute()) == anyio.run(Fine().execute) == 3
 
 
 # -- how values are shown ------------------------------------------------------------------------------------------

@@ -371,14 +371,20 @@ class Handler(Generic[R]):
 
     def __repr__(self) -> str:
         driver = self._driver
-        state = "not started" if driver is None else "running" if driver.outcome is None else "done"
-        return f"<Handler of {self._name}: {state}>"
+        if driver is None:  # as asyncio.run(wf.run()) and create_task(wf.run()) show it in their errors
+            return (
+                f"<Handler of {self._name}: not started; await it, or write {self._name}().execute(…), which is a "
+                "coroutine>"
+            )
+        return f"<Handler of {self._name}: {'running' if driver.outcome is None else 'done'}>"
 
     def __del__(self) -> None:
         if self._driver is None and "_serial" in self.__dict__ and not self._nested:
             warnings.warn_explicit(
                 f"the handler that {self._name}.run() made at {self._code.co_filename}:{self._line} was never "
-                f"used; write await {self._name}().run(…), or tg.start_soon({self._name}().execute, …)",
+                f"used; write await {self._name}().run(…) in an async function, and where a function or a coroutine is "
+                f"wanted anyio.run({self._name}().execute), asyncio.run({self._name}().execute(…)) or "
+                f"tg.start_soon({self._name}().execute, …)",
                 RuntimeWarning,
                 self._code.co_filename,
                 self._line,
