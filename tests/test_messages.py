@@ -2721,6 +2721,33 @@ async def test_a_step_that_is_given_up_says_how_often_it_was_tried(how: str, lim
     assert told_of == [*(each.replace("W.begin", "Tried.begin") for each in says), where]
 
 
+@pytest.mark.parametrize(
+    ("works", "spent"),
+    [
+        (1.5, "; 1.5 s of it went into waiting for a turn of Limit(1), which counts"),
+        (9, "; what was left of it went into waiting for a turn of Limit(1), which counts"),
+        (0, ""),
+    ],
+)
+async def test_a_step_that_waited_for_its_turn_until_it_was_late_is_told_so(works: float, spent: str):
+    """It was told as if it had worked all the time."""
+    one = Limit(1)
+
+    class Shares(Workflow[None]):
+        @step(limiter=one)
+        async def hold(self, ev: StartEvent) -> None:
+            await anyio.sleep(works)
+
+        @step(limiter=one, timeout=2)
+        async def begin(self, ev: StartEvent) -> StopEvent[None]:
+            await anyio.sleep(1 if works else 3)
+            return StopEvent(result=None)
+
+    with pytest.raises(StepTimeoutError) as caught:
+        await Shares().run()
+    assert text(caught.value) == (f"Shares.begin (here) passed its time limit of 2 s in attempt 1{spent}")
+
+
 async def test_a_policy_that_breaks_says_whose_it_is():
     class W(Workflow[None]):
         @step(retry_policy=RetryPolicy(on=lambda error: error.no_such))

@@ -238,21 +238,22 @@ class Worker:
 
     async def _call_limited(self, spec: StepSpec, delivery: Delivery) -> object:
         if spec.timeout is None:
-            return await self._call_now(spec, delivery)
+            return await self._call_now(spec, delivery, [])
         run = self.host
         delivery.started = run.clock()
-        value = None
+        value, waited = None, [0.0]
         with anyio.CancelScope(deadline=delivery.started + spec.timeout):
-            value = await self._call_now(spec, delivery)
+            value = await self._call_now(spec, delivery, waited)
         at = run.clock()
-        late = overdue(delivery, at)
+        late = overdue(delivery, at, _told(spec, waited[0]))
         if late is not None and run.machine.ended is None and at < run.machine.deadline:
             if self.was_hit:
                 await self._after_hit(value)  # a cancellation of the caller comes first
             raise late
         return value
 
-    async def _call_now(self, spec: StepSpec, delivery: Delivery) -> object:
+    async def _call_now(self, spec: StepSpec, delivery: Delivery, waited: list[float]) -> object:
+        """Calls it once it has what it needs and its turn; into `waited` goes how long that took, if it took any."""
         supplied = await self.host.supply(spec) if spec.needs else {}
         if spec.limiter is None:
             return await self._call_with(spec, delivery, supplied)
@@ -260,8 +261,10 @@ class Worker:
         at_once = line.join(delivery)
         try:
             if not at_once:
+                since, waited[:] = self.host.clock(), [math.inf]
                 with held_up(self.host, delivery, f"a turn of {spec.limiter!r}"):
                     await line.wait(delivery)
+                waited[:] = [self.host.clock() - since]
             return await self._call_with(spec, delivery, supplied)
         finally:
             line.leave(delivery)
@@ -385,3 +388,11 @@ class Worker:
         await anyio.lowlevel.checkpoint_if_cancelled()
         if self._natively_cancelled():
             raise self.host.cancelled
+
+
+def _told(spec: StepSpec, waited: float) -> str:
+    """What to say of an attempt that is late and has waited for a turn, which counts."""
+    if not waited:
+        return ""
+    share = "what was left" if waited == math.inf else f"{waited:.3g} s"
+    return f"; {share} of it went into waiting for a turn of {spec.limiter!r}, which counts"

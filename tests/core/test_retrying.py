@@ -337,6 +337,10 @@ def test_what_an_attempt_raised_past_its_limit_is_the_cause_of_the_timeout():
     assert type(failure) is StepTimeoutError
     assert failure.__cause__ is error
     assert failure_of(delivery, late, 3.5) is late
+    waited = overdue(delivery, 3.0, "; all of it went into waiting")
+    assert waited is not None
+    assert str(waited) == f"{late}; all of it went into waiting"
+    assert failure_of(delivery, waited, 3.5) is waited
     nested = StepTimeoutError("of a run within", "other", 1.0, 1)
     assert failure_of(delivery, nested, 3.5).__cause__ is nested
     assert failure_of(delivery, fatal, 3.0) is fatal
