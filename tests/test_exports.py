@@ -47,6 +47,15 @@ def test_what_is_exported_is_what_all_says_in_order_and_no_more_than_thirty_name
     assert {name for name in vars(stretto) if not name.startswith("_") and name[0].isupper()} <= set(NAMES)
 
 
+@pytest.mark.parametrize(("name", "where"), [("WaitTimeoutError", "errors"), ("StreamGap", "events")])
+def test_a_name_that_is_not_on_top_is_told_with_its_module(name: str, where: str):
+    assert name in getattr(stretto, where).__all__
+    with pytest.raises(AttributeError) as caught:
+        getattr(stretto, name)
+    assert str(caught.value) == f"module 'stretto' has no attribute {name!r}; it is in stretto.{where}"
+    assert not hasattr(stretto, "Nothing")
+
+
 def test_the_pictures_export_their_names_too():
     assert exported(PACKAGE / "drawing" / "__init__.py") == stretto.drawing.__all__
 

@@ -116,9 +116,7 @@ DEFINITIONS: list[Case] = []
 at_definition = partial(told, DEFINITIONS, DefinitionError)
 
 
-@at_definition(
-    "W.recover (here) has no annotation for its parameter 'ev'; write ev: StepFailedEvent; it is in stretto.events"
-)
+@at_definition("W.recover (here) has no annotation for its parameter 'ev'; write ev: StepFailedEvent")
 def a_bare_parameter_of_a_handler_of_failures():
     class W(Workflow):
         @catch_error

@@ -36,6 +36,7 @@ from __future__ import annotations
 import types
 import typing
 
+from . import errors, events
 from ._thread_context import ThreadContext as ThreadContext
 from .context import Context as Context
 from .errors import (
@@ -56,6 +57,7 @@ from .events import (
     HumanResponseEvent as HumanResponseEvent,
     InputRequiredEvent as InputRequiredEvent,
     StartEvent as StartEvent,
+    StepFailedEvent as StepFailedEvent,
     StopEvent as StopEvent,
 )
 from .groups import StepGroup as StepGroup
@@ -87,6 +89,7 @@ __all__ = [
     "RunEndedError",
     "SnapshotError",
     "StartEvent",
+    "StepFailedEvent",
     "StepGroup",
     "StepTimeoutError",
     "StopEvent",
@@ -102,13 +105,17 @@ __all__ = [
 ]
 
 
+# What few programs name is there alone.
+_BESIDE: tuple[types.ModuleType, ...] = (errors, events)
+
 # Loaded when they are first named, lest every program pays for them.
 _LATER = {"Application", "Limit", "Resource", "ResourceConfig", "RetryPolicy"}
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        hint = next((f"; it is in {each.__name__}" for each in _BESIDE if name in each.__all__), "")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
     module: types.ModuleType
     if name == "Application":
         from . import application  # noqa: PLC0415

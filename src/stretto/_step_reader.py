@@ -240,8 +240,7 @@ class _Reader:
             return "is called without self, as all static methods and steps added by workflow=; leave it out"
         takes = "StartEvent" if self.mark.recovers is None else "StepFailedEvent"
         guess = "Context" if name in {"ctx", "context"} else takes
-        where = "; it is in stretto.events" if guess == "StepFailedEvent" else ""
-        return f"has no annotation for its parameter {name!r}; write {name}: {guess}{where}"
+        return f"has no annotation for its parameter {name!r}; write {name}: {guess}"
 
     def _read_return(self) -> tuple[tuple[type[Event], ...], ...]:
         """The events in the order of the annotation; those that are returned as they are, and those in a list."""
