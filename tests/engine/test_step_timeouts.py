@@ -27,6 +27,7 @@ from stretto import (
 from stretto.retry import fixed
 from tests import virtual
 from tests.engine.ledger import Ledger
+from tests.engine.misbehaviours import sleeps, swallows_by_a_scope_of_its_own, swallows_once
 
 pytestmark = pytest.mark.anyio
 
@@ -72,31 +73,12 @@ class Wide(Narrow):
 SHAPES = [Narrow, Wide]
 
 
-async def sleeps() -> None:
-    await anyio.sleep(1000)
-
-
-async def swallows_once() -> None:
-    try:
-        await anyio.sleep(1000)
-    except anyio.get_cancelled_exc_class():
-        pass
-
-
 async def swallows_and_works_on() -> None:
     try:
         await anyio.sleep(1000)
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
             await anyio.sleep(1)
-
-
-async def swallows_by_a_scope_of_its_own() -> None:
-    with anyio.move_on_after(2000):
-        try:
-            await anyio.sleep(1000)
-        finally:
-            return  # noqa: B012
 
 
 async def sleeps_in_a_group_of_its_own() -> None:

@@ -25,6 +25,7 @@ from stretto import (
 )
 from tests import virtual
 from tests.engine.ledger import Ledger
+from tests.engine.misbehaviours import sleeps, swallows_by_a_scope_of_its_own, swallows_once
 
 pytestmark = pytest.mark.anyio
 
@@ -82,31 +83,12 @@ class Wide(Workflow[str]):
 SHAPES = [Narrow, Wide]
 
 
-async def sleeps() -> None:
-    await anyio.sleep(1000)
-
-
-async def swallows_once() -> None:
-    try:
-        await anyio.sleep(1000)
-    except anyio.get_cancelled_exc_class():
-        pass
-
-
 async def swallows_in_a_loop() -> None:
     for _ in range(100):
         try:
             await anyio.sleep(1000)
         except anyio.get_cancelled_exc_class():
             pass
-
-
-async def swallows_by_a_scope_of_its_own() -> None:
-    with anyio.move_on_after(2000):
-        try:
-            await anyio.sleep(1000)
-        finally:
-            return  # noqa: B012
 
 
 MISBEHAVIOURS = [sleeps, swallows_once, swallows_in_a_loop, swallows_by_a_scope_of_its_own]
