@@ -941,7 +941,7 @@ def a_resource_of_what_has_no_hash():
     Resource(Unhashable())
 
 
-@at_definition("scope is 'run' or 'workflow', not 'step'")
+@at_definition("scope is 'run', 'workflow' or 'application', not 'step'")
 def a_resource_of_another_scope():
     Resource(dict, scope="step")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
