@@ -90,6 +90,10 @@ class Letters:
         """It is not paid, and this is why."""
         self.open[name] = attrs.evolve(self.open[name], reason=reason)
 
+    def is_paid(self, name: str) -> None:
+        """There is no letter any more."""
+        del self.open[name]
+
     def save(self) -> None:
         """The file has the old lines or the new ones, never a half."""
         part = self.file.with_suffix(".part")
@@ -149,7 +153,7 @@ class Payments(Workflow[Summary]):
         except Exception as error:
             self.letters.mark(ev.name, str(error))
             raise
-        del self.letters.open[ev.name]
+        self.letters.is_paid(ev.name)
         return Done(paid=True, attempts=ctx.attempt.number)
 
     @catch_error(for_steps=["pay"])

@@ -135,12 +135,18 @@ class Seed(StartEvent):
     url: str
 
 
-class Link(StartEvent):
-    """A page to be fetched: a run of `Visit` begins with this, and the crawl goes on with it."""
+class Link(Event):
+    """A page to be fetched, so many links away from the first one."""
 
     url: str
     found_on: str
     depth: int
+
+
+class Wanted(StartEvent):
+    """A run of `Visit` begins with this."""
+
+    link: Link
 
 
 class Page(Event):
@@ -166,18 +172,19 @@ class Visit(Workflow[Page]):
         self.client = client
 
     @step(limiter=EVERYWHERE, retry_policy=RetryPolicy(on=may_pass, attempts=3, wait=exponential(0.02)))
-    async def fetch(self, ev: Link) -> StopEvent[Page]:
+    async def fetch(self, ev: Wanted) -> StopEvent[Page]:
         """The time counts from when it is its turn."""
+        url = ev.link.url
         with anyio.fail_after(PATIENCE):
-            response = await self.client.get(ev.url)
+            response = await self.client.get(url)
         html = response.raise_for_status().text
-        links = (urldefrag(urljoin(ev.url, each)).url for each in re.findall(r'<a href="([^"]+)"', html))
-        return StopEvent(result=Page(link=ev, links=tuple(dict.fromkeys(links))))
+        links = (urldefrag(urljoin(url, each)).url for each in re.findall(r'<a href="([^"]+)"', html))
+        return StopEvent(result=Page(link=ev.link, links=tuple(dict.fromkeys(links))))
 
     @catch_error
     async def give_up(self, ev: StepFailedEvent) -> StopEvent[Page]:
         """A page that cannot be had is a finding, and no reason to stop."""
-        assert isinstance(ev.event, Link)
+        assert isinstance(ev.event, Wanted)
         match ev.exception:
             case httpx2.HTTPStatusError(response=response):
                 broken = f"{response.status_code} {response.reason_phrase}"
@@ -185,7 +192,7 @@ class Visit(Workflow[Page]):
                 broken = "too slow"
             case error:
                 broken = type(error).__name__
-        return StopEvent(result=Page(link=ev.event, broken=broken))
+        return StopEvent(result=Page(link=ev.event.link, broken=broken))
 
 
 @attrs.define
@@ -216,7 +223,7 @@ class Crawl(Workflow[list[Page]]):
     @step(num_workers=100)
     async def visit(self, ev: Link) -> Page:
         """However many wait here, each site is asked by as many as it bears."""
-        return await self.visits[site_of(ev.url)].run(ev)
+        return await self.visits[site_of(ev.url)].run(Wanted(link=ev))
 
     @step
     async def follow(self, ctx: Context[Known], ring: Ring) -> list[Link] | StopEvent[list[Page]]:

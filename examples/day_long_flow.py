@@ -99,12 +99,14 @@ class Day:
 
     Attributes:
         midnight: On the clock of the loop.
+        goes_out: How often the oven still goes out, with which batch in it.
         loaves: On the shelf.
         sold: So far.
         sent_away: Customers who found none.
     """
 
     midnight: float = 0
+    goes_out: dict[int, int] = attrs.Factory(dict[int, int])
     loaves: int = 0
     sold: int = 0
     sent_away: int = 0
@@ -115,12 +117,14 @@ class Bakery(Workflow[Day]):
 
     def __init__(self, goes_out: Mapping[int, int] | None = None) -> None:
         super().__init__(timeout=24 * HOUR)
-        self.goes_out = dict({2: 1} if goes_out is None else goes_out)  # how often, with which batch in it
+        self.goes_out = {2: 1} if goes_out is None else goes_out
 
     @step
     async def begin(self, ctx: Context[Day], ev: StartEvent) -> list[Batch | FlourIsLow | Hour]:
         """All that goes on today."""
-        await ctx.store.set("midnight", anyio.current_time())
+        async with ctx.store.edit_state() as day:
+            day.midnight = anyio.current_time()
+            day.goes_out.update(self.goes_out)
         batches = [Batch(number=number + 1) for number in range(BATCHES)]
         return [*batches, FlourIsLow(), Hour(hour=OPENS)]
 
@@ -142,8 +146,10 @@ class Bakery(Workflow[Day]):
         """A batch waits for its place in the oven, and leaves it to others while the oven is put right."""
         await note(ctx, f"batch {ev.number} is in the oven")
         await ctx.sleep(10 * MINUTE)
-        if self.goes_out.get(ev.number, 0) > 0:
-            self.goes_out[ev.number] -= 1
+        async with ctx.store.edit_state() as day:
+            left = day.goes_out.get(ev.number, 0)
+            day.goes_out[ev.number] = max(0, left - 1)
+        if left:
             await note(ctx, f"the oven has gone out under batch {ev.number}")
             raise OvenError(f"batch {ev.number} is cold")
         await ctx.sleep(40 * MINUTE)

@@ -1,5 +1,7 @@
 """Trades once and prints what is said meanwhile."""
 
+import argparse
+
 import anyio
 
 from stretto import Application
@@ -19,4 +21,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
+    anyio.run(main, backend=parser.parse_args().backend)
