@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast, final
 import anyio
 
 from ._block import Block
+from ._core.counting import Counts
 from ._core.reporting import awaited
 from ._core.state import DeadLetter
 from ._core.waiting import Waiting
@@ -325,6 +326,21 @@ class Handler(Generic[R]):
     def failures(self) -> tuple[BaseException, ...]:
         """What steps raised, the first failure first; not what was tried again or recovered."""
         return () if self._driver is None else tuple(self._driver.machine.errors or ())
+
+    @property
+    def workflow(self) -> Any:  # noqa: ANN401 - a Workflow, which stands above
+        """The workflow that runs."""
+        return self._workflow
+
+    @property
+    def counts(self) -> Counts:
+        """How often each step was given an event and each event was sent so far.
+
+        They are kept for every run, and what `stretto.drawing.draw_most_recent_execution` draws. A run that goes on
+        from a snapshot counts from there.
+        """
+        driver = self._driver
+        return Counts(begun={}, sent={}, taken={}) if driver is None else driver.machine.counts()
 
     @property
     def waiting_for(self) -> tuple[Waiting, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stretto._core.plan import OUTSIDE
 from stretto._core.recovering import Recovery
 from stretto.events import (
     Event,
@@ -45,23 +46,30 @@ def test_a_plan_knows_the_one_taker_of_a_type_where_that_is_all_there_is_to_deci
         step("b", index=1, accepts=(B, C)),
         step("c", index=2, accepts=(Question,)),
     )
-    assert plan(a, b, c).single == {A: a, C: b}, "B has two takers, and a question goes to the stream as well"
+    made = plan(a, b, c)
+    assert {kind: taker for kind, (taker, _) in made.single.items()} == {A: a, C: b}, (
+        "B has two takers, and a question goes to the stream as well"
+    )
 
 
 def test_a_step_knows_the_one_taker_of_what_it_returns():
     a = step("a", accepts=(StartEvent,), returns=(A, B, C, Question, StopEvent, Finish))
     b, c = step("b", index=1, accepts=(A, B)), step("c", index=2, accepts=(B, Question))
     made = plan(a, b, c)
-    assert a.direct == {A: b}, "C has no taker"
+    assert a.direct == {A: (b, 1)}, "C has no taker"
     assert b.direct == c.direct == {}
-    assert made.single == {StartEvent: a, A: b}
+    assert made.single == {StartEvent: (a, 0), A: (b, 4)}
+    assert made.ways == [
+        (OUTSIDE, StartEvent, 0), (0, A, 1), (0, StopEvent, None), (0, Finish, None), (OUTSIDE, A, 1),
+    ]  # fmt: skip
+    assert a.ends == {StopEvent: 2, Finish: 3}
 
 
 def test_a_declared_base_has_a_taker_only_if_a_step_takes_that_very_type():
     a = step("a", accepts=(StartEvent,), returns=(Event, A))
     b = step("b", index=1, accepts=(Event,), subclasses=True)
     plan(a, b)
-    assert a.direct == {Event: b, A: b}
+    assert {kind: taker for kind, (taker, _) in a.direct.items()} == {Event: b, A: b}
 
 
 @pytest.mark.parametrize(

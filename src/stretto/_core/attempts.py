@@ -97,6 +97,7 @@ class Attempts(Queueing):
             elapsed=0.0 if past.began is None else at - past.began,
         )
         following = Delivery(handler, event, past.carry, past=Past(past.carry.copy(), spent))
+        self._count_taken(handler, event)
         freed = self._release(delivery)
         effects: list[Effect] = [] if freed is None else [freed]
         effects += self._leave_over(past)

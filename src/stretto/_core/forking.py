@@ -113,6 +113,7 @@ class Forking(Waits):
                 effects += self._dead(event, reason, just_sent=False)
             while forks.due:
                 due = forks.due.popleft()
+                self._count_called(due.step)
                 if self._admit(due):
                     effects.append(due)
             while forks.lost:
@@ -128,6 +129,8 @@ class Forking(Waits):
         untaken = [*delivery.untaken(own)] if waited else own if delivery.started is None else ()
         for event in untaken:
             effects += self._dead(event, reason, just_sent=False)
+        if untaken and delivery.attempt == 1:
+            self._count_taken(delivery.step, delivery.event, -1)
         if not waited:
             return [*effects, Abort(delivery=delivery)]
         forks.leave(delivery)

@@ -150,13 +150,20 @@ class Machine(Attempts):
             QueueFullError: If there is no room; nothing has happened then.
             TypeError: If it is no event, or a StopEvent with a coroutine in it that nobody awaited.
         """
-        taker = self.plan.single.get(type(event))
-        if taker is None or step is not None or self.detour:
+        way = self.plan.single.get(type(event))
+        if way is None or step is not None or self.detour:
             if self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
             effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause)
             over = self.waiters is None or self.ended is not None
             return effects if over else [*effects, *self._check_stalled()]
+        taker, number = way
+        if cause is None:
+            self.tally[number] += 1
+        elif (sent := cause.step.direct.get(type(event))) is not None:
+            self.tally[sent[1]] += 1
+        else:
+            self._count_sent(cause, event, (taker,))
         delivery = Delivery(taker, event, carry)
         index = taker.index
         if self.busy[index] < taker.limit:  # as _admit
@@ -169,9 +176,10 @@ class Machine(Attempts):
     def step_returned(self, delivery: Delivery, value: object, at: float) -> Effects:
         """`StepReturned`: the delivery that its worker is free for, and those of the event returned."""
         step = delivery.step
-        taker = step.direct.get(type(value))
-        if (taker is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
+        way = step.direct.get(type(value))
+        if (way is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
             if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
+                self.tally[step.ends[StopEvent]] += 1
                 freed, stopped = self._release(delivery), self._stopped(value)
                 return [freed, *stopped] if isinstance(freed, Resume) else stopped
             effects = self._returned(delivery, value, at)
@@ -183,9 +191,11 @@ class Machine(Attempts):
             freed = self._next_in(queue)
         else:
             busy[index] -= 1
-        if taker is None:
+        if way is None:
             self._returned_nothing(index)
             return self._check_stalled() if freed is None else (freed,)
+        taker, number = way
+        self.tally[number] += 1
         # What `direct` finds is an event.
         following = Delivery(taker, value, delivery.carry)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         index = taker.index
@@ -230,6 +240,7 @@ class Machine(Attempts):
         freed = self._release(delivery)
         effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
         if is_stop(value) and self.ended is None and not self.closes:
+            self._count_stop(delivery.step, value)
             stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:

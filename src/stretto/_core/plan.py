@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from .gathering import Join
     from .run_state import StateKind
 
-__all__ = ["Plan", "StepPlan"]
+__all__ = ["OUTSIDE", "Plan", "StepPlan"]
+
+OUTSIDE = -1  # in place of the index of a step: what no step has sent
 
 
 @final
@@ -47,7 +49,9 @@ class StepPlan:
         plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back
             and nobody recovers. Others take the longer way through the machine.
         stops: Whether it is plain and may return a StopEvent as it is.
-        direct: For a returned type: the one step that takes it, where that is all there is to decide.
+        direct: For a returned type: the one step that takes it, where that is all there is to decide, and the number
+            of this way in the plan.
+        ends: For a returned StopEvent type: the number of its way.
     """
 
     name: str
@@ -70,7 +74,10 @@ class StepPlan:
     calls: tuple[int, ...] = attrs.field(default=(), init=False)
     plain: bool = attrs.field(default=True, init=False)
     stops: bool = attrs.field(default=False, init=False)
-    direct: dict[type, StepPlan] = attrs.field(factory=dict[type, "StepPlan"], init=False)
+    direct: dict[type, tuple[StepPlan, int]] = attrs.field(
+        factory=dict[type, tuple["StepPlan", int]], init=False
+    )
+    ends: dict[type, int] = attrs.field(factory=dict[type, int], init=False)
 
     def takes(self, kind: type) -> bool:
         """Whether an event of exactly this type is delivered to the step."""
@@ -87,13 +94,16 @@ class Plan:
 
     Attributes:
         name: The class, for messages.
-        single: For an event type: the one step that takes it, where that is all there is to decide.
+        single: For an event type: the one step that takes it, where that is all there is to decide, and the number of
+            its way from outside.
+        ways: What is counted by number: from a step, or from outside, by an event type to the step that takes it;
+            None for a StopEvent.
         joins: Whether a step joins. Then no event takes the short way.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
         state: What the state of a run is, if a step names its class.
     """
 
-    __slots__ = ("fed", "joins", "name", "routes", "single", "state", "steps")
+    __slots__ = ("fed", "joins", "name", "routes", "single", "state", "steps", "ways")
 
     def __init__(self, name: str, steps: Sequence[StepPlan], state: StateKind | None = None) -> None:
         self.name = name
@@ -105,11 +115,13 @@ class Plan:
         if self.joins:
             self._look_at_joins()
         self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
-        self.single: dict[type, StepPlan] = {}
+        self.single: dict[type, tuple[StepPlan, int]] = {}
+        self.ways: list[tuple[int, type[Event], int | None]] = []
         for step in self.steps:
-            self._keep_single(step.accepts, self.single)
+            self._keep_single(OUTSIDE, step.accepts, self.single)
             if step.plain:
-                self._keep_single(step.returns, step.direct)
+                self._keep_single(step.index, step.returns, step.direct)
+            self._keep_ends(step)
 
     def _look_at_failures(self) -> None:
         recovers = any(step.recovers is not None for step in self.steps)
@@ -125,11 +137,19 @@ class Plan:
         for step, (may, calls) in zip(self.steps, reaches(self.steps, handlers), strict=True):
             step.may, step.calls = may, calls
 
-    def _keep_single(self, kinds: Sequence[type[Event]], into: dict[type, StepPlan]) -> None:
+    def _keep_single(
+        self, source: int, kinds: Sequence[type[Event]], into: dict[type, tuple[StepPlan, int]]
+    ) -> None:
         for kind in kinds:
             takers = self.routes.find(kind)
             if len(takers) == 1 and takers[0].plain and not issubclass(kind, (StopEvent, InputRequiredEvent)):
-                into[kind] = takers[0]
+                into[kind] = takers[0], len(self.ways)
+                self.ways.append((source, kind, takers[0].index))
+
+    def _keep_ends(self, step: StepPlan) -> None:
+        kinds = [kind for kind in step.returns if _ends_run(kind)]
+        step.ends.update({kind: len(self.ways) + at for at, kind in enumerate(kinds)})
+        self.ways += [(step.index, kind, None) for kind in kinds]
 
     def may_await(self, kind: type[Event]) -> bool:
         """Whether a step seems to wait for such events in its middle. Only what is told depends on it."""
@@ -146,6 +166,10 @@ class Plan:
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""
         return next((step for step in self.steps if step.name == name), None)
+
+
+def _ends_run(kind: type[Event]) -> bool:
+    return issubclass(kind, StopEvent)
 
 
 def _is_fed(step: StepPlan, kind: type[Event]) -> bool:

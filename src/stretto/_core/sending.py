@@ -41,11 +41,14 @@ class Sending(Forking):
         if cause is not None and self.is_lost(cause):
             return self._too_late(event, cause)
         if is_stop(event):
+            self._count_sent(cause, event, ())
             return self._stopped(event)
         if self.outlet and not outside and step is None and self._may_leave(event, takers):
             self.feeders += 1
+            self._count_sent(cause, event, ())
             return (Outward(event=event, carry=carry),)
         asked = isinstance(event, InputRequiredEvent)
+        self._count_sent(cause, event, takers)
         effects: list[Effect] = [Publish(event=event)] if asked else []
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
             return effects

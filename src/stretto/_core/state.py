@@ -41,6 +41,8 @@ class RunState:
     Attributes:
         active: Deliveries that are ready or at work, in the order in which they became ready.
         busy: For each step, how many of its workers are taken.
+        tally: For each of the plan's ways, how often it was gone; `passages` has the others.
+        unequal: For each step, how many more times it was begun than it was given events; None if that is all the same.
         waiting: For each step, the deliveries that wait for one of its workers.
         silent: For each step, how often it returned nothing or an empty list; None if no step ever did.
         asked: The last question for the world outside that no step takes, as is usual.
@@ -91,6 +93,8 @@ class RunState:
     closes = False
     closed = False
     resumed: list[Delivery] | None = None
+    passages: dict[tuple[int | None, type[Event], int | None], int] | None = None
+    unequal: list[int] | None = None
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
         count = len(plan.steps)
@@ -100,6 +104,7 @@ class RunState:
         self.collect_limit = collect_limit
         self.active: dict[Delivery, None] = {}
         self.busy = [0] * count
+        self.tally = [0] * len(plan.ways)
         self.waiting: list[deque[Delivery | Waiter] | None] = [None] * count
         self.ended: Ended | None = None
         if plan.fed:

@@ -140,6 +140,8 @@ class Waits(Outcome):
         for waiter in done:
             self._waits_no_more(waiter)
             self._note_given(waiter)
+            if waiter.mail is not None:
+                self._count_answered(waiter.step, waiter.mail.event)
             effects += self._resume(waiter)
         return bool(done) and done[-1].mail is mail
 

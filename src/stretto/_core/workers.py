@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
+from .counting import Counting
 from .delivery import Delivery, Hold
 from .effects import NOTHING, Effects, Resume
-from .state import RunState
 from .waiting import Waiter
 
 __all__ = ["Workers"]
 
 
-class Workers(RunState):
+class Workers(Counting):
     """Each step has so many workers; what comes on top waits in the order in which it came.
 
     Some of it is written out once more in the two methods of `Machine` that every hop goes through.
@@ -30,6 +30,7 @@ class Workers(RunState):
 
     def take_up(self, delivery: Delivery) -> bool:
         """One of a snapshot; whether a worker is free for it now."""
+        self._count_taken(delivery.step, delivery.event)
         return self._admit(delivery)
 
     def _queue(self, delivery: Delivery | Waiter) -> None:

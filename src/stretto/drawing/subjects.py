@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from .._core.counting import Counts
 from ..blueprint import Blueprint
 from ..events import Event
 
-__all__ = ["Crossing", "Drawable", "Wired"]
+__all__ = ["Crossing", "Drawable", "Executed", "Wired"]
 
 
 @runtime_checkable
@@ -55,4 +56,19 @@ class Wired(Protocol):
 
     def routes(self) -> Iterable[Crossing]:
         """What goes from one to another."""
+        ...
+
+
+@runtime_checkable
+class Executed(Protocol):
+    """A run."""
+
+    @property
+    def workflow(self) -> Drawable:
+        """What runs."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """What was done how often."""
         ...

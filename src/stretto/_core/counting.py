@@ -1,0 +1,120 @@
+"""How often each step was given an event, and each event was sent: bounded by the graph, and kept for every run.
+
+The common case is one addition: a *way*, from a step by an event to the one step that takes it, has a number in the
+plan. What goes another way is counted by name. Types that nothing declares may be made without end, so of those only
+the first thousand are told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias, final
+
+import attrs
+
+from ..events import Event
+from .delivery import Delivery
+from .plan import OUTSIDE, StepPlan
+from .state import RunState
+
+__all__ = ["Counting", "Counts", "Passage"]
+
+Passage: TypeAlias = tuple[int | None, type[Event], int | None]
+"""An event class with the step that sent it, -1 for none; or with the step that was given it. The other is None."""
+
+_TYPES_TOLD_APART = 1_000
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Counts:
+    """What has happened in a run so far, in numbers.
+
+    Attributes:
+        begun: For each step by its name, how many events it has begun to handle; attempts after the first and joins
+            of several events count once.
+        sent: For the name of a step, or None for outside, and a class: how many such events it has sent or returned.
+        taken: For a class and the name of a step: how many such events it was given, those that wait for it included.
+    """
+
+    begun: Mapping[str, int]
+    sent: Mapping[tuple[str | None, type[Event]], int]
+    taken: Mapping[tuple[type[Event], str], int]
+
+
+class Counting(RunState):
+    """Counts what is sent and taken, all but the common case, which `Machine` has in place."""
+
+    def _count_sent(self, cause: Delivery | None, event: Event, takers: Sequence[StepPlan]) -> None:
+        kind = type(event)
+        self._count((OUTSIDE if cause is None else cause.step.index, kind, None))
+        for taker in takers:
+            self._count((None, kind, taker.index))
+
+    def _count_stop(self, step: StepPlan, event: Event) -> None:
+        """A step has returned a StopEvent, as one does in nearly every run."""
+        number = step.ends.get(type(event))
+        if number is None:
+            self._count((step.index, type(event), None))
+        else:
+            self.tally[number] += 1
+
+    def _count_taken(self, step: StepPlan, event: Event, count: int = 1) -> None:
+        self._count((None, type(event), step.index), count)
+
+    def _count_called(self, step: StepPlan) -> None:
+        """A step that joins is called with what has arrived, which was counted when it did."""
+        self._unequal()[step.index] += 1
+
+    def _count_answered(self, step: StepPlan, event: Event) -> None:
+        """A step is given an event in its middle, which begins nothing."""
+        self._count_taken(step, event)
+        self._unequal()[step.index] -= 1
+
+    def _unequal(self) -> list[int]:
+        if self.unequal is None:
+            self.unequal = [0] * len(self.plan.steps)
+        return self.unequal
+
+    def _count(self, passage: Passage, count: int = 1) -> None:
+        if self.passages is None:
+            self.passages = {}
+        if passage not in self.passages and len(self.passages) >= _TYPES_TOLD_APART:
+            sender, _, taker = passage
+            passage = sender, Event, taker
+        self.passages[passage] = self.passages.get(passage, 0) + count
+
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        names = {OUTSIDE: None} | {step.index: step.name for step in self.plan.steps}
+        sent: dict[tuple[str | None, type[Event]], int] = {}
+        taken: dict[tuple[type[Event], str], int] = {}
+        begun = dict.fromkeys((step.name for step in self.plan.steps), 0)
+        for (sender, kind, taker), count in self._passages():
+            if sender is not None:
+                sent[names[sender], kind] = sent.get((names[sender], kind), 0) + count
+            if taker is not None:
+                name = self.plan.steps[taker].name
+                taken[kind, name] = taken.get((kind, name), 0) + count
+                begun[name] += count if self.plan.steps[taker].join is None else 0
+        for index, count in enumerate(self.unequal or ()):
+            begun[self.plan.steps[index].name] += count
+        for step in self._never_begun():
+            begun[step.name] -= 1
+        return Counts(begun=begun, sent=sent, taken=taken)
+
+    def _passages(self) -> Iterator[tuple[Passage, int]]:
+        for way, count in zip(self.plan.ways, self.tally, strict=True):
+            if count:
+                yield way, count
+        yield from (self.passages or {}).items()
+
+    def _never_begun(self) -> Iterator[StepPlan]:
+        """The steps of deliveries that were never begun: that wait for a worker, or for their turn."""
+        for delivery in self.active:
+            if delivery.started is None and delivery.attempt == 1:
+                yield delivery.step
+        for queue in self.waiting:
+            for waiting in queue or ():
+                if type(waiting) is Delivery and waiting.attempt == 1:
+                    yield waiting.step
