@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
-from stretto import Workflow
+from stretto import Workflow, step
 from stretto.drawing import draw_all_possible_flows, to_mermaid
 from stretto.drawing.dot import write_dot
-from tests.drawing.programs import Cheapest, Press
+from tests.drawing.programs import Ask, Cheapest, Offer, Press, Writer
 from tests.drawing.test_svg import HOSTILE, renamed
 
 
@@ -30,7 +31,7 @@ def test_the_end_of_a_file_name_says_the_form(tmp_path: Path, end: str, begins: 
 
 def test_an_end_that_says_no_form_is_told_what_there_is(tmp_path: Path):
     with pytest.raises(
-        ValueError, match=r"'.*flows\.png' says no form .*; let it end in \.html, \.svg, \.mmd, \.dot"
+        ValueError, match=r"'.*flows\.png' says no form .*; let it end in \.html, \.svg, \.mmd, \.dot, \.txt"
     ):
         draw_all_possible_flows(Cheapest, tmp_path / "flows.png")
     assert list(tmp_path.iterdir()) == []
@@ -60,3 +61,45 @@ def test_a_hostile_name_does_not_leave_its_string_in_dot(name: str):
         inside = line.replace("\\\\", "").replace('\\"', "")
         assert inside.count('"') % 2 == 0
         assert "&lt;" not in inside
+
+
+def test_as_plain_text_each_event_leads_to_its_step_and_what_is_above_is_not_told_again():
+    assert draw_all_possible_flows(Writer).to_ascii().split("\n") == [
+        "Writer",
+        "",
+        "StartEvent -> [write]",
+        "`-- Draft -> [judge x2]",
+        "    |-- Question (asked of the world outside)",
+        "    |-- Good -> [split]",
+        "    |   `-- Page (several at once) -> [set_page]",
+        "    |       |-- Print -> [bind joins the first 2]",
+        "    |       |   `-- StopEvent (ends the run)",
+        "    |       `-- Rejected -> [write] (above)",
+        "    `-- Rejected -> [write] (above)",
+        "",
+        "Answer (from outside) -> [judge x2], which waits for it (above)",
+    ]
+
+
+def test_as_plain_text_a_frame_stands_before_the_names_in_it():
+    lines = draw_all_possible_flows(Press).to_ascii().split("\n")
+    assert "`-- runs writer (Writer): StartEvent -> [writer (Writer): write]" in lines
+
+
+def test_a_circle_that_nothing_leads_to_is_told_too():
+    class Circle(Workflow):
+        @step
+        async def one(self, ev: Ask) -> Offer: ...
+        @step
+        async def other(self, ev: Offer) -> Ask: ...
+
+    lines = draw_all_possible_flows(Circle).to_ascii().split("\n")
+    assert lines == ["Circle", "", "[one]", "`-- Offer -> [other]", "    `-- Ask -> [one] (above)"]
+
+
+@given(st.text(min_size=1))
+def test_as_plain_text_every_name_is_ascii_in_its_own_line(name: str):
+    text = draw_all_possible_flows(renamed(name)).to_ascii()
+    assert text.isascii()
+    assert len(text.split("\n")) == 5
+    assert text.replace("\n", "").isprintable()

@@ -21,6 +21,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 ALLOWED = {"svg", "title", "desc", "style", "g", "path", "rect", "text"}
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",
+    "</script x=",
+    "<!--<script>",
     '"><svg onload=alert(1)>',
     "' onmouseover='alert(1)",
     "]]><!--",

@@ -28,7 +28,8 @@ def draw_all_possible_flows(
     Args:
         workflow: The class, or a workflow made of it, or an application.
         filename: A file to write it to, in the form that the end of its name says: ``.html`` for a page that may be
-            zoomed, searched and asked, ``.svg``, ``.mmd`` for Mermaid or ``.dot`` for Graphviz.
+            zoomed, searched and asked, ``.svg``, ``.mmd`` for Mermaid, ``.dot`` for Graphviz or
+            ``.txt`` for plain text.
 
     Returns:
         The picture, which can be written in several forms.

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from . import dot, mermaid, page, svg
+from . import dot, mermaid, outline, page, svg
 from .graph import Graph
 from .shapes import Layout
 
@@ -77,11 +77,15 @@ class Picture:
         """As DOT, the language of Graphviz."""
         return dot.write_dot(self.graph)
 
+    def to_ascii(self) -> str:
+        """As plain text for a terminal: what leads to what, from the start events on."""
+        return outline.write_outline(self.graph)
+
     def save(self, filename: str | os.PathLike[str]) -> None:
         """Writes the picture to a file, in the form that the end of its name says.
 
         Args:
-            filename: Where to; it ends in ``.html``, ``.svg``, ``.mmd`` or ``.dot``.
+            filename: Where to; it ends in ``.html``, ``.svg``, ``.mmd``, ``.dot`` or ``.txt``.
 
         Raises:
             ValueError: If it ends otherwise.
@@ -91,6 +95,7 @@ class Picture:
             ".svg": self.to_svg,
             ".mmd": self.to_mermaid,
             ".dot": self.to_dot,
+            ".txt": self.to_ascii,
         }
         path = Path(filename)
         form = forms.get(path.suffix.lower())
