@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from stretto._core.effects import DeadLetter
 from stretto._core.inputs import CancelAsked, StepRaised
 from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery, Ended
 from stretto.events import StepFailedEvent
-from stretto.joins import All
+from stretto.joins import All, First
+from stretto.retry import RetryPolicy, no_wait
 from tests.core.plans import A, B, C, plan, step
 
 CARRY = copy_context()
@@ -56,6 +58,60 @@ def test_a_list_of_any_length_calls_its_join_once(count: int):
         starts += begun(run.step_returned(starts[number], B(n=number), 0.0))
     (join,) = starts[count:]
     assert [event.n for event in join.event.events] == [*range(count)]
+
+
+def test_what_a_step_sends_is_joined_when_it_has_ended():
+    run = forking()
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    for number in (1, 2):
+        assert begun(run.event_sent(B(n=number), CARRY, at=0.0, cause=begin)) == []
+    (join,) = begun(run.step_returned(begin, None, 0.0))
+    assert join.event.events == (B(n=1), B(n=2))
+
+
+def test_an_event_goes_to_the_steps_that_take_it_behind_a_join_too():
+    run = machine(step("join", accepts=(B,), join=All()), step("work", index=1, accepts=(B,)))
+    starts = begun(run.event_sent(B(n=1), CARRY, at=0.0))
+    assert {each.step.name for each in starts} == {"join", "work"}
+
+
+def test_each_step_that_would_take_an_event_too_late_is_named():
+    run = machine(
+        step("begin", accepts=(C,)),
+        step("work", index=1, returns=(B,)),
+        step("other", index=2, returns=(B,)),
+        step("take", index=3, accepts=(B,), join=First()),
+    )
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    for number in (1, 2):
+        run.event_sent(B(n=number), CARRY, at=0.0, cause=begin)
+    assert run.event_sent(A(n=3), CARRY, at=0.0, cause=begin) == [
+        DeadLetter(A(n=3), f"the join of its fork had enough before Flow.{name} took it")
+        for name in ("work (flow.py:20)", "other (flow.py:30)")
+    ]
+
+
+def test_a_branch_that_has_failed_is_tried_again_in_its_place_with_the_variables_of_its_sender():
+    run = machine(
+        step("begin", accepts=(C,), returns=(A,), returns_list=True),
+        step("work", index=1, returns=(B,), retry=RetryPolicy(attempts=2, wait=no_wait())),
+        step("join", index=2, accepts=(B,), join=All()),
+    )
+    (begin,) = begun(run.event_sent(C(), copy_context(), at=0.0))
+    begin.carry.run(colour.set, "red")
+    one, other = begun(run.step_returned(begin, [A(n=1), A(n=2)], 0.0))
+    other.carry.run(colour.set, "green")
+    (again,) = begun(raised(run, other))
+    assert again.carry[colour] == "red"
+    run.step_returned(one, B(n=1), 0.0)
+    (join,) = begun(run.step_returned(again, B(n=2), 0.0))
+    assert join.event.events == (B(n=1), B(n=2))
+
+
+def test_a_plain_step_of_a_branch_keeps_no_past():
+    run = forking()
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    assert begin.past is None
 
 
 def test_what_a_join_was_to_be_called_with_is_left_over_event_by_event():

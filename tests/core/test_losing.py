@@ -152,3 +152,16 @@ def test_what_a_step_sends_into_a_race_that_it_has_decided_itself_is_a_dead_lett
     effects = run.event_sent(A(n=3), CARRY, at=0.0, cause=sender)
     assert list(effects) == [DeadLetter(A(n=3), NOT_TAKEN)]
     assert [letter.just_sent for letter in letters(effects)] == [True]
+
+
+def test_a_loser_that_has_ended_gives_its_worker_to_who_waits_for_it():
+    run, (winner, loser) = race(2, limit=2)
+    effects = run.step_returned(winner, B(n=0), 0.0)
+    run.event_sent(A(n=7), CARRY, at=0.0)
+    run.event_sent(A(n=8), CARRY, at=0.0)
+    assert aborted(effects, winner) == [loser]
+    effects = run.step_returned(loser, None, 0.0)
+    assert [(each.step.name, isinstance(each.event, A)) for each in deliveries(effects)] == [
+        ("ask", True),
+        ("take", False),
+    ]

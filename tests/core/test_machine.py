@@ -114,6 +114,12 @@ def test_a_step_that_does_not_exist_is_told_with_the_near_name_and_all_names():
     assert str(caught.value) == "Flow has no step 'xyz'; its steps: ask, decide"
 
 
+def test_what_is_no_name_of_a_step_is_told():
+    with pytest.raises(RoutingError) as caught:
+        machine(step()).event_sent(A(), CARRY, 5, at=0.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert str(caught.value) == "step= is the name of a step, as in step='decide', not 5"
+
+
 def test_a_step_that_does_not_take_the_event_is_told_with_what_it_takes():
     run = machine(step("a", accepts=(A, B)))
     with pytest.raises(RoutingError) as caught:
@@ -564,6 +570,18 @@ def test_a_cancelled_run_says_who_cancelled_it():
     error = run.error()
     assert isinstance(error, WorkflowCancelledError)
     assert str(error) == "Flow was cancelled by its handler"
+
+
+@pytest.mark.parametrize(("at", "ended"), [(8.999, Ended.CANCELLED), (9.0, Ended.TIMED_OUT)])
+def test_a_run_that_is_cancelled_at_its_deadline_has_timed_out(at: float, ended: Ended):
+    run = machine(step(), deadline=9.0)
+    at_work(run)
+    assert run.receive(CancelAsked(why="by its handler", at=at)) == END_RUN
+    assert run.ended is ended
+    if ended is Ended.TIMED_OUT:
+        assert str(run.error()).startswith(
+            "Flow timed out after 9 s; active: Flow.work (flow.py:10) x1 for 9 s"
+        )
 
 
 @pytest.mark.parametrize("value", [None, A(), StopEvent(), [A()], 5])

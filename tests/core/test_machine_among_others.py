@@ -68,6 +68,7 @@ def test_what_nobody_takes_there_either_is_kept():
     assert isinstance(outward, Outward)
     assert kinds(run.receive(Crossed(event=outward.event, taken=False))) == [Kept]
     assert list(run.leftovers()) == [C()]
+    assert [mail.outside for mail in run.mailbox or ()] == [False]
 
 
 def test_what_comes_from_outside_stays_and_so_does_a_question_and_what_is_waited_for():
@@ -79,6 +80,12 @@ def test_what_comes_from_outside_stays_and_so_does_a_question_and_what_is_waited
     run.receive(WaitBegan(waiter=waiter, parks=False))
     assert kinds(send(run, B())) == [Resume]
     assert kinds(send(run, B())) == [Outward]
+
+
+def test_what_several_steps_of_its_own_take_stays():
+    run = machine(step(accepts=(StartEvent, A)), step("other", index=1))
+    begin(run, StartEvent())
+    assert kinds(send(run, A())) == [Delivery, Delivery]
 
 
 def test_a_run_that_is_alone_lets_nothing_out():
@@ -135,7 +142,10 @@ def test_a_stop_event_closes_a_run_that_an_event_has_opened_and_what_it_took_in_
     assert run.closed
     (second, *_) = effects
     assert isinstance(second, Delivery)
-    assert kinds(run.step_returned(second, StopEvent(result=2), 1.0)) == [DeadLetter, Quiet]
+    assert list(run.step_returned(second, StopEvent(result=2), 1.0)) == [
+        DeadLetter(StopEvent(result=2), "the run of Flow was closed by an earlier one"),
+        Quiet(),
+    ]
 
 
 def test_a_step_that_waits_leaves_a_quiet_run_and_one_that_is_not_fed_says_so():
@@ -157,7 +167,33 @@ def test_a_wait_that_has_failed_goes_on_without_an_event():
     run.receive(WaitBegan(waiter=waiter, parks=True))
     waiter.error = ValueError()
     assert kinds(run.receive(WaitAnswered(waiter=waiter))) == [Resume]
-    assert waiter.event is None
+    assert waiter.mail is None
+
+
+def test_an_answer_to_a_wait_that_is_cancelled_is_kept_as_one_from_inside():
+    run = machine()
+    waiter = Waiter(delivery=begin(run), kind=B, wake=lambda: None, feeds=False)
+    run.receive(WaitBegan(waiter=waiter, parks=False))
+    run.receive(WaitAnswered(waiter=waiter, event=B()))
+    assert waiter.mail is not None
+    assert waiter.mail.outside is False
+    run.receive(WaitCancelled(waiter=waiter))
+    assert list(run.leftovers()) == [B()]
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_who_has_called_a_run_feeds_it_and_nobody_does_one_that_an_event_has_opened(opened: bool):
+    run = machine(opened=opened)
+    assert run.opened is opened
+    assert run.feeders == (0 if opened else 1)
+
+
+def test_who_waits_is_given_its_event_whoever_is_asked_first():
+    run = machine()
+    waiter = Waiter(delivery=begin(run), kind=A, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=False))
+    run.ask_others_first(frozenset())
+    assert kinds(send(run, A())) == [Resume]
 
 
 def test_what_comes_back_after_the_end_is_not_kept():

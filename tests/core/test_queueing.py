@@ -25,6 +25,7 @@ from stretto._core.state import Delivery
 from stretto._core.waiting import Waiter
 from stretto.errors import QueueFullError, RunEndedError
 from stretto.events import Event, StopEvent
+from stretto.joins import All
 from tests.core.plans import A, B, C, Outer, Question, plan, step
 
 CARRY = copy_context()
@@ -51,8 +52,10 @@ def told(run: Machine, given: Input) -> list[Any]:
     return list(run.receive(given))
 
 
-def asks(run: Machine, event: Event, delivery: Delivery | None = None) -> tuple[Sender, list[Any]]:
-    who = sender(event, delivery)
+def asks(
+    run: Machine, event: Event, delivery: Delivery | None = None, to: str | None = None
+) -> tuple[Sender, list[Any]]:
+    who = sender(event, delivery, to)
     return who, told(run, SendBegan(sender=who))
 
 
@@ -108,6 +111,79 @@ def test_who_waits_is_let_in_first_come_first_served_and_a_large_one_is_not_pass
     effects = told(run, StepReturned(delivery=freed, value=None, at=0.0))
     assert [type(each) for each in effects] == [Delivery, Resume]
     assert effects[1].waiter is small
+
+
+def test_an_event_for_a_named_step_needs_room_there_alone():
+    run = machine(1)
+    sends(run, A(n=0))
+    sends(run, A(n=1))
+    (b,) = run.event_sent(C(n=2), CARRY, "b", at=0.0)
+    assert isinstance(b, Delivery)
+    assert b.step.name == "b"
+    who, effects = asks(run, C(n=3), to="b")
+    assert effects == []
+    assert who.error is None
+    assert told(run, StepReturned(delivery=b, value=None, at=0.0)) == [*[*run.active][1:], Resume(waiter=who)]
+    assert [each.event for each in run.active] == [A(n=0), C(n=3)]
+    assert list(run.leftovers()) == [A(n=0), C(n=3), A(n=1)]
+
+
+def test_a_stop_needs_no_room():
+    run = machine(1)
+    for event in (A(), A()):
+        sends(run, event)
+    who, effects = asks(run, StopEvent("tea"))
+    assert effects == [EndRun(), Resume(waiter=who)]
+    assert run.result == "tea"
+
+
+def test_who_waited_for_room_sends_into_the_fork_of_its_step():
+    steps = [
+        step("begin", accepts=(C,)),
+        step("work", index=1, returns=(B,), limit=1),
+        step("join", index=2, accepts=(B,), join=All()),
+    ]
+    run = Machine(plan(*steps), 0.0, float("inf"), 100)
+    run.bound(1)
+    (begin,) = sends(run, C())
+    working: list[Any] = []
+    for number in range(3):
+        who, effects = asks(run, A(n=number), begin)
+        working += [each for each in effects if isinstance(each, Delivery)]
+    assert not effects, "it waits"
+    for each in working:
+        if each.step.name == "join":
+            break
+        effects = told(run, StepReturned(delivery=each, value=B(n=each.event.n), at=0.0))
+        if Resume(waiter=who) in effects:
+            effects += told(run, StepReturned(delivery=begin, value=None, at=0.0))
+        working += [effect for effect in effects if isinstance(effect, Delivery)]
+    assert [each.n for each in working[-1].event.events] == [0, 1, 2]
+
+
+def test_without_a_bound_nobody_waits_for_room():
+    with pytest.raises(AssertionError, match=r"^there is room for all$"):
+        asks(machine_without_a_bound(), A())
+
+
+def test_what_else_follows_is_told_before_the_one_who_is_refused():
+    run = Machine(
+        plan(
+            step("a", accepts=(A,), limit=1), step("b", index=1, accepts=(B,), returns=(Question,), limit=1)
+        ),
+        0.0,
+        float("inf"),
+        100,
+    )
+    run.bound(1)
+    (a,), (b,) = sends(run, A(n=0)), sends(run, B())
+    sends(run, A(n=1))
+    who, effects = asks(run, A(n=2), a)
+    assert effects == []
+    assert told(run, StepReturned(delivery=b, value=Question(), at=0.0)) == [
+        Publish(event=Question()),
+        Resume(waiter=who),
+    ]
 
 
 def test_what_could_never_fit_is_refused_at_once():
@@ -172,6 +248,7 @@ def test_when_all_that_works_waits_for_room_the_last_is_told(fed: bool):
     assert [each.waiter for each in effects] == [first, outside]
     assert isinstance(first.error, RunEndedError)
     assert str(outside.error) == "A(n=4) waited for room in the queue of Flow, and the run is over"
+    assert told(run, Concluded()) == []
 
 
 def test_a_context_of_a_step_that_is_over_parks_nobody():

@@ -307,6 +307,42 @@ def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on():
     assert [*run.receive(Ending())] == []
 
 
+def waiting(run: Machine, kind: type[Event], *, of: Event, parks: bool = False) -> Waiter:
+    """A step that takes this event and waits for one of that kind."""
+    (one,) = (each for each in run.event_sent(of, CARRY, "work", at=0.0) if isinstance(each, Delivery))
+    one.started = 0.0
+    waits = Waiter(delivery=one, kind=kind, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waits, parks=parks))
+    return waits
+
+
+def test_each_of_two_who_wait_is_given_one_and_the_next_goes_to_the_step_again():
+    run = Machine(plan(step()), 0.0, 9.0, 100)
+    first, second = waiting(run, A, of=A(n=1)), waiting(run, A, of=A(n=2))
+    assert list(run.event_sent(A(n=3), CARRY, at=0.0)) == [Resume(waiter=first)]
+    assert list(run.event_sent(A(n=4), CARRY, at=0.0)) == [Resume(waiter=second)]
+    assert not run.detour, "nobody waits, so it goes the short way again"
+    assert [type(each) for each in run.event_sent(A(n=5), CARRY, at=0.0)] == [Delivery]
+
+
+def test_what_a_cancelled_wait_was_given_goes_to_the_next_who_waits():
+    run = Machine(plan(step()), 0.0, 9.0, 100)
+    first, second = waiting(run, B, of=A(n=1)), waiting(run, B, of=A(n=2))
+    run.event_sent(B(n=3), CARRY, at=0.0)
+    assert list(run.receive(WaitCancelled(waiter=first))) == [Resume(waiter=second)]
+    assert second.event == B(n=3)
+
+
+def test_who_is_cancelled_while_it_still_waits_leaves_the_queue_as_it_is():
+    run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
+    waits = waiting(run, B, of=A(n=1), parks=True)
+    for number in (2, 3):
+        run.event_sent(A(n=number), CARRY, "work", at=0.0)
+    assert list(run.receive(WaitCancelled(waiter=waits))) == []
+    assert [each.event for each in run.waiting[0] or ()] == [A(n=3)]
+    assert [each.event for each in run.active] == [A(n=2), A(n=1)]
+
+
 def test_a_wait_that_times_out_when_the_run_is_over_goes_on_without_a_worker():
     run = Machine(plan(step(limit=1)), 0.0, 9.0, 100)
     (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
@@ -317,6 +353,8 @@ def test_a_wait_that_times_out_when_the_run_is_over_goes_on_without_a_worker():
     run.receive(CancelAsked(why="by its handler"))
     assert run.receive(WaitTimedOut(waiter=waits)) == [Resume(waiter=waits), EndRun()]
     assert one in run.active
+    assert run.receive(WaitTimedOut(waiter=waits)) == ()
+    assert [type(each) for each in run.event_sent(A(n=3), CARRY, at=0.0)] == [DeadLetter, EndRun]
 
 
 def test_a_wait_that_has_timed_out_and_waits_for_a_worker_leaves_nothing_over():

@@ -82,7 +82,7 @@ class Queueing(Sending):
     def _refused(self, room: Room) -> Effects:
         """All that is at work waits for room, so there will be none."""
         sender = room.last_parked()
-        assert sender.delivery is not None, "only a step parks"
+        assert sender.delivery is not None  # only a step parks
         room.discard(sender)
         sender.error = QueueFullError(
             f"{sender.delivery.step.label} waits for room for {shown(sender.event)} in the queue of {self.plan.name} "
