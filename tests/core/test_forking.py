@@ -9,6 +9,7 @@ import pytest
 
 from stretto._core.effects import DeadLetter
 from stretto._core.inputs import CancelAsked, StepRaised
+from stretto._core.joined import Joined
 from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
 from stretto._core.recovering import Recovery
@@ -67,6 +68,10 @@ def test_what_a_step_sends_is_joined_when_it_has_ended():
         assert begun(run.event_sent(B(n=number), CARRY, at=0.0, cause=begin)) == []
     (join,) = begun(run.step_returned(begin, None, 0.0))
     assert join.event.events == (B(n=1), B(n=2))
+
+
+def test_what_was_joined_shows_as_a_list():
+    assert repr(Joined(events=(A(n=1), B(n=2)))) == "[A(n=1), B(n=2)]"
 
 
 def test_an_event_goes_to_the_steps_that_take_it_behind_a_join_too():

@@ -470,6 +470,27 @@ def test_one_of_each_takes_the_earliest_of_each(kinds: list[type[Numbered]], sub
     )
 
 
+def test_an_event_of_exactly_a_type_is_taken_as_that_and_not_as_the_base_before_it():
+    assert [Each((A, SubA), subclasses=True).slot(event) for event in (A(), SubA())] == [0, 1]
+
+
+def test_what_the_first_are_taken_of_keeps_the_others_in_the_order_of_arrival():
+    gathering = Gathering(First(2))
+    events = [A(n=number) for number in range(5)]
+    for serial, event in enumerate(events):
+        gathering.add(Arrival(serial, 0, event))
+    assert [each.event for each in gathering.take()] == events[:2]
+    assert [*gathering.events()] == events[2:]
+
+
+def test_what_is_kept_is_told_in_the_order_of_arrival():
+    gathering = Gathering(Each((A, B)))
+    events = [B(n=1), B(n=2), A(n=3)]
+    for serial, event in enumerate(events):
+        gathering.add(Arrival(serial, 0, event))
+    assert [*gathering.events()] == events
+
+
 # -- policies --------------------------------------------------------------------------------------------------------
 
 

@@ -159,7 +159,7 @@ def test_a_loser_that_has_ended_gives_its_worker_to_who_waits_for_it():
     effects = run.step_returned(winner, B(n=0), 0.0)
     run.event_sent(A(n=7), CARRY, at=0.0)
     run.event_sent(A(n=8), CARRY, at=0.0)
-    assert aborted(effects, winner) == [loser]
+    assert aborted(effects) == [loser]
     effects = run.step_returned(loser, None, 0.0)
     assert [(each.step.name, isinstance(each.event, A)) for each in deliveries(effects)] == [
         ("ask", True),

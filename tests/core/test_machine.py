@@ -468,7 +468,8 @@ def test_what_is_returned_after_the_end_is_left_over(value: object, kept: list[o
 def test_a_failure_says_in_which_step_with_which_event_and_attempt():
     run = machine(step())
     delivery = at_work(run, A(n=7))
-    delivery.past = Past(CARRY, attempt=3)
+    delivery.past = Past(CARRY)
+    delivery.past.attempt = 3
     error = ValueError("no tea")
     raised(run, delivery, error)
     assert run.ended is Ended.FAILED
@@ -582,6 +583,24 @@ def test_a_run_that_is_cancelled_at_its_deadline_has_timed_out(at: float, ended:
         assert str(run.error()).startswith(
             "Flow timed out after 9 s; active: Flow.work (flow.py:10) x1 for 9 s"
         )
+
+
+def test_the_cancellation_of_the_caller_outranks_a_result_which_is_left_over_then():
+    run = machine(step())
+    stop = StopEvent("tea")
+    run.event_sent(stop, CARRY, at=0.0)
+    assert run.receive(CancelAsked(why="by its handler")) == END_RUN
+    assert (run.ended, run.result) == (Ended.STOPPED, "tea")
+    assert run.receive(CancelAsked(why="with its caller", by_caller=True)) == END_RUN
+    assert (run.ended, run.result) == (Ended.CANCELLED, None)
+    assert ids([*run.leftovers()]) == [id(stop)]
+    assert str(run.error()) == "Flow was cancelled with its caller"
+
+
+def test_the_cancellation_of_the_caller_comes_after_a_failure():
+    run = failed(ValueError())
+    run.receive(CancelAsked(why="with its caller", by_caller=True))
+    assert run.ended is Ended.FAILED
 
 
 @pytest.mark.parametrize("value", [None, A(), StopEvent(), [A()], 5])
@@ -724,6 +743,20 @@ def test_the_first_failure_comes_out_and_the_others_are_noted_on_it():
     ]
     assert run.errors == [first, second, third]
     assert len(notes(second)) == 1
+
+
+@pytest.mark.parametrize(("count", "more"), [(11, []), (13, ["and 2 more, see run.failures"])])
+def test_ten_failures_are_noted_on_the_first_and_the_rest_is_counted(count: int, more: list[str]):
+    first, *others = [ValueError(number) for number in range(count)]
+    run = machine(step(limit=99))
+    deliveries = [at_work(run) for _ in range(count)]
+    for delivery, error in zip(deliveries, [first, *others], strict=True):
+        raised(run, delivery, error)
+    assert run.error() is first
+    assert notes(first)[1:] == [
+        *(f"while the run was being ended, another step failed: ValueError({at})" for at in range(1, 11)),
+        *more,
+    ]
 
 
 def test_one_error_that_two_steps_raised_is_not_noted_on_itself_nor_twice_alike():

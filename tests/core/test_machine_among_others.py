@@ -213,3 +213,15 @@ def test_a_run_that_is_late_says_what_it_waited_for():
     assert isinstance(error, WorkflowTimeoutError)
     assert str(error) == "Flow timed out after 10 s; no step was active; it waited for what others send"
     assert str(run.overdue(11.0)) == str(error)
+
+
+def test_what_was_half_collected_is_told_of_a_run_among_others_too():
+    run = machine()
+    delivery = begin(run)
+    assert run.collect(delivery, delivery.event, [A, A], None) is None
+    half = "collect_events in Flow.work (flow.py:10) still waits for 1 x A (has 1 of 2)"
+    assert half in run.why_stuck()
+    assert (
+        str(run.overdue(11.0))
+        == f"Flow timed out after 10 s; active: Flow.work (flow.py:10) x1 for 11 s; {half}"
+    )

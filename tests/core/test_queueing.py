@@ -222,6 +222,25 @@ def test_one_who_is_cancelled_is_never_let_in():
     assert told(machine_without_a_bound(), SendCancelled(sender=who)) == []
 
 
+def test_one_who_is_cancelled_is_no_longer_one_of_those_who_wait_with_all_they_have():
+    run = machine(1, limit=3)
+    working = [sends(run, A(n=number))[0] for number in range(3)]
+    sends(run, A(n=3))
+    first, second = (asks(run, A(n=4), each)[0] for each in working[:2])
+    assert run.room is not None
+    assert run.room.parked == 2
+    for who, left in ((first, 1), (first, 1), (second, 0)):
+        told(run, SendCancelled(sender=who))
+        assert run.room.parked == left
+
+
+def test_a_sender_keeps_what_wakes_it():
+    woken: list[bool] = []
+    who = Sender(None, A(), None, carry=CARRY, wake=lambda: woken.append(True), parks=False)
+    who.wake()
+    assert woken == [True]
+
+
 def machine_without_a_bound() -> Machine:
     return Machine(plan(step()), 0.0, float("inf"), 100)
 

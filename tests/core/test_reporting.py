@@ -7,8 +7,11 @@ from contextvars import copy_context
 
 import pytest
 
+from stretto._core.alarms import Alarms
 from stretto._core.collecting import Buffers
 from stretto._core.delivery import Hold
+from stretto._core.effects import Effects
+from stretto._core.gathering import Each
 from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
 from stretto._core.machine import Machine
 from stretto._core.past import Held
@@ -19,7 +22,9 @@ from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunStat
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters, Waiting
 from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
 from stretto.events import HumanResponseEvent, StopEvent
-from tests.core.plans import A, B, Outer, Question, delivery, plan, step
+from stretto.joins import All
+from stretto.retry import RetryPolicy, fixed
+from tests.core.plans import A, B, C, Numbered, Outer, Question, SubA, delivery, plan, step
 
 CARRY = copy_context()
 STUCK = "Flow is stuck, nothing is left to run: "
@@ -306,3 +311,69 @@ def test_who_waits_and_holds_back_what_it_has_sent_is_told_with_that(count: int)
     waits = f"for B while it holds back {told} until it returns (emit='on_success')"
     assert str(timed_out(run, None, 4.0)).endswith(f"; waiting: Flow.a (flow.py:10) {waits}")
     assert why_stalled(run, None) == [f"Flow.a (flow.py:10) waits {waits}"]
+
+
+# -- forks -----------------------------------------------------------------------------------------------------
+
+
+def forking(count: int) -> Machine:
+    """So many forks of two branches, of which one has arrived; the other is at work."""
+    run = Machine(
+        plan(
+            step("begin", accepts=(C,), returns=(A,), returns_list=True, limit=99),
+            step("work", index=1, returns=(B,), limit=99),
+            step("join", index=2, accepts=(B,), join=All()),
+            step(
+                "triple", index=3, accepts=(SubA, Numbered, Question), join=Each((SubA, Numbered, Question))
+            ),
+        ),
+        0.0,
+        9.0,
+        100,
+    )
+    for _ in range(count):
+        (begin,) = deliveries(run.event_sent(C(), CARRY, at=0.0))
+        _, one = deliveries(run.step_returned(begin, [A(), A()], 0.0))
+        run.step_returned(one, B(), 0.0)
+    return run
+
+
+def deliveries(effects: Effects) -> list[Delivery]:
+    return [effect for effect in effects if isinstance(effect, Delivery)]
+
+
+def test_what_has_arrived_at_a_join_is_told_and_what_it_waits_for():
+    run = forking(1)
+    for event in (SubA(), SubA()):
+        run.event_sent(event, CARRY, at=0.0)
+    assert run.why_stuck() == [
+        "Flow.join (flow.py:30) has 1 x B and waits for the end of the fork",
+        "Flow.triple (flow.py:40) has 2 x SubA and still waits for a Numbered and a Question",
+    ]
+    run.event_sent(Numbered(), CARRY, at=0.0)
+    assert run.why_stuck()[1] == (
+        "Flow.triple (flow.py:40) has 2 x SubA, 1 x Numbered and still waits for a Question"
+    )
+    assert run.why_stuck()[1] in str(run.overdue(9.0))
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, []), (7, ["2 more forks have not been joined"])])
+def test_of_many_forks_the_first_five_are_told(count: int, more: list[str]):
+    one = "Flow.join (flow.py:30) has 1 x B and waits for the end of the fork"
+    assert forking(count).why_stuck() == [one] * 5 + more
+
+
+def test_a_step_that_may_return_a_list_returned_nothing_or_an_empty_one():
+    run = state(step(returns=(B,), returns_list=True))
+    run.silent = [2]
+    assert "Flow.work (flow.py:10) returned nothing, or an empty list, 2 times although it declares B" in str(
+        stalled(run, None)
+    )
+
+
+def test_all_that_wait_to_be_tried_again_are_counted():
+    run = Machine(plan(step(retry=RetryPolicy(attempts=2, wait=fixed(99)))), 0.0, 9.0, 100)
+    run.retrying = Alarms()
+    for at in (3.0, 4.0):
+        run.retrying.set(at, delivery(run.plan.steps[0]))
+    assert run.overdue(9.0).queued == {"work": 2}

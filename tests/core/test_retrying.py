@@ -305,12 +305,12 @@ def test_a_retry_waits_for_what_its_policy_says_of_the_attempt_the_time_and_the_
     run = machine(retried(retry=Asked()))
     (delivery,) = sent(run, A(), at=10.0)
     errors = [ValueError(1), ValueError(2)]
-    (retry,) = raises(run, delivery, errors[0], at=12.0, draw=0.25)
+    (retry,) = raises(run, delivery, errors[0], at=10.5, draw=0.25)
     assert isinstance(retry, Retry)
-    assert retry.at == 13.5
-    begun(due(run, at=13.5), at=14.0)
+    assert retry.at == 12.0
+    begun(due(run, at=12.0), at=14.0)
     raises(run, delivery, errors[1], at=20.0, draw=0.75)
-    assert asked == [(1, 2.0, errors[0], 0.25), (2, 10.0, errors[1], 0.75)]
+    assert asked == [(1, 0.5, errors[0], 0.25), (2, 10.0, errors[1], 0.75)]
 
 
 # -- the time limit of an attempt ------------------------------------------------------------------------------
@@ -318,7 +318,8 @@ def test_a_retry_waits_for_what_its_policy_says_of_the_attempt_the_time_and_the_
 
 def test_an_attempt_is_overdue_from_its_limit_on_whatever_came_of_it():
     of = step(timeout=2.0, retry=TRIES)
-    delivery = Delivery(of, A(), CARRY, 10.0, past=Past(CARRY, attempt=2))
+    delivery = Delivery(of, A(), CARRY, 10.0, past=Past(CARRY))
+    delivery.own_past().attempt = 2
     assert overdue(delivery, 11.999) is None
     late = overdue(delivery, 12.0)
     assert late is not None

@@ -174,4 +174,5 @@ def test_an_event_that_is_no_stop_may_hold_a_coroutine():
     event = A()
     event.__dict__["n"] = coroutine
     assert returned_events(ONE, event) == (event,)
+    assert returned_events(LIST, [event]) == [event]
     coroutine.close()

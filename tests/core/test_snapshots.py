@@ -254,16 +254,19 @@ def test_the_budget_of_a_handler_goes_on():
 # -- what a step was given in its middle -----------------------------------------------------------------------
 
 
-def test_a_step_that_runs_again_is_given_its_batch_again():
+@pytest.mark.parametrize("buffer_id", [None, "mine"])
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_step_that_runs_again_is_given_its_batch_again(buffer_id: str | None, restarts: int):
     run = machine(step())
     _, last = sent(run, A(n=1), A(n=2))
     first = next(iter(run.active))
-    assert run.collect(first, first.event, [A, A], None) is None
-    batch = run.collect(last, last.event, [A, A], None)
-    run, effects = restarted(run, 0.0)
-    first, last = started(effects)
-    assert run.collect(first, first.event, [A, A], None) is None
-    assert ids(run.collect(last, last.event, [A, A], None) or ()) == ids(batch or ())
+    assert run.collect(first, first.event, [A, A], buffer_id) is None
+    batch = run.collect(last, last.event, [A, A], buffer_id)
+    for _ in range(restarts):
+        run, effects = restarted(run, 0.0)
+        first, last = started(effects)
+    assert run.collect(first, first.event, [A, A], buffer_id) is None
+    assert ids(run.collect(last, last.event, [A, A], buffer_id) or ()) == ids(batch or ())
     assert list(run.leftovers()) == []
     assert ids((restarted(run, 0.0)[1][1].past.kept).popitem()[1][0]) == ids(batch or ())
 
@@ -390,7 +393,7 @@ def test_what_no_wait_asks_for_again_is_left_over():
     answer = Outer()
     sent(run, answer)
     run, effects = restarted(run, 0.0)
-    assert answer in [each for each in run.leftovers() if isinstance(each, Outer)]
+    assert ids([each for each in run.leftovers() if isinstance(each, Outer)]) == ids([answer])
     *_, keep = started(effects)
     run.receive(StepReturned(delivery=keep, value=None, at=0.0))
     assert ids([each for each in run.leftovers() if isinstance(each, Outer)]) == ids([answer])

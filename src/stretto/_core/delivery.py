@@ -9,7 +9,7 @@ from typing import TypeAlias, final
 import attrs
 
 from ..events import Event
-from .past import NOTHING_SPENT, Past
+from .past import NOTHING_SPENT, Mark, Past
 from .plan import StepPlan
 
 __all__ = ["DeadLetter", "Delivery", "Hold", "Origin", "spent_by"]
@@ -46,7 +46,7 @@ class Delivery:
         self.event = event
         self.carry = carry
         self.started = started
-        self.collected: dict[tuple[object, int], Event] | None = None
+        self.collected: dict[Mark, Event] | None = None
         self.past = past
 
     @property

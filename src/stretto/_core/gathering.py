@@ -63,7 +63,7 @@ class Gathering:
 
     def __init__(self, join: Join) -> None:
         self.join = join
-        self._rows = [deque[Arrival]() for _ in (join.kinds if isinstance(join, Each) else "1")]
+        self._rows = [deque[Arrival]() for _ in (join.kinds if isinstance(join, Each) else (Event,))]
         self._empty = len(self._rows)
 
     def add(self, arrival: Arrival) -> None:
@@ -92,7 +92,7 @@ class Gathering:
     def missing(self) -> Iterator[type[Event]]:
         """The types of which none is there, where one of each is joined."""
         if isinstance(self.join, Each):
-            yield from (kind for kind, row in zip(self.join.kinds, self._rows, strict=True) if not row)
+            yield from (self.join.kinds[at] for at, row in enumerate(self._rows) if not row)
 
     def events(self) -> Iterator[Event]:
         """The events."""

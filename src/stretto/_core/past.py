@@ -8,7 +8,7 @@ after a restart, it is given them again.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from itertools import chain
 from typing import Protocol, TypeAlias, final
@@ -18,8 +18,8 @@ from .mail import Mail
 
 __all__ = ["NOTHING_SPENT", "Held", "Mark", "Past"]
 
-Mark: TypeAlias = tuple[object, int]
-"""A call of collect_events: the buffer, and the identity of the event."""
+Mark: TypeAlias = tuple[tuple[int, Hashable], int]
+"""A call of collect_events: the buffer, by its step and its id, and the identity of the event."""
 
 NOTHING_SPENT: Mapping[int, int] = {}
 
@@ -79,20 +79,12 @@ class Past:
         "again", "attempt", "began", "carry", "error", "given", "held", "kept", "over", "spent", "taken"
     )  # fmt: skip
 
-    def __init__(
-        self,
-        carry: Context,
-        spent: Mapping[int, int] = NOTHING_SPENT,
-        began: float | None = None,
-        error: Exception | None = None,
-        *,
-        attempt: int = 1,
-    ) -> None:
+    def __init__(self, carry: Context, spent: Mapping[int, int] = NOTHING_SPENT) -> None:
         self.carry = carry
         self.spent = spent
-        self.attempt = attempt
-        self.began = began
-        self.error = error
+        self.attempt = 1
+        self.began: float | None = None
+        self.error: Exception | None = None
         self.over = False
         self.held: list[Held] = []
         self.taken: dict[Mark, list[list[Event]]] = {}

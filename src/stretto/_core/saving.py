@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
-from typing import Protocol, cast, final
+from typing import Protocol, final
 
 from ..errors import SnapshotError, near
 from ..events import Event
@@ -108,7 +108,7 @@ class Saving:
         return data
 
     def _collected(self, past: Past | None, mark: Mark, event: Event, path: str) -> dict[str, object]:
-        _, buffer_id = cast("tuple[int, object]", mark[0])
+        (_, buffer_id), _ = mark
         data: dict[str, object] = {"event": self.writer.event(event, f"{path}.event")}
         if buffer_id is not None:
             data["id"] = self.writer.value(buffer_id, f"{path}.id")
