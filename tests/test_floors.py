@@ -35,7 +35,8 @@ FLOORS = [
         "_step_spec",
     }
     | {"resources", "limits", "_config", "_making", "_stock"}
-    | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"},
+    | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
+    | {"journal"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"} | {"checking"},
@@ -70,6 +71,7 @@ LAZY = {
     ("_core.waiting", "_core.requirements"),
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     ("handler", "_outside_context"),
+    ("_writing", "journal"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
 WITHOUT_A_LOOP = {

@@ -117,7 +117,7 @@ class Driver(Concluding):
             self.machine.outlet = True
         if streamed:
             self.keep_stream()
-        if options.verbose:
+        if options.traced:
             self.trace_on()
         if self.gate is not None:
             self.gate.opened(self)
@@ -352,7 +352,10 @@ class Driver(Concluding):
             self.around.send_from_outside(event, step, to)
             return
         context = self.outside_context()
-        self.perform(self.machine.event_sent(event, context, step, at=self.clock(), outside=True))
+        effects = self.machine.event_sent(event, context, step, at=self.clock(), outside=True)
+        if self.trace is not None:
+            self.trace.came(event)
+        self.perform(effects)
 
     def outside_context(self) -> VarContext:
         """The context variables of what somebody outside sends now; a step that it starts belongs to this run."""

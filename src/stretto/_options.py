@@ -90,7 +90,11 @@ def refuse_unknown(
 
 @final
 class Options(Fields):
-    """The options of one workflow; `of` checks them."""
+    """The options of one workflow; `of` checks them.
+
+    Attributes:
+        traced: Whether each run is told from its begin, by lines or in its journal.
+    """
 
     timeout: float | None = 45.0
     verbose: bool = False
@@ -101,6 +105,8 @@ class Options(Fields):
     grace: float = 5.0
     num_concurrent_runs: int | None = None
     queue_size: int | None = None
+    journal: int | None = None
+    traced: bool = False
 
     @classmethod
     def of(
@@ -115,6 +121,7 @@ class Options(Fields):
         grace: float | None,
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
+        journal: int | None = None,
     ) -> Options:
         """Checked options.
 
@@ -131,4 +138,6 @@ class Options(Fields):
             grace=seconds(grace, "grace", none="never") or math.inf,
             num_concurrent_runs=_count_or_none(num_concurrent_runs, "num_concurrent_runs"),
             queue_size=_count_or_none(queue_size, "queue_size"),
+            journal=_count_or_none(journal, "journal"),
+            traced=verbose or journal is not None,
         )

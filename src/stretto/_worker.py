@@ -337,7 +337,7 @@ class Worker:
         run = self.host
         at = run.clock()
         if run.trace is not None:
-            run.trace.failed(delivery, error, at)
+            run.trace.failed(delivery, error, at, cancelled=isinstance(error, run.cancelled))
         error = without(error, run.cancelled)
         if isinstance(error, run.cancelled):
             if not self._is_stray():

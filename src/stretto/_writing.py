@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import copy_context
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ._among import Among
 from ._stream import Hub
 from ._trace import Trace
 from .events import Event, StopEvent, Streamed
+
+if TYPE_CHECKING:
+    from .journal import Journal
 
 __all__ = ["Writing"]
 
@@ -55,8 +58,20 @@ class Writing(Among):
         """From now on steps are told, by lines or as internal events."""
         if self.trace is None:
             self.trace = Trace(
-                lambda: self.run_id, self.machine.begun, self.hub, verbose=self._options.verbose
+                lambda: self.run_id,
+                self.machine.begun,
+                self.clock,
+                self.hub,
+                verbose=self._options.verbose,
+                journal=self._new_journal(),
             )
+
+    def _new_journal(self) -> Journal | None:
+        if self._options.journal is None:
+            return None
+        from .journal import Journal  # noqa: PLC0415 - for who asks for one
+
+        return Journal(self._options.journal, self.machine.begun)
 
     # -- with those of nested runs -----------------------------------------------------------------------------
 

@@ -368,6 +368,8 @@ class Context(Generic[S_co]):
         except BaseException:  # cancelled: what it may have been given is somebody else's
             run.perform(machine.receive(WaitCancelled(waiter=waiter)))
             raise
+        if run.trace is not None:
+            run.trace.resumed(self._delivery, waiter.event)
         if waiter.error is not None:
             raise waiter.error
         if waiter.event is None:

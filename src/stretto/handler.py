@@ -45,6 +45,7 @@ from .events import Event
 if TYPE_CHECKING:
     import anyio.lowlevel
 
+    from .journal import Journal
     from .snapshots import SavedRun
 
 __all__ = ["Handler"]
@@ -341,6 +342,21 @@ class Handler(Generic[R]):
         """
         driver = self._driver
         return Counts(begun={}, sent={}, taken={}) if driver is None else driver.machine.counts()
+
+    @property
+    def journal(self) -> Journal:
+        """What happened so far, with times and causes, if the workflow was made with ``journal=10_000``.
+
+        Raises:
+            WorkflowError: If it was not, or the run has not started.
+        """
+        trace = self._started("journal").trace
+        if trace is None or trace.journal is None:
+            raise WorkflowError(
+                f"this run of {self._name} keeps no journal; make the workflow with {self._name}(journal=10_000), "
+                "and its runs keep so many entries"
+            )
+        return trace.journal
 
     @property
     def waiting_for(self) -> tuple[Waiting, ...]:

@@ -67,6 +67,8 @@ class Workflow(Generic[R]):
             rest wait in the order in which they were started, and their time limit counts from when they go on.
         queue_size: How many events of one run may wait for a worker, beyond which ``ctx.send_event`` is refused and
             ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
+        journal: How many entries each run keeps of what its steps took, sent and raised, with times and causes, for
+            ``run.journal`` and ``run.report("run.html")``; the oldest are pushed out. None for no journal.
         **workflows: Workflows that its steps ask for, as `add_workflows` takes them.
 
     Raises:
@@ -96,6 +98,7 @@ class Workflow(Generic[R]):
         grace: float | None = 5.0,
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
+        journal: int | None = None,
         **workflows: Workflow[Any],
     ) -> None:
         self._options = Options.of(
@@ -108,6 +111,7 @@ class Workflow(Generic[R]):
             grace=grace,
             num_concurrent_runs=num_concurrent_runs,
             queue_size=queue_size,
+            journal=journal,
         )
         if self._options.num_concurrent_runs is not None:
             from .limits import Limit  # noqa: PLC0415 - loaded by who uses it, as below
@@ -355,7 +359,7 @@ def with_options(workflow: Workflow[Any], **changes: Any) -> None:
         DefinitionError: For a value that makes no sense.
     """
     had = workflow._options  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
-    options = {name: getattr(had, name) for name in Options.__annotations__}
+    options = {name: getattr(had, name) for name in Options.__annotations__ if name != "traced"}
     workflow._options = Options.of(**{**options, **changes})  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
