@@ -36,10 +36,11 @@ FLOORS = [
     }
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
-    | {"journal"},
+    | {"journal", "_shortened"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
     | {"_among", "_talk", "_ways", "_asking", "_board"},
-    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"} | {"checking"},
+    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
+    | {"checking", "report"},
     {"__init__"},
     {"testing"},
     {"cli", "__main__"},
@@ -72,6 +73,7 @@ LAZY = {
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
     ("handler", "_outside_context"),
     ("_writing", "journal"),
+    ("handler", "report"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
 WITHOUT_A_LOOP = {

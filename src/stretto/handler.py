@@ -358,6 +358,22 @@ class Handler(Generic[R]):
             )
         return trace.journal
 
+    def report(self, filename: str | os.PathLike[str]) -> None:
+        """Writes what happened so far as a page: one HTML file that asks no host for anything and runs no script.
+
+        With ``journal=10_000`` it has a line for each worker of each step, what waited for how long, and each event
+        with its cause. What it shows of values is their `repr`, cut at a few lines.
+
+        Args:
+            filename: Where to.
+
+        Raises:
+            WorkflowError: If the run has not started.
+        """
+        from .report import write_report  # noqa: PLC0415 - for who asks for one
+
+        write_report(self._started("report"), self._blueprint, filename)
+
     @property
     def waiting_for(self) -> tuple[Waiting, ...]:
         """What the run waits for: steps in `Context.wait_for_event`, then steps that take events from outside."""

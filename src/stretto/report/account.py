@@ -1,0 +1,117 @@
+"""What is known of a run, as a report needs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+
+from .._core.reporting import awaited
+from .._shortened import shortened
+from ..blueprint import Blueprint
+from ..errors import (
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+    shown,
+)
+from .works import Work, works_of
+
+if TYPE_CHECKING:
+    from .._driver import Driver
+
+__all__ = ["Account", "account_of"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Account:
+    """A run as it is reported.
+
+    Attributes:
+        state: ``"done"``, ``"failed"``, ``"timed out"``, ``"stalled"``, ``"cancelled"`` or ``"running"``.
+        result: What it gave, as text.
+        error: What came out of it, as a traceback.
+        failures: What else steps raised.
+        works: What its steps did, if it keeps a journal.
+        missed: How many entries the journal has lost; None if there is no journal.
+        end: When the last of it happened, in seconds since it began.
+        rest: What is left of it: dead letters, leftovers, and what it waits for, each with what is told of it.
+    """
+
+    name: str
+    run_id: str
+    workflow: Any
+    blueprint: Blueprint
+    state: str
+    result: str
+    error: str
+    failures: tuple[str, ...]
+    works: Sequence[Work]
+    missed: int | None
+    end: float
+    rest: Sequence[tuple[str, Sequence[str]]]
+
+
+def account_of(driver: Driver, blueprint: Blueprint) -> Account:
+    """What is known of a run, which may be at work."""
+    result, error = driver.outcome or (None, None)
+    journal = None if driver.trace is None else driver.trace.journal
+    entries = [] if journal is None else [*journal]
+    end = max((entry.at for entry in entries), default=0.0)
+    if driver.outcome is None:
+        end = max(end, driver.clock() - driver.machine.begun)
+    return Account(
+        name=blueprint.name,
+        run_id=driver.run_id,
+        workflow=driver.workflow,
+        blueprint=blueprint,
+        state=_state(driver),
+        result="" if driver.outcome is None or error is not None else shown(result),
+        error="" if error is None else _told(error),
+        failures=tuple(shown(each) for each in driver.machine.errors or () if each is not error),
+        works=works_of(entries),
+        missed=None if journal is None else journal.missed,
+        end=end,
+        rest=_rest(driver),
+    )
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, WorkflowError) and error.__cause__ is None:
+        return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    return shortened(error)
+
+
+def _state(driver: Driver) -> str:
+    if driver.outcome is None:
+        return "running"
+    match driver.outcome[1]:
+        case None:
+            return "done"
+        case WorkflowTimeoutError():
+            return "timed out"
+        case WorkflowStalledError():
+            return "stalled"
+        case WorkflowCancelledError():
+            return "cancelled"
+        case _:
+            return "failed"
+
+
+def _rest(driver: Driver) -> list[tuple[str, Sequence[str]]]:
+    machine = driver.machine
+    waits = [] if machine.ended else [f"{each.step}: {each.kind.__name__}" for each in awaited(machine)]
+    return [
+        ("Waits for", waits),
+        ("Dead letters", [f"{shown(each.event)}: {each.reason}" for each in machine.dead_letters or ()]),
+        ("Leftovers", _many([shown(each) for each in machine.leftovers()])),
+    ]
+
+
+def _many(texts: Sequence[str]) -> list[str]:
+    """Each text once, with how many there are of it."""
+    return [text if count == 1 else f"{text} ×{count}" for text, count in Counter(texts).items()]
