@@ -185,6 +185,16 @@ def test_an_interrupt_in_a_fan_out_cancels_the_run_whose_steps_clean_up(stretto:
     assert said.err == "\nstretto: cancelling the run; once more ends it without clean-up\n"
 
 
+def test_a_report_is_written_however_the_run_ends(stretto: Command, backend: str, tmp_path: Path):
+    file = tmp_path / "run.html"
+    for target, code, state in [("Orders", 0, "done"), ("Broken", 1, "failed"), ("Fan", 130, "cancelled")]:
+        fields = ["--sku=tea"] if target == "Orders" else []
+        assert stretto("run", f"shop:{target}", backend, "--report", str(file), *fields).code == code
+        assert f"<title>{target}: {state}</title>" in file.read_text("utf-8")
+    said = stretto("run", "shop:Orders", "--sku=tea", "--report", f"{tmp_path}/no/run.html")
+    assert said.err == f"stretto: --report {tmp_path}/no/run.html: No such file or directory\n"
+
+
 def test_help_shows_the_fields_of_the_target(stretto: Command):
     said = stretto("run", "shop:Orders", "--help")
     assert said.code == 0

@@ -24,6 +24,7 @@ from .targets import UsageError, load, made
 
 __all__ = ["configure", "perform"]
 
+_JOURNAL = 100_000  # entries, for a report
 _EPILOG = """\
 what follows the target are the fields of the start event, each as --name value:
   stretto run shop.py:Orders --sku tea --count 3
@@ -50,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=_seconds, metavar="SECONDS", help="in place of the workflow's own; or none"
     )
     parser.add_argument(
+        "--report", metavar="FILE", help="writes what happened to a page, run.html, however it ends"
+    )
+    parser.add_argument(
         "-v", "--verbose", action="store_true", help="a line for each step that ends, on stderr"
     )
 
@@ -74,7 +78,7 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     event = given(parser, start, options, rest)
     for each in workflow.members.values() if isinstance(workflow, Application) else [workflow]:
         _set_options(each, options)
-    return anyio.run(partial(_run, workflow, runs, event), backend=options.backend)
+    return anyio.run(partial(_run, workflow, runs, event, options.report), backend=options.backend)
 
 
 def given(
@@ -118,6 +122,8 @@ def _set_options(workflow: Workflow[Any], options: argparse.Namespace) -> None:
         with_options(workflow, timeout=None if options.timeout == float("inf") else options.timeout)
     if options.verbose:
         with_options(workflow, verbose=True)
+    if options.report is not None:
+        with_options(workflow, journal=_JOURNAL)
 
 
 def _called(
@@ -141,26 +147,40 @@ def _called(
 
 
 async def _run(
-    target: Workflow[Any] | Application, runs: Callable[[StartEvent], Handler[Any]], event: StartEvent
+    target: Workflow[Any] | Application,
+    runs: Callable[[StartEvent], Handler[Any]],
+    event: StartEvent,
+    report: str | None,
 ) -> int:
     """Runs it, and says what came of it; the exit code."""
     try:
         async with target if isinstance(target, Application) else contextlib.nullcontext():
-            return await _to_its_end(runs(event))
+            return await _to_its_end(runs(event), report)
     except Exception as error:  # noqa: BLE001 - it is told, whatever it is
         tell(error)
         return code_of(error)
 
 
-async def _to_its_end(run: Handler[Any]) -> int:
+async def _to_its_end(run: Handler[Any], report: str | None) -> int:
     with anyio.CancelScope() as scope, interrupts(scope.cancel) as interrupted:
-        async with run:
-            result = await run
+        try:
+            async with run:
+                result = await run
+        finally:
+            _write(run, report)
         show(result)
         return Exit.OK
     if interrupted.code is None:
         raise WorkflowCancelledError("the run was cancelled")
     return interrupted.code
+
+
+def _write(run: Handler[Any], report: str | None) -> None:
+    if report is not None:
+        try:
+            run.report(report)
+        except OSError as error:
+            raise UsageError(f"--report {report}: {error.strerror}") from None
 
 
 def show(result: object) -> None:
