@@ -42,6 +42,16 @@ def test_a_picture_is_drawn_to_stdout_or_to_a_file(stretto: Command, tmp_path: P
     assert "subgraph" in stretto("draw", "shop:app").out
 
 
+@pytest.mark.parametrize(("end", "begin"), [("svg", "<svg"), ("html", "<!doctype html>"), ("dot", "digraph")])
+def test_the_end_of_the_name_says_the_form_of_the_picture(
+    stretto: Command, tmp_path: Path, end: str, begin: str
+):
+    file = tmp_path / f"orders.{end}"
+    assert stretto("draw", "shop:Orders", "-o", str(file)) == (0, "", "")
+    assert file.read_text("utf-8").startswith(begin)
+    assert stretto("draw", "shop:Orders", "--format", end).out == file.read_text("utf-8")
+
+
 def test_a_picture_that_cannot_be_written_is_told(stretto: Command, tmp_path: Path):
     assert stretto("draw", "shop:Orders", "-o", f"{tmp_path}/x.gif").err.startswith(
         f"stretto: -o {tmp_path}/x.gif: "

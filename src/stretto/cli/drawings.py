@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..drawing import to_mermaid
+from ..drawing import Picture, draw_all_possible_flows
 from .endings import Exit
 from .targets import UsageError, load
 
 __all__ = ["configure", "perform"]
 
-_WRITERS = {"mermaid": to_mermaid}
-_SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid"}
+_FORMS: dict[str, Callable[[Picture], str]] = {
+    "mermaid": Picture.to_mermaid,
+    "svg": Picture.to_svg,
+    "html": Picture.to_html,
+    "dot": Picture.to_dot,
+}
+_SUFFIXES = {".mmd": "mermaid", ".svg": "svg", ".html": "html", ".dot": "dot"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Draws the steps of a workflow and the events between them, without running it."
     parser.add_argument("target", nargs="?", help="module:Workflow, or file.py:Workflow; an application too")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help=f"where to: {', '.join(_SUFFIXES)}; stdout without it"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"where to, a file in {', '.join(_SUFFIXES)}; stdout without it",
     )
-    parser.add_argument("--format", choices=list(_WRITERS), help="if the name of the file does not say")
+    parser.add_argument(
+        "--format", choices=list(_FORMS), help="if the name of the file does not say; or mermaid"
+    )
 
 
 def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:  # noqa: ARG001
@@ -33,7 +43,8 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     Raises:
         UsageError: If the target is wrong, or the file cannot be written.
     """
-    text = _WRITERS[_format(options)](load(options.target)) + "\n"
+    form = _FORMS[_form(options)]
+    text = form(draw_all_possible_flows(load(options.target))).rstrip("\n") + "\n"
     if options.output is None:
         sys.stdout.write(text)
         return Exit.OK
@@ -44,12 +55,12 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     return Exit.OK
 
 
-def _format(options: argparse.Namespace) -> str:
+def _form(options: argparse.Namespace) -> str:
     if options.format is not None:
         return str(options.format)
     if options.output is None:
         return "mermaid"
     suffix = Path(options.output).suffix
     if suffix not in _SUFFIXES:
-        raise UsageError(f"-o {options.output}: write one of {', '.join(_SUFFIXES)}, or --format")
+        raise UsageError(f"-o {options.output}: let it end in {', '.join(_SUFFIXES)}, or write --format")
     return _SUFFIXES[suffix]
