@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import anyio
 import pytest
 
 from stretto.cli import main
+from tests import virtual
 
 
 class Said(NamedTuple):
@@ -21,6 +23,18 @@ class Said(NamedTuple):
 
 class Command(Protocol):
     def __call__(self, *arguments: str) -> Said: ...
+
+
+@pytest.fixture
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`anyio.run` in virtual time, as the commands call it."""
+    original = anyio.run
+
+    def run(function: Any, *args: Any, backend: str = "asyncio", **_: Any) -> Any:
+        name, options = virtual.virtual_backend(backend)
+        return original(virtual.guarded, function, args, backend=name, backend_options=options)
+
+    monkeypatch.setattr(anyio, "run", run)
 
 
 @pytest.fixture

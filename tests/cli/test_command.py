@@ -42,6 +42,24 @@ def test_a_picture_is_drawn_to_stdout_or_to_a_file(stretto: Command, tmp_path: P
     assert "subgraph" in stretto("draw", "shop:app").out
 
 
+def test_the_demo_runs_in_two_seconds_and_writes_three_pages(
+    stretto: Command, virtual_time: None, anyio_backend_name: str, tmp_path: Path
+):
+    said = stretto("demo", "--backend", anyio_backend_name, "-o", f"{tmp_path}/shown")
+    assert (said.code, said.err) == (0, "")
+    assert "Offer(shop='Dock', cents=80), after 1.3 s; one by one: 3.7 s" in said.out
+    assert "WorkflowTimeoutError: Cheapest timed out after 0.8 s" in said.out
+    assert "cleaned up: 3 steps" in said.out
+    for name, title in (
+        ("picture", "Cheapest: all"),
+        ("done", "Cheapest: done"),
+        ("timed-out", "Cheapest: timed out"),
+    ):
+        assert f"<title>{title}" in (tmp_path / "shown" / f"{name}.html").read_text("utf-8")
+    (tmp_path / "file").write_text("", "utf-8")
+    assert stretto("demo", "-o", f"{tmp_path}/file").code == 2
+
+
 @pytest.mark.parametrize(("end", "begin"), [("svg", "<svg"), ("html", "<!doctype html>"), ("dot", "digraph")])
 def test_the_end_of_the_name_says_the_form_of_the_picture(
     stretto: Command, tmp_path: Path, end: str, begin: str

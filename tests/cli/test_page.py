@@ -32,9 +32,14 @@ def transcripts() -> Iterator[tuple[str, str]]:
 COMMANDS = list(transcripts())
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(("command", "prints"), COMMANDS, ids=[command for command, _ in COMMANDS])
 def test_a_command_on_the_page_says_what_stands_beneath_it(
-    stretto: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, prints: str
+    stretto: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    prints: str,
 ):
     monkeypatch.chdir(tmp_path)
     for name, program in files():

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn, Protocol, final
 
 from ..errors import near
-from . import checks, drawings, exploring, running
+from . import checks, demo, drawings, exploring, running
 from .endings import Exit, code_of, tell
 from .targets import UsageError
 
@@ -34,12 +34,14 @@ class Command(Protocol):
 
 
 _COMMANDS: dict[str, tuple[Command, str]] = {
+    "demo": (demo, "runs a workflow in two seconds, and shows what there is to see"),
     "run": (running, "runs a workflow to its end"),
     "check": (checks, "looks for what is wrong, and runs nothing"),
     "draw": (drawings, "draws the steps and the events between them"),
     "explore": (exploring, "tries many schedules of a run"),
 }
 _TAKE_FIELDS = {"run", "explore"}
+_NEEDS_NO_TARGET = {"demo"}
 
 
 @final
@@ -87,7 +89,7 @@ def _perform(arguments: list[str]) -> int:
         return Exit.OK
     command = commands[options.command]
     takes_fields = options.command in _TAKE_FIELDS
-    if not options.target:
+    if options.command not in _NEEDS_NO_TARGET and not options.target:
         if takes_fields and options.help:
             command.print_help()
             return Exit.OK
