@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from stretto._core.effects import Abort, DeadLetter
-from stretto._core.inputs import StepRaised
+from stretto._core.inputs import StepRaised, WaitBegan, WaitCancelled
 from stretto._core.machine import Machine
 from stretto._core.past import Held
 from stretto._core.state import Delivery
+from stretto._core.waiting import Waiter
 from stretto.events import Event
 from stretto.joins import First
 from stretto.retry import RetryPolicy, fixed
@@ -165,3 +166,14 @@ def test_a_loser_that_has_ended_gives_its_worker_to_who_waits_for_it():
         ("ask", True),
         ("take", False),
     ]
+
+
+def test_a_loser_that_waits_in_its_middle_is_cancelled_there():
+    run, (winner, loser) = race(2)
+    waiter = Waiter(delivery=loser, kind=A, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=True))
+    assert loser not in run.active
+    assert aborted(run.step_returned(winner, B(n=1), 0.0)) == [loser]
+    assert list(run.receive(WaitCancelled(waiter=waiter))) == []
+    (taken,) = deliveries(run.step_returned(loser, None, 0.0))
+    assert taken.step.name == "take"

@@ -440,3 +440,18 @@ def test_what_goes_to_somebody_else_may_be_waited_for_while_another_is_held_back
         one = waits_in(run, work)
     assert one.error is None
     assert one in list(run.waiters or ())
+
+
+def test_an_answer_beyond_what_is_kept_of_a_step_is_given_to_the_next_if_its_wait_is_cancelled():
+    run = Machine(plan(step(accepts=(A,))), 0.0, float("inf"), 1)
+    (work,) = run.event_sent(A(), CARRY, at=0.0)
+    assert isinstance(work, Delivery)
+    work.started = 0.0
+    for number in range(3):
+        one = waits_in(run, work)
+        run.event_sent(B(n=number), CARRY, at=0.0)
+        assert one.event == B(n=number)
+    assert work.past is not None
+    assert [mail.event for mail in work.past.given or ()] == [B(n=0), B(n=1)]
+    run.receive(WaitCancelled(waiter=one))
+    assert waits_in(run, work).event == B(n=2)
