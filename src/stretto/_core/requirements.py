@@ -27,6 +27,7 @@ _Values: TypeAlias = tuple[object, ...]
 _PLAIN: Container[tuple[object, object]] = {
     (kind.__eq__, kind.__hash__) for kind in (object, str, int, float, bytes, type(None))
 } | {(object.__eq__, Enum.__hash__)}
+_ANYWHERE: tuple[_Names, _Values] = (), ()
 _PLAIN_MODULES = {"datetime", "uuid"}
 
 
@@ -44,11 +45,14 @@ class Index(Generic[W]):
     def add(self, who: W, requirements: Mapping[str, object] | None) -> None:
         """It comes last."""
         self._count += 1
-        required = requirements or {}
-        names = tuple(sorted(name for name, value in required.items() if _is_plain(value)))
-        values = tuple(required[name] for name in names)
-        self._places[who] = names, values
-        self._by_names.setdefault(names, {}).setdefault(values, {})[who] = self._count
+        names, values = self._places[who] = _place(requirements) if requirements else _ANYWHERE
+        of_names = self._by_names.get(names)
+        if of_names is None:
+            of_names = self._by_names[names] = {}
+        same = of_names.get(values)
+        if same is None:
+            same = of_names[values] = {}
+        same[who] = self._count
 
     def discard(self, who: W) -> bool:
         """It goes; whether it was there."""
@@ -79,10 +83,17 @@ class Index(Generic[W]):
         return len(self._places)
 
 
+def _place(requirements: Mapping[str, object]) -> tuple[_Names, _Values]:
+    names = tuple(sorted([name for name, value in requirements.items() if _is_plain(value)]))
+    return names, tuple([requirements[name] for name in names])
+
+
 def _same(event: Event, names: _Names, of_names: dict[_Values, dict[W, int]]) -> Iterable[dict[W, int]]:
     """Who requires what these fields of the event are; all who require any of them, if that cannot be looked up."""
+    if not names:
+        return of_names.values()
     try:
-        values = tuple(getattr(event, name, None) for name in names)
+        values = tuple([getattr(event, name, None) for name in names])
     except Exception:  # noqa: BLE001 - a property that fails: whoever asks for it is told
         return of_names.values()
     if not all(map(_is_plain, values)):
@@ -93,4 +104,6 @@ def _same(event: Event, names: _Names, of_names: dict[_Values, dict[W, int]]) ->
 
 def _is_plain(value: object) -> bool:
     kind = type(value)
+    if kind is str or kind is int:  # as most are
+        return True
     return (kind.__eq__, kind.__hash__) in _PLAIN or kind.__module__ in _PLAIN_MODULES
