@@ -18,6 +18,7 @@ from stretto import (
     Handler,
     HumanResponseEvent,
     InputRequiredEvent,
+    RetryPolicy,
     RunEndedError,
     StartEvent,
     StopEvent,
@@ -27,6 +28,7 @@ from stretto import (
     WorkflowTimeoutError,
     step,
 )
+from stretto.retry import fixed
 from stretto.testing import Deadlock, Faults, TestRun, explore
 from stretto.testing._explore import IncompleteError
 from stretto.testing._schedule import StaleTokenError
@@ -484,6 +486,29 @@ def test_a_value_that_is_on_its_way_as_the_run_ends_is_a_leftover(backend: str):
 
     late = [run for run in runs(Races, backend, mode="exhaustive") if run.result == 2]
     assert any(run.leftovers == (Added(n=1),) and run.steps("add")[0].value == Added(n=1) for run in late)
+
+
+class Retries(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Add]:
+        return [Add(n=1), Add(n=2)]
+
+    @step(retry_policy=RetryPolicy(attempts=2, on=OSError, wait=fixed(20)))
+    async def add(self, ctx: Context, ev: Add) -> StopEvent[int]:
+        if ctx.attempt.number == 1 and ev.n == 1:
+            raise OSError
+        await anyio.sleep_until(anyio.current_time() + 10)
+        return StopEvent(result=ev.n)
+
+
+def test_a_pause_before_another_attempt_is_a_sleep_as_any_other():
+    """On asyncio it was not: the attempt came when nothing else was left."""
+    one, other = (runs(Retries, backend, durations="any", max_schedules=60) for backend in BACKENDS)
+    assert [run.explain() for run in one] == [run.explain() for run in other]
+    assert {run.result for run in one} == {1, 2}
+    assert any("wakes, having slept 20 s" in run.explain() for run in one)
+    for backend in BACKENDS:
+        assert {(run.result, run.elapsed) for run in runs(Retries, backend)} == {(2, 10.0)}
 
 
 # -- faults --------------------------------------------------------------------------------------------------------

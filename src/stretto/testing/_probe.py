@@ -66,16 +66,22 @@ class _Sleep:
             return await self.original(delay)
         return await self.turns.sleep(delay, result)
 
+    async def until(self, deadline: float) -> None:
+        """What `anyio.sleep_until` means: that of asyncio would not come by here, and that of trio would."""
+        await self(max(deadline - anyio.current_time(), 0.0))
+
 
 @contextmanager
 def _sleeping(backend: str) -> Generator[_Sleep]:
     modules = [anyio, sys.modules[backend]]
     sleep = _Sleep(sys.modules[backend].sleep)
     before = [module.sleep for module in modules]
+    until, anyio.sleep_until = anyio.sleep_until, sleep.until
     for module in modules:
         module.sleep = sleep  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield sleep
     finally:
+        anyio.sleep_until = until
         for module, original in zip(modules, before, strict=True):
             module.sleep = original  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
