@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -195,3 +196,19 @@ def test_a_process_may_die_and_another_one_comes_to_the_same(backend: str):
 def test_what_a_dead_process_kept_to_itself_is_missed(backend: str):
     with pytest.raises(AssertionError, match="forgotten"):
         deaths(Forgets, backend)
+
+
+class Leaks(Workflow[None]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent[None]:
+        left.append(asyncio.create_task(anyio.sleep(3600), name="a task of nobody"))
+        return StopEvent()
+
+
+left: list[object] = []
+
+
+def test_a_task_that_outlives_the_run_is_named():
+    with pytest.raises(AssertionError) as caught:
+        run_state_machine_as_test(machine(Leaks, "asyncio"), settings=settings(RELAXED, max_examples=2))
+    assert str(caught.value).startswith("the run is over, and these tasks are left: a task of nobody")

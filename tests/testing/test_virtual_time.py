@@ -92,7 +92,7 @@ def test_idle_is_when_nobody_can_do_anything_and_comes_before_a_jump(backend: st
 
 
 def test_a_backend_that_there_is_none_of_is_refused():
-    with pytest.raises(DefinitionError, match="'asyncio' or 'trio', not 'gevent'"):
+    with pytest.raises(DefinitionError, match=r"^a backend is 'asyncio' or 'trio', not 'gevent'$"):
         virtual_backend("gevent")
 
 
