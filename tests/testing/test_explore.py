@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
 from hypothesis import strategies as st
 
 from stretto import (
@@ -30,6 +31,7 @@ from stretto import (
 )
 from stretto.retry import fixed
 from stretto.testing import Deadlock, Faults, TestRun, explore
+from stretto.testing._agreeing import DisagreementError
 from stretto.testing._explore import IncompleteError
 from stretto.testing._schedule import StaleTokenError
 from stretto.testing._turns import EndlessError
@@ -578,6 +580,57 @@ def test_a_failure_that_needs_no_fault_is_told_without():
     with pytest.raises(AssertionError) as caught:
         test_it()
     assert "OSError" not in caught.value.__notes__[0].partition("once more")[0]
+
+
+# -- both backends ------------------------------------------------------------------------------------------------
+
+
+def test_both_backends_are_compared_schedule_by_schedule():
+    explorer = explore(Counter, durations="any", max_schedules=30)
+    explorer.agree()
+    assert {name: each.runs for name, each in explorer.explored.items()} == {"asyncio": 30, "trio": 30}
+    explore(Counter, mode="exhaustive", faults=Faults(cancel=True)).agree()
+
+
+@pytest.mark.parametrize(
+    ("result", "told", "says"),
+    [
+        (
+            True,
+            False,
+            "came to one thing on asyncio and another on trio under one schedule, s1-vDX-: 'asyncio' and 'trio'; ",
+        ),
+        (
+            False,
+            True,
+            "wrote to the stream one thing on asyncio and another on trio under one schedule, s1-vDX-: ",
+        ),
+        (False, False, "did one thing on asyncio and another on trio under one schedule, s1-vDX-: "),
+    ],
+)
+def test_what_depends_on_the_loop_is_told(result: bool, told: bool, says: str):
+    class Depends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            name = "trio" if trio.lowlevel.in_trio_run() else "asyncio"
+            ctx.write_event_to_stream(Said(text=name if told else ""))
+            if not (result or told):
+                await anyio.sleep(1 if name == "trio" else 2)
+            return StopEvent(result=name if result else "")
+
+    with pytest.raises(DisagreementError) as caught:
+        explore(Depends).agree()
+    said = re.sub(r"s1-v\w{4}-", "s1-vDX-", str(caught.value))
+    assert said.startswith(f"Depends {says}")
+    assert said.endswith(
+        "; look for what depends on the loop: tasks of a library, the order in which cancelled steps clean up, objects "
+        "told by their address"
+    )
+    assert [note.partition("\n")[0] for note in caught.value.__notes__] == ["on asyncio:", "on trio:"]
+
+
+class Said(Event):
+    text: str
 
 
 # -- tokens that fit no longer -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from .._step_spec import StepSpec
 from ..application import Application
 from ..errors import DefinitionError, WorkflowError, add_note, shown
 from ..workflow import Workflow
+from ._agreeing import compare
 from ._choosers import Chooser, Replayed
 from ._delivered import Coverage
 from ._faults import Faults
@@ -210,6 +211,17 @@ class Explorer:
             for run in self.runs(each):
                 outcomes.add(run)
         return outcomes
+
+    def agree(self) -> None:
+        """Tries each schedule on all backends, and compares what it came to: results, kinds of errors, streams, moves.
+
+        Raises:
+            DisagreementError: One came to something else.
+        """
+        first, *others = self._backends
+        for backend in others:
+            for one, other in zip(self.runs(first), self.runs(backend), strict=True):
+                compare(one, other)
 
     def _schedules(self, backend: str) -> Iterator[tuple[Chooser, TestRun]]:
         why = self._why_full()

@@ -72,6 +72,11 @@ class Faults:
         return not self.steps or step in self.steps
 
     @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return self.raises is not None or any(getattr(self, name) for name in _SWITCHES)
+
+    @property
     def of_run(self) -> tuple[str, ...]:
         """What may happen to the run, by name."""
         return tuple(name for name in _OF_RUN if getattr(self, name))

@@ -64,11 +64,16 @@ class Trouble:
             order: The steps that have begun.
         """
         root = life.root
-        if len(self.happened) >= self._faults.most or root is None or root.machine.ended is not None:
+        if (
+            not self._faults.any
+            or len(self.happened) >= self._faults.most
+            or root is None
+            or root.machine.ended is not None
+        ):
             return []
         return [
             *(chance for place in places for chance in self._at(place, root)),
-            *(self._cut(who) for who in order if who.can_be_cut),
+            *(self._cut(who) for who in order if self._faults.cancel_step and who.can_be_cut),
             *(self._of_run(fault, life, root) for fault in self._faults.of_run if _is_possible(fault, root)),
         ]
 
