@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +107,15 @@ def report() -> weather.Report:
     return faked(weather.Report, {weather.open_client: Client(flaky=True)}, begin=cities)()
 
 
-def deal_once() -> dealer.Monitor:
-    return dealer.Monitor(deal().sources, deal().reviews[:1])
-
-
 def bill() -> basket.Bill:
     return faked(basket.Bill, {basket.open_client: Client(flaky=False)})()
 
 
-def count() -> reviews.Reviews:
+def count(products: tuple[str, ...] = ("tea.tsv", "rice.tsv")) -> reviews.Reviews:
     sentences = [reviews.Sentence(2.0, "splendid value")]
     return faked(
         reviews.Reviews,
-        begin=[reviews.Product(file=Path(name)) for name in ("tea.tsv", "rice.tsv")],
+        begin=[reviews.Product(file=Path(name)) for name in products],
         read=lambda ev: [reviews.Review(product=ev.file.stem, sentences=sentences)] * 2,
     )()
 
@@ -181,11 +178,14 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "inventory monitor": (ANY, 1),
     "inventory progress": (ANY, 1),
     "first of three": (ANY, 3),
-    "concurrent monitor": ({"workflow": deal_once}, 1),
     "flaky weather": ({}, 2),
     "shared client": ({**ANY, "start": basket.Basket(items=("tea", "rice"))}, 1),
-    "reviews map and reduce": ({}, 1),
+    "reviews map and reduce": ({**ANY, "workflow": partial(count, ("tea.tsv",))}, 1),
     "audit": (ANY, 1),
     "trading": (ANY, 1),
 }
-"""What is changed of an example so that all of its schedules can be tried, and how many outcomes they may have."""
+"""What is changed of an example so that all of its schedules can be tried, and how many outcomes they may have.
+
+The concurrent monitor is left out, for its steps share an object and so nothing can be; and the parcels, of which there
+are five.
+"""
