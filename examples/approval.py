@@ -152,7 +152,7 @@ async def answer(
 
 async def main() -> None:
     """Print who is asked, and what is decided."""
-    async with anyio.create_task_group() as office, Approval().run(Submitted(claims=CLAIMS)) as run:
+    async with Approval().run(Submitted(claims=CLAIMS)) as run, anyio.create_task_group() as office:
         async for ev in run.stream_events():
             if isinstance(ev, Question):
                 print(f"{ev.person} is asked about the {ev.claim.what}")

@@ -209,7 +209,7 @@ async def note(ctx: Context[Day], text: str) -> None:
 async def main(van: float = VAN) -> None:
     """Print the diary of a day."""
     began = anyio.current_time()
-    async with anyio.create_task_group() as street, Bakery().run() as run:
+    async with Bakery().run() as run, anyio.create_task_group() as street:
 
         async def drive() -> None:
             await anyio.sleep(began + van * HOUR - anyio.current_time())

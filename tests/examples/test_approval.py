@@ -20,7 +20,7 @@ TEA = Claim("tea", 5, 2)
 
 async def decided(answers: Mapping[tuple[str, str], tuple[float, bool]], *claims: Claim) -> list[Decided]:
     """What becomes of these claims where people answer so."""
-    async with anyio.create_task_group() as office, Approval().run(Submitted(claims=claims)) as run:
+    async with Approval().run(Submitted(claims=claims)) as run, anyio.create_task_group() as office:
         async for ev in run.stream_events():
             if isinstance(ev, Question):
                 office.start_soon(approval.answer, run, ev, answers)
