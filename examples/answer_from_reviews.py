@@ -123,7 +123,7 @@ class Library(Workflow[Answer]):
     async def read(self, ev: File) -> Shelf:
         """A file is a shelf of passages."""
         passages = passages_in(ev.path.stem, await anyio.Path(ev.path).read_text(encoding="utf-8"))
-        having = Counter(word for each in passages for word in {*ev.asked} & {*each.words})
+        having = Counter(word for each in passages for word in ev.asked if word in each.words)
         return Shelf(passages=passages, asked=ev.asked, having=having)
 
     @step
