@@ -1,11 +1,14 @@
-"""Every example is in the gallery, prints what stands there, can be drawn, and nothing is wrong with its workflows."""
+"""Every example is in the gallery, prints what stands there, is drawn and reported, and has nothing wrong with it."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import re
 import runpy
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ import anyio
 import pytest
 
 from examples.trading.web import application
-from stretto import Workflow
+from stretto import Handler, Workflow
 from stretto.checking import check
 from stretto.drawing import draw_all_possible_flows, to_mermaid
 from tests import virtual
@@ -90,6 +93,26 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Call
     return run
 
 
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Handler[Any]]:
+    """The runs of a program, each with a journal; those of an application are begun in another way and not in here."""
+    begun: list[Handler[Any]] = []
+    make, start = Workflow.__init__, Workflow.run
+
+    @functools.wraps(make)
+    def with_journal(self: Workflow[Any], *args: Any, **options: Any) -> None:
+        make(self, *args, **{"journal": 10_000, **options})
+
+    @functools.wraps(start)
+    def noted(self: Workflow[Any], *args: Any, **fields: Any) -> Handler[Any]:
+        begun.append(start(self, *args, **fields))
+        return begun[-1]
+
+    monkeypatch.setattr(Workflow, "__init__", with_journal)
+    monkeypatch.setattr(Workflow, "run", noted)
+    return begun
+
+
 @pytest.mark.parametrize("each", [each for each in SHOWN if each.prints], ids=lambda each: each.program)
 def test_a_program_prints_what_the_page_says_and_is_warned_of_nothing(
     each: Shown,
@@ -137,6 +160,42 @@ def test_a_command_is_found_with_what_stands_beneath_it():
 def test_only_times_and_numbers_of_processes_may_differ():
     assert lines("[12] in 1.5 s \n") == lines("[345] in 0.4 s\n")
     assert lines("3 of [a] in 10 s") != lines("4 of [a] in 10 s")
+
+
+HERE = [each for each in SHOWN if each.prints and each.program not in {"kill_and_resume", "trading"}]
+"""One runs in processes of its own, the other is an application."""
+
+
+@pytest.mark.parametrize("each", HERE, ids=lambda each: each.program)
+def test_what_a_program_has_run_can_be_reported(
+    each: Shown, run: Callable[[Shown], None], runs: list[Handler[Any]], tmp_path: Path
+):
+    run(each)
+    assert runs
+    for number, one in enumerate(runs):
+        page = tmp_path / f"{number}.html"
+        one.report(page)
+        written = page.read_text("utf-8")
+        at_work = {entry.step for entry in one.journal if entry.kind == "began"}
+        assert at_work
+        assert [step for step in at_work if step not in written] == []
+
+
+COMMANDS = re.findall(r"^stretto (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_page_says_of_the_command_line_works(command: str, tmp_path: Path):
+    arguments = shlex.split(command.replace("examples/", f"{ROOT}/examples/"))
+    done = subprocess.run(
+        [sys.executable, "-m", "stretto", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all((tmp_path / name).exists() for name in re.findall(r"\w+\.html", command))
 
 
 # ---------------------------------------------------------------------------------------------- its workflows
