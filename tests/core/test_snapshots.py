@@ -26,7 +26,7 @@ from stretto._core.inputs import (
 from stretto._core.machine import Machine
 from stretto._core.places import Place
 from stretto._core.recovering import Recovery
-from stretto._core.state import Delivery, Ended
+from stretto._core.state import DEAD_LETTERS_KEPT, Delivery, Ended
 from stretto._core.waiting import Waiter
 from stretto.errors import CollectError, SnapshotError
 from stretto.events import Event, StepFailedEvent, StopEvent
@@ -203,6 +203,30 @@ def test_what_was_half_collected_counts_for_the_limit():
         run.collect(last, last.event, [A] * 3, None)
 
 
+def test_what_there_is_nothing_to_say_of_is_left_out():
+    run = Machine(plan(step(retry=RetryPolicy())), 2.0, math.inf, 100)
+    sent(run, A())
+    assert written(run, 2.5, Kept()) == {"age": 0.5, "left": None, "active": [{"step": "work", "event": 0}]}
+    assert written(run, 1.0, Kept())["age"] == 0.0, "a clock may go back"
+
+
+def test_what_is_kept_for_a_wait_has_the_same_limit_after_a_restart():
+    run = machine(step(), limit=2)
+    sent(run, A(), B(n=1), B(n=2))
+    run, _ = restarted(run, 0.0)
+    sent(run, B(n=3))
+    assert [letter.event for letter in run.dead_letters] == [B(n=3)]
+    again, _ = restarted(run, 0.0)
+    assert again.dead_letters.maxlen == DEAD_LETTERS_KEPT
+
+
+def test_how_often_a_step_returned_nothing_is_known_of_each():
+    run = machine(step(), step("other", index=1, accepts=(B,)))
+    work, _ = sent(run, A(), B())
+    run.receive(StepReturned(delivery=work, value=None, at=0.0))
+    assert restarted(run, 0.0)[0].silent == [1, 0]
+
+
 # -- what has failed -------------------------------------------------------------------------------------------
 
 
@@ -219,6 +243,16 @@ def test_a_retry_keeps_its_attempt_its_age_its_error_and_the_time_that_is_left()
     assert delivery.past is not None
     assert (delivery.attempt, delivery.past.began) == (3, 100.0)
     assert str(delivery.past.error) == "no"
+
+
+@pytest.mark.parametrize(("at", "age"), [(4.0, 0.5), (3.0, 0.0)])
+def test_the_age_of_a_retry_counts_from_the_beginning_of_its_first_attempt(at: float, age: float):
+    run = machine(step(returns=(B,), retry=RetryPolicy(attempts=9, wait=fixed(3))))
+    (work,) = sent(run, A())
+    work.started = 3.5
+    raised(run, work, at=3.75)
+    (retry,) = written(run, at, Kept())["retrying"]
+    assert retry["age"] == age
 
 
 def test_a_retry_whose_time_has_come_meanwhile_is_due_at_once():
@@ -514,6 +548,22 @@ def whole() -> tuple[dict[str, Any], Kept]:
             lambda data: data["buffers"][0].update(id=UNHASHABLE),
             "buffers[0].id: this should be something that can be hashed, and is 99",
         ),
+        (
+            lambda data: data["buffers"][0].update(expected=[["3 A", 10**7 - 1], ["3 A", 2]]),
+            "buffers[0].expected[1][1]: this should be a whole number from 1 to 1, and is 2",
+        ),
+        (
+            lambda data: data["buffers"][0].update(expected=[["3 A", 10**7], ["3 A", 2]]),
+            "buffers[0].expected[1][1]: this should be a whole number from 1 to 1, and is 2",
+        ),
+        (
+            lambda data: data["active"][0].update(spent={"work": -1}),
+            "active[0].spent.work: this should be a whole number from 0 to 2147483648, and is -1",
+        ),
+        (
+            lambda data: data.update(silent={"work": -1}),
+            "silent.work: this should be a whole number from 0 to 2147483648, and is -1",
+        ),
         (lambda data: data.update(asked=[]), "asked: this should be a list of 1, and is []"),
         (lambda data: data.update(silent={"a b": 1}), "silent['a b']: Flow has no step 'a b'; its steps: work, join"),
         (lambda data: data.update(dead_letters=[[0, 1]]), "dead_letters[0][1]: this should be a text, and is 1"),
@@ -558,7 +608,7 @@ def test_what_is_no_object_is_told(data: object):
 def test_a_run_that_is_over_has_nothing_that_goes_on():
     run = machine(step(returns=(StopEvent,)))
     sent(run, Numbered(), StopEvent())
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"^nothing goes on$"):
         written(run, 0.0, Kept())
 
 
@@ -643,6 +693,33 @@ def test_a_race_that_was_decided_is_over_after_a_restart():
     (take,) = started(effects)
     assert [each.n for each in take.event.events] == [1]
     assert run.ended is None
+
+
+def test_a_race_that_a_step_at_work_has_decided_by_itself_is_decided_after_a_restart():
+    """It could not be written: its fork was closed, and the step was still said to stand in it."""
+    run = Machine(plan(step(), step("take", index=1, accepts=(B,), join=First())), 0.0, math.inf, 100)
+    (work,) = sent(run, A())
+    for number in (1, 2):
+        run.receive(EventSent(event=B(n=number), carry=CARRY, at=0.0, cause=work))
+    run, effects = restarted(run, 0.0)
+    work, take = started(effects)
+    assert [each.n for each in take.event.events] == [1]
+    effects = run.receive(EventSent(event=B(n=3), carry=CARRY, at=0.0, cause=work))
+    assert [effect.event.n for effect in effects] == [3]
+    assert [letter.event.n for letter in run.dead_letters] == [2, 3]
+    assert run.receive(StepReturned(delivery=work, value=None, at=0.0)) == []
+
+
+def test_of_two_that_wait_for_a_pair_the_same_is_taken_after_a_restart():
+    """The one that had come to the pair first was taken, and after a restart the one that had been sent first."""
+    run = forking()
+    (held,) = sent(run, Numbered())
+    run.receive(EventSent(event=C(n=1), carry=CARRY, at=0.0, cause=held))  # in the fork of a step at work
+    sent(run, C(n=2))
+    run.receive(StepReturned(delivery=held, value=None, at=0.0))
+    for again in (run, restarted(run, 0.0)[0]):
+        (pair,) = sent(again, Outer(n=3))
+        assert pair.event.events == (C(n=2), Outer(n=3))
 
 
 def whole_fork() -> tuple[dict[str, Any], Kept]:

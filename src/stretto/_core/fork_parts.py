@@ -26,10 +26,14 @@ __all__ = ["read_forks", "write_forks"]
 
 def write_forks(out: Saving, forks: AnyForks, path: str) -> dict[str, object]:
     """All forks; what is lost in them is left out, since it does not run again."""
-    numbers = {fork: number for number, fork in enumerate(forks.opened)}
+    decided = forks.decided()
+    numbers = {fork: number for number, fork in enumerate([*forks.opened, *decided])}
     return {
         "open": [
             _fork(out, fork, numbers, f"{path}.open[{number}]") for number, fork in enumerate(forks.opened)
+        ],
+        "decided": [
+            _fork(out, fork, numbers, f"{path}.decided[{number}]") for number, fork in enumerate(decided)
         ],
         "branches": [
             [number, *_spot(forks.spots[delivery], numbers)]
@@ -73,7 +77,7 @@ def _gathered(out: Saving, gathered: dict[int, Gathering], path: str) -> dict[st
                 arrival.number,
                 out.writer.event(arrival.event, f"{path}.{out.name(join)}[{at}][2]"),
             ]
-            for at, arrival in enumerate(gathering)
+            for at, arrival in enumerate(gathering.in_rows())
         ]
         for join, gathering in gathered.items()
     }
@@ -104,11 +108,15 @@ class _Reading:
                 spot.fork.live[delivery] = None
 
     def _read(self, place: Place) -> None:
-        parts = list(place.listed("open"))
-        self._opened = [self._fork(each) for each in parts]
-        for fork, each in zip(self._opened, parts, strict=True):
-            self._forks.opened[fork] = None
+        opened, decided = list(place.listed("open")), list(place.listed("decided"))
+        self._opened = [self._fork(each) for each in (*opened, *decided)]
+        for at, each in enumerate((*opened, *decided)):
+            fork = self._opened[at]
             self._connect(fork, each)
+            if at < len(opened):
+                self._forks.opened[fork] = None
+                if fork.around is not None:
+                    fork.around.live[fork] = None
         for each in place.listed("branches"):
             self._branch(each)
         self._gathered(place.part("loose"), self._forks.loose)
@@ -141,7 +149,6 @@ class _Reading:
             if at is fork:
                 raise around.error("this fork is within itself")
             at = at.around
-        fork.around.live[fork] = None
 
     def _branch(self, place: Place) -> None:
         delivery, fork, number, own = place.exactly(4)
@@ -152,7 +159,7 @@ class _Reading:
         for name, arrived in _named(place):
             join = self._join(name)
             step = self._into.run.plan.steps[join]
-            assert step.join is not None, "it was looked for among the joins"
+            assert step.join is not None  # it was looked for among the joins
             gathering = Gathering(step.join)
             for each in arrived.items():
                 serial, number, event = each.exactly(3)

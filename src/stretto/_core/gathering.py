@@ -98,8 +98,12 @@ class Gathering:
         """The events."""
         return (arrival.event for arrival in self)
 
+    def in_rows(self) -> Iterator[Arrival]:
+        """Row by row, in the order in which they are taken: one that was longer in a fork inside may come later."""
+        return (arrival for row in self._rows for arrival in row)
+
     def __iter__(self) -> Iterator[Arrival]:
-        return iter(sorted((arrival for row in self._rows for arrival in row), key=_IN_ORDER["arrival"]))
+        return iter(sorted(self.in_rows(), key=_IN_ORDER["arrival"]))
 
     def __len__(self) -> int:
         return sum(map(len, self._rows))

@@ -149,6 +149,16 @@ class Forks(Generic[B, T]):
         for fork in tuple(self.opened):
             self._close_up(fork)
 
+    def decided(self) -> list[Fork[B, T]]:
+        """The races that are closed while the branch that sent them off is at work, and may send more into them."""
+        found: list[Fork[B, T]] = []
+        for spot in self.spots.values():
+            own = spot.own
+            if own is not None and own not in self.opened and not spot.lost:
+                own.around, own.number = _outside(own.around, own.number)
+                found.append(own)
+        return found
+
     # -- what a branch sends off -----------------------------------------------------------------------------
 
     def place(self, sender: B | None, takers: int, origin: T) -> Place[B, T]:

@@ -201,7 +201,7 @@ class Restoring:
         }
 
     def _resumed(self, delivery: Delivery) -> None:
-        assert self.run.resumed is not None, "restored already"
+        assert self.run.resumed is not None  # `restore` begins with that
         self.run.resumed.append(delivery)
 
     def _past(self, place: Place, past: Past) -> Past:

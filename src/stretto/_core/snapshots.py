@@ -187,8 +187,10 @@ class _Silent:
     """How often a step returned nothing; told when a run is stuck."""
 
     def write(self, out: Saving, path: str) -> object:  # noqa: ARG002 - numbers cannot fail
-        counts = zip(out.run.plan.steps, out.run.silent or (), strict=False)
-        return {step.name: count for step, count in counts if count}
+        silent = out.run.silent
+        if silent is None:
+            return {}
+        return {step.name: silent[step.index] for step in out.run.plan.steps if silent[step.index]}
 
     def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
         into.run.silent = [0] * len(into.run.plan.steps)

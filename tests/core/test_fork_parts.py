@@ -1,0 +1,151 @@
+"""Forks that are written and read again: a run whose process is replaced after each move, beside one that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import copy_context
+from typing import Any
+
+from hypothesis import given, settings, strategies as st
+
+from stretto._core.effects import Abort, DeadLetter, EndRun
+from stretto._core.gathering import Each
+from stretto._core.inputs import StepRaised
+from stretto._core.joined import Joined
+from stretto._core.machine import Machine
+from stretto._core.plan import Plan
+from stretto._core.recovering import Recovery
+from stretto._core.state import Delivery
+from stretto.events import Event, StepFailedEvent
+from stretto.joins import All, First
+from tests.core.plans import A, B, C, Numbered, Outer, SubA, plan, step
+from tests.core.restarts import restarted
+
+CARRY = copy_context()
+KINDS = [A, A, B, B, C, SubA, Numbered, Outer]
+RETURNS = (A, B, C, SubA, Numbered, Outer)
+
+Seen = tuple[str, str, object]
+
+
+def forking() -> Plan:
+    """What begins and works may return anything, in a list too; one handler recovers once."""
+    return plan(
+        step("begin", accepts=(C,), returns=RETURNS, returns_list=True, limit=99),
+        step("work", index=1, returns=RETURNS, returns_list=True, limit=99),
+        step("every", index=2, accepts=(B,), returns=RETURNS, join=All(order="source"), limit=99),
+        step("race", index=3, accepts=(SubA,), returns=RETURNS, join=First(2), limit=99),
+        step(
+            "pair",
+            index=4,
+            accepts=(Numbered, Outer),
+            returns=RETURNS,
+            join=Each((Numbered, Outer)),
+            limit=99,
+        ),
+        step(
+            "rescue",
+            index=5,
+            accepts=(StepFailedEvent,),
+            returns=RETURNS,
+            returns_list=True,
+            limit=99,
+            recovers=Recovery(for_steps=None, max_recoveries=1),
+        ),
+    )
+
+
+def told(event: object) -> object:
+    if isinstance(event, Joined):
+        return [told(each) for each in event.events]
+    return getattr(event, "n", None) if isinstance(event, (Numbered, Outer)) else type(event).__name__
+
+
+class Life:
+    """One run, its deliveries known by their place among those at work."""
+
+    def __init__(self, of: Plan) -> None:
+        self.run: Any = Machine(of, 0.0, float("inf"), 100)
+
+    def take(self, effects: Any) -> list[Seen]:
+        """What one sees of it; who has lost ends at once, since it would not run again after a restart."""
+        seen: list[Seen] = []
+        for effect in list(effects):
+            match effect:
+                case Delivery():
+                    effect.started = 0.0
+                    seen.append(("start", effect.step.name, told(effect.event)))
+                case DeadLetter():
+                    seen.append(("dead", effect.reason, told(effect.event)))
+                case EndRun():
+                    seen.append(("end", "", None))
+                case _:
+                    assert isinstance(effect, Abort), effect
+        for effect in list(effects):
+            if isinstance(effect, Abort) and effect.delivery in self.run.active:
+                seen += self.take(self.run.step_returned(effect.delivery, None, 0.0))
+        return seen
+
+    def may_list(self, who: int) -> bool:
+        return [*self.run.active][who].step.name in {"begin", "work", "rescue"}
+
+    def sends(self, event: Event, who: int | None) -> list[Seen]:
+        cause = None if who is None else [*self.run.active][who]
+        return self.take(self.run.event_sent(event, CARRY, at=0.0, cause=cause))
+
+    def returns(self, who: int, value: object) -> list[Seen]:
+        return self.take(self.run.step_returned([*self.run.active][who], value, 0.0))
+
+    def fails(self, who: int, error: Exception) -> list[Seen]:
+        delivery = [*self.run.active][who]
+        return self.take(self.run.receive(StepRaised(delivery=delivery, error=error, at=0.0, draw=0.5)))
+
+    def is_replaced(self) -> None:
+        before = [(each.step.name, told(each.event)) for each in self.run.active]
+        self.run, effects = restarted(self.run, 0.0)
+        assert self.take(effects) == [("start", *each) for each in before]
+
+
+moves = st.tuples(
+    st.sampled_from(["sends", "returns", "returns", "returns a list", "fails", "comes from outside"]),
+    st.integers(0, 99),
+    st.lists(st.sampled_from(KINDS), max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(moves, max_size=25))
+def test_a_fork_goes_on_after_a_restart_as_if_there_had_been_none(life: Sequence[tuple[str, int, Any]]):
+    number = 0
+    lives = [Life(forking()), Life(forking())]
+    for each in lives:
+        each.sends(C(), None)
+        each.sends(A(n=-1), None)
+    for move, at, kinds in life:
+        events: list[Any] = []
+        for kind in kinds:
+            number += 1
+            events.append(kind(n=number) if kind is not C else C())
+        count = len(lives[0].run.active)
+        who = at % count if count else None
+        error = ValueError(number)
+        seen: list[list[Seen]] = []
+        for each in lives:
+            match move:
+                case "returns a list" if who is not None and each.may_list(who):
+                    seen.append(each.returns(who, events))
+                case "returns" if who is not None:
+                    seen.append(each.returns(who, events[0] if events else None))
+                case "fails" if who is not None:
+                    seen.append(each.fails(who, error))
+                case "sends" if who is not None:
+                    seen.append([one for event in events for one in each.sends(event, who)])
+                case _:
+                    seen.append([one for event in events[:1] for one in each.sends(event, None)])
+        assert seen[0] == seen[1]
+        if lives[0].run.ended is not None:
+            break
+        lives[1].is_replaced()
+    assert [told(each) for each in lives[0].run.leftovers()] == [
+        told(each) for each in lives[1].run.leftovers()
+    ]
