@@ -18,6 +18,7 @@ from stretto.events import StepFailedEvent
 from stretto.joins import All, First
 from stretto.retry import RetryPolicy, no_wait
 from tests.core.plans import A, B, C, plan, step
+from tests.core.restarts import restarted
 
 CARRY = copy_context()
 colour: ContextVar[str] = ContextVar("colour")
@@ -162,7 +163,8 @@ def test_each_join_sees_the_variables_of_where_its_fork_was_sent_in_a_copy_of_it
 
 
 @pytest.mark.parametrize("who", ["work", "join"])
-def test_what_was_spent_on_recoveries_goes_on_in_the_branches_and_the_join(who: str):
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_was_spent_on_recoveries_goes_on_in_the_branches_and_the_join(who: str, restart: bool):
     rescue = step(
         "rescue",
         index=3,
@@ -175,6 +177,9 @@ def test_what_was_spent_on_recoveries_goes_on_in_the_branches_and_the_join(who: 
     (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
     (recovery,) = begun(raised(run, begin))
     branches = begun(run.step_returned(recovery, [A(n=1), A(n=2)], 0.0))
+    if restart:
+        run, effects = restarted(run, 0.0)
+        branches = begun(effects)
     if who == "join":
         begun(run.step_returned(branches[0], B(), 0.0))
         branches = begun(run.step_returned(branches[1], B(), 0.0))

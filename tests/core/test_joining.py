@@ -365,6 +365,24 @@ def test_a_fork_that_is_left_out_leaves_word_of_the_joins_that_were_called_in_it
     assert not forks.due
 
 
+def test_a_race_that_is_decided_stands_in_the_fork_around_though_that_was_left_out():
+    forks = forks_of([First()])
+    sender = begun(forks)
+    middle = begun(forks, sender, (0,))
+    branch = begun(forks, middle, (0,))
+    forks.leave(middle)
+    for event in (A(), B()):
+        forks.arrive(0, event, forks.place(branch, 1, ""))
+    forks.leave(forks.due.popleft())
+    (own,) = forks.decided()
+    assert own.around in forks.opened
+    forks.leave(sender)
+    assert forks.decided() == [own]
+    assert own.around is None
+    forks.leave(branch)
+    assert forks.decided() == []
+
+
 def test_what_a_branch_sends_when_it_has_ended_is_complete_with_that():
     forks = forks_of()
     ended = begun(forks)

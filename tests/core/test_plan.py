@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stretto._core.plan import OUTSIDE
+from stretto._core.plan import OUTSIDE, Plan
 from stretto._core.recovering import Recovery
+from stretto._core.run_state import StateKind
 from stretto.events import (
     Event,
     HumanResponseEvent,
@@ -113,3 +114,9 @@ def test_a_handler_of_failures_is_never_what_was_meant(name: str):
         "rescue", index=1, accepts=(StepFailedEvent,), recovers=Recovery(for_steps=None, max_recoveries=1)
     )
     assert plan(step(), rescue).meant(kind) == ""
+
+
+def test_a_plan_says_what_the_state_of_its_runs_is():
+    kind = StateKind(dict)
+    assert Plan("Flow", [], kind).state is kind
+    assert Plan("Flow", []).state is None

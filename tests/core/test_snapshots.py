@@ -732,6 +732,18 @@ def whole_fork() -> tuple[dict[str, Any], Kept]:
     ("change", "says"),
     [
         (lambda forks: forks.update(open=3), "forks.open: this should be a list, and is 3"),
+        (
+            lambda forks: forks["open"][0].update(sent=-1),
+            "forks.open[0].sent: this should be a whole number from 0 to 2147483648, and is -1",
+        ),
+        (
+            lambda forks: forks["open"][0].update(may={"join": -1}),
+            "forks.open[0].may.join: this should be a whole number from 0 to 2147483648, and is -1",
+        ),
+        (
+            lambda forks: forks["open"][0]["arrived"]["join"][0].__setitem__(0, -1),
+            "forks.open[0].arrived.join[0][0]: this should be a whole number from 0 to 2147483648, and is -1",
+        ),
         (lambda forks: forks.pop("loose"), "forks: 'loose' is missing"),
         (
             lambda forks: forks["open"][0].update(around=0),
@@ -769,6 +781,49 @@ def test_what_is_wrong_in_a_fork_is_told_with_its_path(change: Callable[[dict[st
     with pytest.raises(SnapshotError) as caught:
         read(data, kept, forking().plan, 0.0, 100)
     assert str(caught.value).startswith(says)
+
+
+def test_forks_that_are_within_each_other_are_told():
+    run, (one, _) = in_a_fork()
+    run.receive(EventSent(event=B(n=1), carry=CARRY, at=0.0, cause=one))
+    kept = Kept()
+    data = written(run, 0.0, kept)
+    outer, inner = data["forks"]["open"]
+    assert (outer["around"], inner["around"]) == (None, 0)
+    outer["around"] = 1
+    with pytest.raises(SnapshotError) as caught:
+        read(data, kept, forking().plan, 0.0, 100)
+    assert str(caught.value).endswith(".around: this fork is within itself")
+
+
+def test_a_run_of_a_workflow_that_had_no_joins_goes_on_outside_of_all_forks_and_can_be_written_again():
+    data, kept = whole_fork()
+    del data["forks"]
+    run, effects = read(data, kept, forking().plan, 0.0, 100)
+    started(effects)
+    run, effects = restarted(run, 0.0)
+    one, _ = started(effects)
+    (join,) = started(run.receive(StepReturned(delivery=one, value=B(n=1), at=0.0)))
+    assert [each.n for each in join.event.events] == [1]
+
+
+def test_a_join_that_was_called_in_a_list_within_a_list_is_not_called_again_after_a_restart():
+    run = Machine(
+        plan(
+            step("begin", accepts=(Numbered,), returns=(A,), returns_list=True),
+            step("work", index=1, returns=(B,), returns_list=True),
+            step("join", index=2, accepts=(B,), join=All()),
+        ),
+        0.0,
+        math.inf,
+        100,
+    )
+    (begin,) = sent(run, Numbered())
+    (work,) = started(run.receive(StepReturned(delivery=begin, value=[A()], at=0.0)))
+    started(run.receive(StepReturned(delivery=work, value=[B(n=1)], at=0.0)))
+    run, effects = restarted(run, 0.0)
+    (join,) = started(effects)
+    assert started(run.receive(StepReturned(delivery=join, value=None, at=0.0))) == []
 
 
 def test_a_branch_without_a_delivery_is_told():

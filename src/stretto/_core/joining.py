@@ -154,7 +154,7 @@ class Forks(Generic[B, T]):
         found: list[Fork[B, T]] = []
         for spot in self.spots.values():
             own = spot.own
-            if own is not None and own not in self.opened and not spot.lost:
+            if own is not None and own not in self.opened:
                 own.around, own.number = _outside(own.around, own.number)
                 found.append(own)
         return found

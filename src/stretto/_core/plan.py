@@ -134,8 +134,8 @@ class Plan:
         from .reaching import reaches  # noqa: PLC0415 - only for who joins
 
         handlers = [None if step.handler is None else step.handler.index for step in self.steps]
-        for step, (may, calls) in zip(self.steps, reaches(self.steps, handlers), strict=True):
-            step.may, step.calls = may, calls
+        for at, (may, calls) in enumerate(reaches(self.steps, handlers)):
+            self.steps[at].may, self.steps[at].calls = may, calls
 
     def _keep_single(
         self, source: int, kinds: Sequence[type[Event]], into: dict[type, tuple[StepPlan, int]]
