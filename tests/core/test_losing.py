@@ -177,3 +177,12 @@ def test_a_loser_that_waits_in_its_middle_is_cancelled_there():
     assert list(run.receive(WaitCancelled(waiter=waiter))) == []
     (taken,) = deliveries(run.step_returned(loser, None, 0.0))
     assert taken.step.name == "take"
+
+
+def test_a_loser_that_fails_in_its_clean_up_is_not_tried_again():
+    run, (winner, loser) = race(2, retry=RetryPolicy(attempts=2, wait=fixed(2)))
+    run.step_returned(winner, B(n=1), 0.0)
+    error = ValueError()
+    run.receive(StepRaised(delivery=loser, error=error, at=1.0, draw=0.5))
+    assert not run.retrying
+    assert run.error() is error

@@ -294,6 +294,15 @@ def test_each_attempt_begins_with_the_senders_variables_and_what_the_last_one_se
     assert following.carry[colour] == "blue"
 
 
+def test_an_attempt_that_failed_before_its_body_began_counts_from_its_failure():
+    run = machine(retried())
+    (delivery,) = run.event_sent(A(), CARRY, at=0.0)
+    assert isinstance(delivery, Delivery)
+    assert list(raises(run, delivery, ValueError(), at=1.0)) == [Retry(at=3.0)]
+    assert delivery.past is not None
+    assert delivery.past.began == 1.0
+
+
 def test_a_retry_waits_for_what_its_policy_says_of_the_attempt_the_time_and_the_draw():
     asked: list[tuple[int, float, Exception, float]] = []
 
@@ -653,6 +662,16 @@ def test_alarms_go_off_in_the_order_of_their_times_and_of_being_set(moves: list[
         assert list(alarms.take_due(now)) == [number for _, number in taken]
         assert list(alarms) == [number for _, number in sorted(model)]
         assert len(alarms) == len(model)
+
+
+def test_an_alarm_that_is_not_set_cannot_be_struck_off():
+    alarms = Alarms[str]()
+    assert alarms.discard("a") is False
+    alarms.set(1.0, "a")
+    alarms.set(1.0, "b")
+    assert alarms.discard("a") is True
+    assert alarms.discard("a") is False
+    assert [*alarms.take_due(1.0)] == ["b"]
 
 
 def test_the_budget_goes_with_what_a_recovery_caused_returned_sent_or_several_steps_on():

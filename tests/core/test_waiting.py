@@ -153,6 +153,13 @@ def test_a_test_that_fails_on_what_is_kept_leaves_it_there():
     assert len(box) == 1
 
 
+def test_of_a_type_that_never_came_nothing_is_kept():
+    box = Mailbox(9)
+    box.put(Mail(A(), outside=False))
+    box.pass_by(waiter(B, {"n": 1}))
+    assert [*box.of_kind(B)] == []
+
+
 def test_one_who_does_not_wait_cannot_be_taken_out():
     waiters, one = Waiters(), waiter()
     assert not waiters.discard(one)

@@ -206,7 +206,7 @@ class Mailbox:
                     del self._by_kind[waiter.kind]
                 return mail
             if waiter.error is not None:
-                break
+                return None
         return None
 
     def pass_by(self, waiter: Waiter) -> None:
