@@ -203,3 +203,11 @@ def test_a_wrong_target_is_told_and_nothing_is_written(root: object, path: Any, 
         rebuild(root, path, 1)
     assert str(told.value) == f"ctx.store.set({path!r}, …): {says}"
     assert root == before
+
+
+def test_what_is_no_path_is_told_with_what_to_write():
+    with pytest.raises(StateError) as caught:
+        parsed(5)
+    assert str(caught.value) == (
+        "5 is no path; write 'cart.items.0', a tuple of keys if one has a dot, or ctx.store.get_state() for the whole"
+    )

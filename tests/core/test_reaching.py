@@ -9,7 +9,7 @@ from stretto._core.plan import Plan, StepPlan
 from stretto._core.recovering import Recovery
 from stretto.events import Event, StepFailedEvent, StopEvent
 from stretto.joins import All
-from tests.core.plans import A, B, C, SubA
+from tests.core.plans import A, B, C, SubA, step
 
 
 class D(Event):
@@ -197,3 +197,12 @@ def test_what_stands_beside_a_list_is_not_in_it(
     Plan("Flow", plans)
     begin = plans[0]
     assert ({plans[at].name for at in begin.may}, {plans[at].name for at in begin.calls}) == leads
+
+
+@pytest.mark.parametrize(("subclasses", "calls"), [(True, (1,)), (False, ())])
+def test_a_list_of_a_subclass_leads_to_a_join_of_its_base_that_takes_subclasses(
+    subclasses: bool, calls: tuple[int, ...]
+):
+    begin = step("begin", accepts=(C,), returns=(SubA,), returns_list=True)
+    Plan("Flow", [begin, step("join", index=1, accepts=(A,), subclasses=subclasses, join=All())])
+    assert begin.calls == calls

@@ -167,11 +167,12 @@ def test_a_wait_that_would_end_at_the_deadline_is_not_begun():
 
 def test_a_retry_that_is_due_past_the_deadline_ends_the_run():
     run = machine(retried(), deadline=4.0)
-    (delivery,) = sent(run, A(n=1))
+    delivery, _ = sent(run, A(n=1), A(n=2))
     raises(run, delivery, ValueError())
     assert due(run, at=4.0) == END_RUN
     assert isinstance(run.verdict, WorkflowTimeoutError)
     assert run.verdict.queued == {"work": 1}
+    assert run.verdict.active == {"work": (1, 4.0)}
     assert list(run.leftovers()) == [A(n=1)]
 
 

@@ -517,6 +517,14 @@ def whole() -> tuple[dict[str, Any], Kept]:
             "active[0].attempt: this should be a whole number from 1 to 2147483648, and is 0",
         ),
         (
+            lambda data: data["active"][0].update(attempt=True),
+            "active[0].attempt: this should be a whole number from 1 to 2147483648, and is True",
+        ),
+        (
+            lambda data: data["active"][0].update(attempt="1"),
+            "active[0].attempt: this should be a whole number from 1 to 2147483648, and is '1'",
+        ),
+        (
             lambda data: data["active"][0].update(given=[[0]]),
             "active[0].given[0]: this should be a list of 2, and is [0]",
         ),
@@ -593,6 +601,12 @@ def test_the_whole_that_the_errors_are_made_of_is_read():
     run, _ = read(data, kept, plan_, 0.0, 3)
     again = Kept()
     assert {*written(run, 0.0, again)} >= {*data} - {"waits"}
+
+
+def test_the_longest_time_is_one_that_can_be_added_to_a_clock():
+    assert Place(2.0**53).seconds() == 2.0**53
+    with pytest.raises(SnapshotError):
+        Place(2.0**54).seconds()
 
 
 @pytest.mark.parametrize("data", [None, [], 3, "text", {1: 2}])
