@@ -616,6 +616,14 @@ def test_a_step_that_is_given_up_goes_to_its_handler_in_place_of_failing_the_run
     assert (run.ended, run.result, run.error(), run.errors) == (Ended.STOPPED, "rescued", None, None)
 
 
+def test_a_handler_is_told_how_long_the_attempts_have_taken():
+    run = machine(step(), handler())
+    (delivery,) = begun(run.event_sent(A(), CARRY, at=3.0), at=3.0)
+    (rescue,) = begun(raises(run, delivery, ValueError(), at=5.0))
+    assert isinstance(rescue.event, StepFailedEvent)
+    assert rescue.event.elapsed == 2.0
+
+
 def test_a_freed_worker_comes_before_the_recovery():
     run = machine(retried(limit=1, retry=RetryPolicy(attempts=1)), handler())
     (first,) = sent(run, A(n=1))
