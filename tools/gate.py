@@ -122,6 +122,14 @@ def other_suites() -> list[Stage]:
     ]
 
 
+def in_a_browser() -> Stage:
+    """What people see, in a browser without a network, and in a notebook."""
+    return Stage(
+        name="browser",
+        programs=[("tools/chromium.py",), ("-m", "pytest", "tests/browser/check_pages.py")],
+    )
+
+
 def site() -> Stage:
     """The documentation as a site that fetches nothing."""
     return Stage(
@@ -145,7 +153,7 @@ def bare_package() -> Stage:
 
 def test(wanted: list[str]) -> None:
     """Run the gate, or the stages that `wanted` names, and say at the end what has passed."""
-    stages = [*checkers(), *measured_suite(), *other_suites(), site(), bare_package()]
+    stages = [*checkers(), *measured_suite(), *other_suites(), in_a_browser(), site(), bare_package()]
     chosen = [stage for stage in stages if not wanted or stage.name.startswith(tuple(wanted))]
     if not chosen:
         sys.exit(f"no stage begins with {' or '.join(map(repr, wanted))}; there are: {names(stages)}")
