@@ -90,7 +90,14 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_does_what_it_says(page: Path, backend: str, capsys: pytest.CaptureFixture[str]):
+def test_a_page_does_what_it_says(
+    page: Path,
+    backend: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)  # pages write files
     names: dict[str, Any] = {"__name__": page.stem}
     found = list(blocks(page.read_text("utf-8")))
     for block in found:
