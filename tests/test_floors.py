@@ -47,7 +47,8 @@ FLOORS = [
 ]
 DEPENDENCIES = {"anyio", "attrs"}
 EXTRAS = {
-    "testing": {"hypothesis", "pytest", "trio"}
+    "testing": {"hypothesis", "pytest", "trio"},
+    "cli": {"rich"},
 }  # what a folder may import beside them, as its users asked
 SEEN_BY_CHECKERS_ONLY = {"typing_extensions"}
 # What takes long to import, and a program that does all right, or does without that feature, never needs.
@@ -59,6 +60,7 @@ LAZY = {
     ("testing._virtual", "import_module('stretto.testing._trio_time')"),
     ("testing._probe", "import_module('stretto.testing._trio_time')"),
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
+    *[("cli.live", each) for each in ("rich.console", "rich.live", "rich.text")],  # an extra
     ("cli.targets", "importlib.import_module(where)"),  # what the command line names
     *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
     *[("steps", each) for each in ("limits", "retry")],

@@ -83,6 +83,14 @@ class OutsideContext(Context[S_co]):
         """
         raise WorkflowError("once belongs to a step: call it on the Context that the step was given")
 
+    def progress(self, *_: object, **__: object) -> None:
+        """Not to be had outside: it says how far a step has come.
+
+        Raises:
+            WorkflowError: Always.
+        """
+        raise WorkflowError("progress belongs to a step: call it on the Context that the step was given")
+
     async def wait_for_event(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - refused whatever it is
         """Not to be had outside: what the run says is in its stream.
 

@@ -33,7 +33,7 @@ from .errors import (
     near,
     shown,
 )
-from .events import Event, StopEvent
+from .events import Event, StepProgress, StopEvent
 
 if TYPE_CHECKING:
     from .retry import Attempt
@@ -248,6 +248,29 @@ class Context(Generic[S_co]):
         """
         check_for_the_stream(ev)
         self._publish(ev)
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Tells how far the step has come: writes a `StepProgress` to the stream. Never waits.
+
+        ``stretto run --progress`` shows it. In a step with ``emit="on_success"`` it is told once that has succeeded.
+
+        Args:
+            done: How much is done.
+            total: How much there is to do, if that is known.
+            text: What it does now.
+
+        Raises:
+            TypeError: If `done` or `total` is no number.
+        """
+        for value in (done, total):
+            if value is not None and not isinstance(value, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"{self._delivery.step.label}: progress takes numbers, as in ctx.progress(3, 10, 'asks the mill'), "
+                    f"not {shown(value)}"
+                )
+        self.write_event_to_stream(
+            StepProgress(step=self._delivery.step.name, done=done, total=total, text=text)
+        )
 
     def _publish(self, ev: Event) -> None:
         run = self._run

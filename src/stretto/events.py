@@ -23,6 +23,7 @@ __all__ = [
     "InputRequiredEvent",
     "StartEvent",
     "StepFailedEvent",
+    "StepProgress",
     "StepStateChanged",
     "StopEvent",
     "StreamGap",
@@ -258,6 +259,23 @@ class Streamed(Event):
         member: str | None = None
         run_id: str
         step: str | None = None
+
+
+class StepProgress(Event):
+    """Told by ``ctx.progress(3, 10)``: how far a step has come.
+
+    Attributes:
+        step: The step.
+        done: How much is done.
+        total: How much there is to do; None if that is not known.
+        text: What it does now.
+    """
+
+    if TYPE_CHECKING:  # as StreamGap
+        step: str
+        done: float
+        total: float | None = None
+        text: str = ""
 
 
 class StepStateChanged(Event):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextvars import Context as VarContext, copy_context
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, cast, final
@@ -26,7 +26,7 @@ import anyio
 
 from ._block import Block
 from ._core.counting import Counts
-from ._core.reporting import awaited
+from ._core.reporting import awaited, queued_in
 from ._core.state import DeadLetter
 from ._core.waiting import Waiting
 from ._driver import Driver, ambient, surrounding
@@ -373,6 +373,12 @@ class Handler(Generic[R]):
         from .report import write_report  # noqa: PLC0415 - for who asks for one
 
         write_report(self._started("report"), self._blueprint, filename)
+
+    @property
+    def queued(self) -> Mapping[str, int]:
+        """For each step, how many events wait for one of its workers, or to be tried again; steps of which some do."""
+        driver = self._driver
+        return {} if driver is None or driver.machine.ended else queued_in(driver.machine)
 
     @property
     def waiting_for(self) -> tuple[Waiting, ...]:

@@ -167,3 +167,23 @@ def new_app() -> Application:
 
 
 nothing = 3
+
+
+class Steps(Workflow[str]):
+    """Tells how far it is."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        return [Ask(number=number) for number in range(3)]
+
+    @step(num_workers=1)
+    async def ask(self, ctx: Context, ev: Ask) -> Told:
+        for done in range(1, 3):
+            await ctx.sleep(1)
+            ctx.progress(done, 2, f"asks {ev.number}")
+        return Told(number=ev.number)
+
+    @step
+    async def end(self, ctx: Context, ev: Told) -> StopEvent[str] | None:
+        told = ctx.collect_events(ev, [Told] * 3)
+        return None if told is None else StopEvent(result="done")

@@ -105,12 +105,13 @@ WRONG = {
     "no workflow": (
         ["shop:nothing"],
         ("shop:nothing is 3, and this takes a workflow class, a workflow, an Application, or a function that makes "
-        "one; it defines: Orders, Echo, Desk, Broken, Endless, Fan, Sloppy, Needs, Watch, Clerk, Race, made, app"),
+        "one; it defines: Orders, Echo, Desk, Broken, Endless, Fan, Sloppy, Needs, Watch, Clerk, Race, made, app, "
+        "Steps"),
     ),
     "several workflows": (
         ["shop"],
         ("which workflow of shop? It defines several: Orders, Echo, Desk, Broken, Endless, Fan, Sloppy, Needs, Watch, "
-        "Clerk, Race, made, app; write shop:Orders"),
+        "Clerk, Race, made, app, Steps; write shop:Orders"),
     ),
     "a class that needs arguments": (
         ["shop:Needs"],

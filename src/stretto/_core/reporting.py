@@ -17,7 +17,16 @@ from .mail import Mail
 from .state import RunState
 from .waiting import Waiter, Waiting
 
-__all__ = ["at_work", "awaited", "came_instead", "no_taker", "stalled", "timed_out", "why_stalled"]
+__all__ = [
+    "at_work",
+    "awaited",
+    "came_instead",
+    "no_taker",
+    "queued_in",
+    "stalled",
+    "timed_out",
+    "why_stalled",
+]
 
 _TOLD = 5
 
@@ -25,7 +34,7 @@ _TOLD = 5
 def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTimeoutError:
     """The error of a run whose deadline has passed; taken before any step has unwound."""
     active = _active(state, at)
-    queued = _queued(state)
+    queued = queued_in(state)
     labels = {step.name: step.label for step in state.plan.steps}
     parts = [at_work(state, at) or "no step was active"]
     if queued:
@@ -173,7 +182,8 @@ def _told_of_holds(held_up: dict[str, int], active: int) -> str:
     return f" ({', '.join(told_of)})" if told_of else ""
 
 
-def _queued(state: RunState) -> dict[str, int]:
+def queued_in(state: RunState) -> dict[str, int]:
+    """For each step, how many events wait for one of its workers, or to be tried again."""
     queued: dict[str, int] = {}
     for delivery in state.active:
         if delivery.started is None:

@@ -19,6 +19,7 @@ from ..handler import Handler
 from ..workflow import Workflow, with_options
 from .endings import Exit, code_of, tell
 from .interrupts import interrupts
+from .live import follow
 from .starts import Start
 from .targets import UsageError, load, made
 
@@ -54,6 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--report", metavar="FILE", help="writes what happened to a page, run.html, however it ends"
     )
     parser.add_argument(
+        "--progress", action="store_true", help="what is at work, queued and done, on stderr, as it runs"
+    )
+    parser.add_argument(
         "-v", "--verbose", action="store_true", help="a line for each step that ends, on stderr"
     )
 
@@ -78,7 +82,7 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     event = given(parser, start, options, rest)
     for each in workflow.members.values() if isinstance(workflow, Application) else [workflow]:
         _set_options(each, options)
-    return anyio.run(partial(_run, workflow, runs, event, options.report), backend=options.backend)
+    return anyio.run(partial(_run, workflow, runs, event, options), backend=options.backend)
 
 
 def given(
@@ -150,24 +154,26 @@ async def _run(
     target: Workflow[Any] | Application,
     runs: Callable[[StartEvent], Handler[Any]],
     event: StartEvent,
-    report: str | None,
+    options: argparse.Namespace,
 ) -> int:
     """Runs it, and says what came of it; the exit code."""
     try:
         async with target if isinstance(target, Application) else contextlib.nullcontext():
-            return await _to_its_end(runs(event), report)
+            return await _to_its_end(runs(event), options)
     except Exception as error:  # noqa: BLE001 - it is told, whatever it is
         tell(error)
         return code_of(error)
 
 
-async def _to_its_end(run: Handler[Any], report: str | None) -> int:
+async def _to_its_end(run: Handler[Any], options: argparse.Namespace) -> int:
     with anyio.CancelScope() as scope, interrupts(scope.cancel) as interrupted:
         try:
             async with run:
+                if options.progress:
+                    await follow(run)
                 result = await run
         finally:
-            _write(run, report)
+            _write(run, options.report)
         show(result)
         return Exit.OK
     if interrupted.code is None:
