@@ -372,7 +372,7 @@ class Handler(Generic[R]):
         """
         from .report import write_report  # noqa: PLC0415 - for who asks for one
 
-        write_report(self._started("report"), self._blueprint, filename)
+        write_report(self, self._started("report"), self._blueprint, filename)
 
     @property
     def queued(self) -> Mapping[str, int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
 from .._core.reporting import awaited
 from .._shortened import shortened
 from ..blueprint import Blueprint
+from ..drawing import Picture, draw_most_recent_execution
+from ..drawing.subjects import Executed
 from ..errors import (
     WorkflowCancelledError,
     WorkflowError,
@@ -32,6 +34,7 @@ class Account:
     """A run as it is reported.
 
     Attributes:
+        picture: The graph, with what ran how often.
         state: ``"done"``, ``"failed"``, ``"timed out"``, ``"stalled"``, ``"cancelled"`` or ``"running"``.
         result: What it gave, as text.
         error: What came out of it, as a traceback.
@@ -44,7 +47,7 @@ class Account:
 
     name: str
     run_id: str
-    workflow: Any
+    picture: Picture
     blueprint: Blueprint
     state: str
     result: str
@@ -56,8 +59,14 @@ class Account:
     rest: Sequence[tuple[str, Sequence[str]]]
 
 
-def account_of(driver: Driver, blueprint: Blueprint) -> Account:
-    """What is known of a run, which may be at work."""
+def account_of(run: Executed, driver: Driver, blueprint: Blueprint) -> Account:
+    """What is known of a run, which may be at work.
+
+    Args:
+        run: Its handler, as a picture needs it.
+        driver: What runs it.
+        blueprint: Of its workflow.
+    """
     result, error = driver.outcome or (None, None)
     journal = None if driver.trace is None else driver.trace.journal
     entries = [] if journal is None else [*journal]
@@ -67,7 +76,7 @@ def account_of(driver: Driver, blueprint: Blueprint) -> Account:
     return Account(
         name=blueprint.name,
         run_id=driver.run_id,
-        workflow=driver.workflow,
+        picture=draw_most_recent_execution(run),
         blueprint=blueprint,
         state=_state(driver),
         result="" if driver.outcome is None or error is not None else shown(result),

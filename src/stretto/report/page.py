@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..blueprint import Blueprint
 from ..drawing.lettering import clipped, visible
+from ..drawing.subjects import Executed
 from ..drawing.svg import STYLE
 from .account import Account, account_of
 from .graph import coloured
@@ -41,9 +42,11 @@ _SIGNS = {
 }
 
 
-def write_report(driver: Driver, blueprint: Blueprint, filename: str | os.PathLike[str]) -> None:
+def write_report(
+    run: Executed, driver: Driver, blueprint: Blueprint, filename: str | os.PathLike[str]
+) -> None:
     """Writes the report of a run, which may be at work, to a file."""
-    Path(filename).write_text(page_of(account_of(driver, blueprint)), "utf-8")
+    Path(filename).write_text(page_of(account_of(run, driver, blueprint)), "utf-8")
 
 
 def page_of(account: Account) -> str:
@@ -160,11 +163,11 @@ def _work_row(work: Work) -> str:
     sent = "<br>".join(f"<code>{_text(each.text)}</code>" for each in work.sent[:_MOST_SENT])
     if len(work.sent) > _MOST_SENT:
         sent += f"<br>and {len(work.sent) - _MOST_SENT} more"
-    waits = "".join(
-        f"<br><small>waits for {_text(wait.name, 80)}"
+    waits = [
+        f"<small>waits for {_text(wait.name, 80)}"
         f"{'' if wait.until is None else f' {seconds(wait.until - wait.since)}'}</small>"
         for wait in work.waits
-    )
+    ]
     came = f"<code>{_text(work.error)}</code>" if work.error else work.how
     cells = [
         str(work.number),
@@ -172,7 +175,7 @@ def _work_row(work: Work) -> str:
         f"{_text(work.step, 80)}{attempt}",
         f"<code>{_text(work.text)}</code>",
         causes,
-        ("" if work.ended is None else seconds(work.ended - work.began)) + waits,
+        "<br>".join([*([] if work.ended is None else [seconds(work.ended - work.began)]), *waits]),
         sent,
         came,
     ]
