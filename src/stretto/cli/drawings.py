@@ -18,8 +18,9 @@ _FORMS: dict[str, Callable[[Picture], str]] = {
     "svg": Picture.to_svg,
     "html": Picture.to_html,
     "dot": Picture.to_dot,
+    "ascii": Picture.to_ascii,
 }
-_SUFFIXES = {".mmd": "mermaid", ".svg": "svg", ".html": "html", ".dot": "dot"}
+_SUFFIXES = {".mmd": "mermaid", ".svg": "svg", ".html": "html", ".dot": "dot", ".txt": "ascii"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"where to, a file in {', '.join(_SUFFIXES)}; stdout without it",
     )
-    parser.add_argument(
-        "--format", choices=list(_FORMS), help="if the name of the file does not say; or mermaid"
-    )
+    parser.add_argument("--format", choices=list(_FORMS), help="if the name of the file does not say")
 
 
 def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:  # noqa: ARG001
@@ -59,7 +58,7 @@ def _form(options: argparse.Namespace) -> str:
     if options.format is not None:
         return str(options.format)
     if options.output is None:
-        return "mermaid"
+        return "ascii" if sys.stdout.isatty() else "mermaid"
     suffix = Path(options.output).suffix
     if suffix not in _SUFFIXES:
         raise UsageError(f"-o {options.output}: let it end in {', '.join(_SUFFIXES)}, or write --format")
