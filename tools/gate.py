@@ -126,7 +126,10 @@ def in_a_browser() -> Stage:
     """What people see, in a browser without a network, and in a notebook."""
     return Stage(
         name="browser",
-        programs=[("tools/chromium.py",), ("-m", "pytest", "tests/browser/check_pages.py")],
+        programs=[
+            ("tools/chromium.py",),
+            ("-m", "pytest", "tests/browser/check_pages.py", "tests/browser/check_reports.py"),
+        ],
     )
 
 
