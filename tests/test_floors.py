@@ -38,7 +38,7 @@ FLOORS = [
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
     {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
-    | {"_among", "_talk", "_ways", "_asking", "_board"},
+    | {"_among", "_talk", "_ways", "_asking", "_board", "_saved_talk"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
     | {"checking", "report"},
     {"__init__"},
@@ -76,6 +76,7 @@ LAZY = {
     ("handler", "_outside_context"),
     ("_writing", "journal"),
     ("handler", "report"),
+    *[(each, "_saved_talk") for each in ("_talk", "application")],
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
 WITHOUT_A_LOOP = {

@@ -6,10 +6,11 @@ rests, and works again.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context as VarContext, ContextVar
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ._core.inputs import Crossed
 from ._core.state import DeadLetter, Delivery
@@ -20,6 +21,7 @@ from .events import Event
 
 if TYPE_CHECKING:
     from ._stock import Stock
+    from .snapshots import SavedRun
 
 __all__ = ["Among", "Around", "behalf"]
 
@@ -71,6 +73,10 @@ class Around(Protocol):
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event as one who is no step."""
 
+    def to_dict(self, types: Iterable[type]) -> dict[str, Any]:
+        """A snapshot of all of them."""
+        ...
+
     async def enclose(self, work: Callable[[], Awaitable[None]]) -> None:
         """Runs the run that was called, and whatever it causes."""
 
@@ -93,6 +99,7 @@ class Among(Supplies):
 
     queue: ReadyQueue
     inside: bool
+    timed: bool
     around: Around | None = None
     member: str | None = None
     caller: Among | None = None
@@ -223,7 +230,19 @@ class Among(Supplies):
     @property
     def has_work(self) -> bool:
         """Whether something is ready to start in a run that does not work."""
-        return self._first is not None or bool(self.queue.ready)
+        return self._first is not None or bool(self.queue.ready) or bool(self._due)
+
+    def go_on(self, saved: SavedRun, context: VarContext) -> None:
+        """A run without a caller goes on from a snapshot."""
+        self.make_ambient(context)
+        for effect in self.take_up(saved, None, context):
+            if type(effect) is Delivery:
+                self.push(effect)
+            else:
+                self.perform((effect,))
+        if not self.has_work:
+            self.machine.deadline = math.inf  # it does not age while it rests
+        self.timed = self.timed or self.machine.deadline < math.inf
 
     def wake_up(self) -> None:
         """A run without a caller is about to work again; its time begins anew."""

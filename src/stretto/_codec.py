@@ -67,7 +67,10 @@ class SnapshotWriter:
 
     Attributes:
         events: The events so far, written.
+        within: The path of what is being written, if it is a part of more.
     """
+
+    within = ""
 
     def __init__(self, known: KnownTypes) -> None:
         self.events: list[object] = []
@@ -85,7 +88,7 @@ class SnapshotWriter:
 
     def kind(self, kind: type, path: str) -> str:
         """The name of a class."""
-        self._path = [path]
+        self._path = [self.within + path]
         return self._known.name_of(kind, self._error)
 
     def value(self, value: object, path: str) -> object:
@@ -94,7 +97,7 @@ class SnapshotWriter:
         Raises:
             SnapshotError: If there is something in it that cannot be written.
         """
-        self._path = [path]
+        self._path = [self.within + path]
         return self._written(value)
 
     def _written(self, value: object) -> object:

@@ -243,7 +243,8 @@ class Driver(Concluding):
             if self.timed:
                 tg.cancel_scope.deadline = self.machine.deadline
             if self._due:
-                self.perform(self._due)
+                due, self._due = self._due, ()
+                self.perform(due)
             if self.queue.ready:
                 self.spawn_spare()
             self._workers += 1

@@ -33,6 +33,7 @@ __all__ = [
     "DeclaredStep",
     "KnownTypes",
     "is_data_class",
+    "known_to",
     "known_types",
     "register",
     "version_of",
@@ -119,8 +120,9 @@ def version_of(kind: type) -> int:
 class KnownTypes:
     """The classes that a snapshot may name, by name."""
 
-    def __init__(self, owner: str, kinds: Iterable[type]) -> None:
+    def __init__(self, owner: str, kinds: Iterable[type], read_by: str = "Context.from_dict") -> None:
         self._owner = owner
+        self._read_by = read_by
         self._by_name: dict[str, list[type]] = {}
         for kind in _with_fields(kinds):
             self._by_name.setdefault(kind.__name__, []).append(kind)
@@ -137,7 +139,7 @@ class KnownTypes:
             raise error(
                 f"{name} is a class that snapshots of {self._owner} do not know; decorate it with @snapshot_type from "
                 f"stretto.snapshots, or give it to both: to_dict(types=[{name}]) and "
-                f"Context.from_dict(…, types=[{name}])"
+                f"{self._read_by}(…, types=[{name}])"
             )
         self._check_single(name, known, error)
         return name
@@ -152,7 +154,7 @@ class KnownTypes:
         if not known:
             raise error(
                 f"{name!r} is no class that snapshots of {self._owner} know{near(name, self._by_name)}; decorate it "
-                f"with @snapshot_type from stretto.snapshots, or give it to Context.from_dict(…, types=[…])"
+                f"with @snapshot_type from stretto.snapshots, or give it to {self._read_by}(…, types=[…])"
             )
         self._check_single(name, known, error)
         return known[0]
@@ -170,9 +172,17 @@ def known_types(blueprint: Declared, types: Iterable[type]) -> KnownTypes:
     Raises:
         DefinitionError: If `types` holds something that is no such class.
     """
-    named = _of_blueprints.get(blueprint)
-    if named is None:
-        named = _of_blueprints[blueprint] = tuple(dict.fromkeys(_named_by(blueprint)))
+    return known_to(blueprint.name, (blueprint,), types)
+
+
+def known_to(
+    owner: str, blueprints: Iterable[Declared], types: Iterable[type], *, read_by: str = "Context.from_dict"
+) -> KnownTypes:
+    """As `known_types`, of several workflows; messages call them `owner`, and what reads them `read_by`.
+
+    Raises:
+        DefinitionError: As there.
+    """
     given = list(types)
     for kind in given:
         if not is_data_class(kind):
@@ -180,8 +190,19 @@ def known_types(blueprint: Declared, types: Iterable[type]) -> KnownTypes:
                 f"types= is a list of event classes, attrs classes, dataclasses, pydantic models, enums and named "
                 f"tuples, as in types=[Receipt], not {shown(kind)}"
             )
-    subclasses = (each for spec in blueprint.specs for each in _subclasses_taken(spec))
-    return KnownTypes(blueprint.name, [*named, *_registered, *given, *subclasses])
+    found: list[type] = []
+    for blueprint in blueprints:
+        found += _named_once(blueprint)
+        found += (each for spec in blueprint.specs for each in _subclasses_taken(spec))
+    return KnownTypes(owner, [*found, *_registered, *given], read_by)
+
+
+def _named_once(blueprint: Declared) -> tuple[type, ...]:
+    """What its code names; to read that once is enough."""
+    named = _of_blueprints.get(blueprint)
+    if named is None:
+        named = _of_blueprints[blueprint] = tuple(dict.fromkeys(_named_by(blueprint)))
+    return named
 
 
 def _named_by(blueprint: Declared) -> Iterator[type]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._core.machine import Machine
     from ._editor import Editor
     from ._once import Once
+    from .snapshots import Together
 
 __all__ = ["RunPort"]
 
@@ -58,6 +59,11 @@ class RunPort(Protocol):
     @property
     def is_among_others(self) -> bool:
         """Whether it is one of several runs of an application."""
+        ...
+
+    @property
+    def around(self) -> Together | None:
+        """What it belongs to, if it is one of several runs of an application."""
         ...
 
     def time(self) -> float:

@@ -10,9 +10,9 @@ What is decided, and not done, is in `_core.conversation` and `_core.wiring`.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import anyio
 
@@ -42,10 +42,25 @@ _TOLD = 6
 class Talk(Ways):
     """One conversation of an application, see the module."""
 
+    _held = False
+
     def __init__(self, board: Board, root: Among, member: str, *, within: Ways | None = None) -> None:
         super().__init__(board, root, member, within)
         self._over = anyio.Event()
         board.enter(self)
+
+    def to_dict(self, types: Iterable[type]) -> dict[str, Any]:
+        """A snapshot of all of it; a request has none of its own, because it is dropped with a restart."""
+        if self.within is not None:
+            return cast("Talk", self.within).to_dict(types)
+        from ._saved_talk import write_talk  # noqa: PLC0415 - loaded by who uses it
+
+        return write_talk(self, types)
+
+    def hold(self) -> None:
+        """It is not judged before it is at work: its runs come in one by one."""
+        self._held = True
+        self.conversation.below += 1
 
     async def request(
         self, run: Among, delivery: Delivery, event: Event, reply: type[E], limit: float | None
@@ -179,6 +194,9 @@ class Talk(Ways):
                     self.spawn(partial(self._host, run))
                 if self.conversation.closing:
                     tg.cancel_scope.cancel()
+                if self._held:
+                    self.conversation.below -= 1
+                    self.judge()
                 try:
                     await work()
                 except BaseException:
@@ -256,6 +274,8 @@ class Talk(Ways):
 
     def concluded(self) -> None:
         """The run that was called is over, and with it all others: what they have not used is told."""
+        if not self.over:  # it was never at work
+            self._tidy()
         self.over = True
         self.board.leave(self)
 

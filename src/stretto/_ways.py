@@ -28,6 +28,8 @@ from .events import Event
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from .snapshots import SavedRun
+
 __all__ = ["Ways", "accepts", "make_run"]
 
 
@@ -229,11 +231,24 @@ class Ways(ABC):
         self.note(run)
 
     def _open(self, member: str, key: Hashable) -> Among:
+        return self.bring_in(member, key, current=True)
+
+    def bring_in(self, member: str, key: Hashable, *, current: bool) -> Among:
+        """A run of a snapshot, before it goes on: the member's, or an earlier one that has been closed."""
         run = make_run(self.board, member, self.root)
         self._join(run, member, opened=True)
         self._runs[run] = key
-        self.conversation.open(member, key, run)
+        if current:
+            self.conversation.open(member, key, run)
         return run
+
+    def go_on(self, run: Among, saved: SavedRun) -> None:
+        """A run of a snapshot goes on."""
+        run.go_on(saved, copy_context())
+        if run.has_work:
+            self._at_work[run] = None
+            self._early.append(run)
+        self.note(run)
 
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event from outside to the run that waits for it, else to the one that accepts it."""
@@ -274,6 +289,14 @@ class Ways(ABC):
         context = copy_context()
         run.make_ambient(context)
         run.perform(run.machine.event_sent(event, context, step, at=run.clock(), outside=True))
+
+    def opened_runs(self) -> Iterator[Among]:
+        """The runs that its events have opened and that have not ended."""
+        return (run for run in tuple(self._runs) if run.machine.ended is None)
+
+    def key_of(self, run: Among) -> Hashable:
+        """The key of such a run; None if it has none."""
+        return self._runs.get(run)
 
     def all_runs(self) -> Iterator[Among]:
         """The runs of this conversation and of those below that have not ended."""

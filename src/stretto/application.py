@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, final
 
 import anyio
 import anyio.lowlevel
@@ -29,6 +29,9 @@ from .events import Event, StopEvent
 from .handler import Handler
 from .nesting import is_workflow_class
 from .workflow import Workflow
+
+if TYPE_CHECKING:
+    from ._saved_talk import SavedTalk
 
 __all__ = ["Application"]
 
@@ -246,6 +249,35 @@ class Application:
         handler.opens = partial(_open_call, board, member)
         return handler
 
+    def resume(self, data: Mapping[str, Any], *, types: Iterable[type] = ()) -> Handler[Any]:
+        """Goes on with the conversation of a snapshot: to be awaited or entered, as any run.
+
+        ``run.ctx.to_dict()`` of what `run` gave has all of its conversation: each of its runs, as `Context.to_dict`
+        tells of one, and on whose behalf each of their steps works. A step that waits for the reply to a request runs
+        again from its first line, and asks again.
+
+        Args:
+            data: What ``to_dict`` gave, also by way of JSON.
+            types: More classes that the snapshot may name.
+
+        Raises:
+            SnapshotError: If the data is malformed, of a newer version, or names a member, a step or a class that is
+                not there; it has the path.
+            WorkflowError: Outside of the block of the application.
+        """
+        board = self._opened("resume")
+        from ._saved_talk import SavedTalk  # noqa: PLC0415 - loaded by who uses it
+
+        saved = SavedTalk(board, data, types)
+        seat = board.seats[saved.root.member]
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        handler: Handler[Any] = Handler(
+            self._members[seat.name], seat.options, seat.blueprint, None, frame.f_code, frame.f_lineno
+        )
+        handler.goes_on_from(saved.root)
+        handler.opens = partial(_open_again, board, saved)
+        return handler
+
     async def request(
         self,
         ev: Event,
@@ -319,6 +351,12 @@ class Application:
 
 def _open_call(board: Board, member: str, driver: Driver) -> None:
     Talk(board, driver, member)
+
+
+def _open_again(board: Board, saved: SavedTalk, driver: Driver) -> None:
+    talk = Talk(board, driver, saved.root.member)
+    talk.hold()
+    saved.go_on(talk)
 
 
 async def _end_calls(board: Board, error: BaseException | None) -> None:

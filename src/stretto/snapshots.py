@@ -8,21 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextvars import Context as VarContext
-from typing import Any, Protocol, TypeVar, final, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from ._codec import SnapshotReader, SnapshotWriter
 from ._core.effects import Effects
 from ._core.machine import Machine
 from ._core.places import Place, is_text_keyed
 from ._core.run_state import FreeState, StateKind
+from ._core.saving import OfBehalf, ToBehalf
 from ._core.snapshots import restore, snapshot
 from ._editor import Editor
-from ._known_types import Declared, known_types, register
+from ._known_types import Declared, KnownTypes, known_types, register
 from ._once import Once
 from ._options import count
-from .errors import SnapshotError, shown
+from .errors import shown
 
-__all__ = ["SavedRun", "SnapshotPort", "read_snapshot", "snapshot_type", "write_snapshot"]
+__all__ = [
+    "SavedRun",
+    "SnapshotPort",
+    "Together",
+    "format_of",
+    "read_snapshot",
+    "snapshot_type",
+    "write_run",
+    "write_snapshot",
+]
 
 FORMAT = 1
 
@@ -68,6 +78,14 @@ def snapshot_type(kind: Any = None, /, *, version: int = 1) -> Any:
     return decorate if kind is None else decorate(kind)
 
 
+class Together(Protocol):
+    """Several runs that belong together."""
+
+    def to_dict(self, types: Iterable[type]) -> dict[str, Any]:
+        """All of them as plain data."""
+        ...
+
+
 class SnapshotPort(Protocol):
     """What a snapshot needs of its run."""
 
@@ -77,8 +95,8 @@ class SnapshotPort(Protocol):
     made_once: Once | None
 
     @property
-    def is_among_others(self) -> bool:
-        """Whether it is one of several runs of an application."""
+    def around(self) -> Together | None:
+        """What it belongs to, if it is one of several runs of an application."""
         ...
 
     @property
@@ -95,49 +113,71 @@ class SnapshotPort(Protocol):
 
 
 def write_snapshot(run: SnapshotPort, types: Iterable[type]) -> dict[str, Any]:
-    """The run as plain data.
+    """The run as plain data, or all of its conversation, if it is in one.
 
     Raises:
         SnapshotError: If something in it cannot be written; it says where, and what to do.
     """
     run.refuse_elsewhere("to_dict")
+    if run.around is not None:
+        return run.around.to_dict(types)
     machine = run.machine
-    if run.is_among_others:
-        raise SnapshotError(
-            f"this run of {machine.plan.name} is one of an application's: without the others, and what is between "
-            "them, it could not go on; take snapshots of workflows that run by themselves"
-        )
     writer = SnapshotWriter(known_types(run.workflow.blueprint(), types))
     data: dict[str, Any] = {"stretto": FORMAT, "workflow": machine.plan.name}
     if machine.ended is None:
-        data |= {"run_id": run.run_id, **snapshot(machine, run.time(), writer)}
-        if run.made_once is not None and run.made_once.results:
-            data["once"] = {
-                key: writer.value(value, f"once[{key!r}]") for key, value in run.made_once.results.items()
-            }
+        data |= write_run(run, writer)
     else:
-        data["finished"] = True
-    if run.made_editor is not None:
-        data["state"] = writer.value(run.made_editor.state.committed, "state")
+        data |= {"finished": True, **_state_of(run, writer)}
     if writer.events:
         data["events"] = writer.events
     return data
 
 
-@final
+def write_run(run: SnapshotPort, writer: SnapshotWriter, behalf: ToBehalf | None = None) -> dict[str, Any]:
+    """A run that goes on: its machine, its state and what it did once."""
+    data = {"run_id": run.run_id, **snapshot(run.machine, run.time(), writer, behalf)}
+    if run.made_once is not None and run.made_once.results:
+        data["once"] = {
+            key: writer.value(value, f"once[{key!r}]") for key, value in run.made_once.results.items()
+        }
+    return {**data, **_state_of(run, writer)}
+
+
+def _state_of(run: SnapshotPort, writer: SnapshotWriter) -> dict[str, Any]:
+    if run.made_editor is None:
+        return {}
+    return {"state": writer.value(run.made_editor.state.committed, "state")}
+
+
+def format_of(place: Place) -> int:
+    """The format of a snapshot.
+
+    Raises:
+        SnapshotError: If it is none, or of a newer stretto.
+    """
+    written = place.part("stretto")
+    number = written.whole(1, 2**31)
+    if number > FORMAT:
+        raise written.error(
+            f"this is format {number}, of a newer stretto, and this one reads format {FORMAT}; update stretto"
+        )
+    return number
+
+
 class SavedRun:
-    """A snapshot that was read, and fits the workflow.
+    """A run of a snapshot that was read, and fits the workflow.
 
     Attributes:
         finished: Whether the run was over, so that another one begins on its state.
         run_id: The identity of a run that goes on; empty for one that begins.
     """
 
-    def __init__(self, blueprint: Declared, data: object, types: Iterable[type], collect_limit: int) -> None:
-        self._place = Place(data)
+    behalf: OfBehalf | None = None
+
+    def __init__(self, blueprint: Declared, place: Place, known: KnownTypes, collect_limit: int) -> None:
+        self._place = place
         self._blueprint = blueprint
-        self._known = known_types(blueprint, types)
-        self._check_format()
+        self._known = known
         finished = self._place.get("finished")
         self.finished = finished is not None and finished.flag()
         self.run_id = "" if self.finished else self._place.part("run_id").text()
@@ -146,19 +186,6 @@ class SavedRun:
         self.once()
         if not self.finished:
             self.restore(Machine(blueprint.plan, 0.0, 0.0, collect_limit), 0.0, VarContext())
-
-    def _check_format(self) -> None:
-        written = self._place.part("stretto")
-        number = written.whole(1, 2**31)
-        if number > FORMAT:
-            raise written.error(
-                f"this is format {number}, of a newer stretto, and this one reads format {FORMAT}; update stretto"
-            )
-        name = self._place.part("workflow")
-        if name.text() != self._blueprint.name:
-            raise name.error(
-                f"this is a snapshot of {name.value}, and {self._blueprint.name} was given; read it with that workflow"
-            )
 
     @property
     def workflow(self) -> str:
@@ -171,6 +198,7 @@ class SavedRun:
         return 0.0 if self.finished else self._place.part("age").seconds()
 
     def _reader(self) -> SnapshotReader:
+        """What reads its events, which are those of this run alone."""
         return SnapshotReader(self._known, self._place.listed("events"))
 
     def state(self) -> object:
@@ -198,7 +226,7 @@ class SavedRun:
 
     def restore(self, machine: Machine, at: float, carry: VarContext) -> Effects:
         """Makes a fresh machine the one of the snapshot; gives what is to be done."""
-        return restore(machine, self._place, at, self._reader(), carry)
+        return restore(machine, self._place, at, self._reader(), carry, behalf=self.behalf)
 
 
 def read_snapshot(workflow: object, data: object, types: Iterable[type]) -> SavedRun:
@@ -215,4 +243,11 @@ def read_snapshot(workflow: object, data: object, types: Iterable[type]) -> Save
             f"{shown(workflow)}"
         )
     blueprint: Any = declares()
-    return SavedRun(blueprint, data, types, options.collect_limit)
+    place = Place(data)
+    format_of(place)
+    name = place.part("workflow")
+    if name.text() != blueprint.name:
+        raise name.error(
+            f"this is a snapshot of {name.value}, and {blueprint.name} was given; read it with that workflow"
+        )
+    return SavedRun(blueprint, place, known_types(blueprint, types), options.collect_limit)

@@ -10,6 +10,7 @@ from typing import Any
 from stretto._core.machine import Machine
 from stretto._core.places import Place
 from stretto._core.plan import Plan
+from stretto._core.saving import OfBehalf, ToBehalf
 from stretto._core.snapshots import restore, snapshot
 from stretto.events import Event
 
@@ -63,16 +64,18 @@ class Again:
         return self.kept.things[int(place.text().split()[0])]
 
 
-def written(run: Machine, at: float, kept: Kept) -> dict[str, Any]:
+def written(run: Machine, at: float, kept: Kept, behalf: ToBehalf | None = None) -> dict[str, Any]:
     """The data, by way of JSON: it is plain."""
-    data = json.loads(json.dumps(snapshot(run, at, kept), allow_nan=False))
+    data = json.loads(json.dumps(snapshot(run, at, kept, behalf), allow_nan=False))
     kept.check(data)
     return data
 
 
-def read(data: object, kept: Kept, plan: Plan, at: float, limit: int) -> tuple[Any, Any]:
+def read(
+    data: object, kept: Kept, plan: Plan, at: float, limit: int, *, behalf: OfBehalf | None = None
+) -> tuple[Any, Any]:
     run = Machine(plan, at, at, limit)
-    return run, restore(run, Place(data), at, Again(kept), copy_context())
+    return run, restore(run, Place(data), at, Again(kept), copy_context(), behalf=behalf)
 
 
 def restarted(run: Machine, at: float, *, asleep: float = 0.0) -> tuple[Any, Any]:

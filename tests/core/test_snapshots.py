@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -867,3 +867,43 @@ def test_a_join_is_given_what_it_takes():
     with pytest.raises(SnapshotError) as caught:
         read(data, kept, run.plan, 0.0, 100)
     assert str(caught.value) == "active[0].joined[0]: Flow.join (flow.py:30) does not take A"
+
+
+NUMBER: ContextVar[int | None] = ContextVar("number", default=None)
+
+
+def on_behalf_of(number: int) -> Any:
+    carry = copy_context()
+    carry.run(NUMBER.set, number)
+    return carry
+
+
+def set_number(place: Place, carry: Context) -> None:
+    carry.run(NUMBER.set, place.whole(0, 9))
+
+
+def test_each_delivery_knows_after_a_restart_on_whose_behalf_it_is_handled():
+    one = machine(step(limit=1))
+    for carry in (on_behalf_of(1), on_behalf_of(2), copy_context()):
+        one.receive(EventSent(event=A(), carry=carry, at=0.0, outside=True))
+    kept = Kept()
+    data = written(one, 0.0, kept, lambda carry: carry.get(NUMBER))
+    assert [each.get("behalf") for each in (*data["active"], *data["queued"])] == [1, 2, None]
+
+    other, effects = read(data, kept, one.plan, 0.0, 100, behalf=set_number)
+    queued = [*started(effects), *(other.waiting[0] or ())]
+    assert [each.carry.get(NUMBER) for each in queued] == [1, 2, None]
+    alone, effects = read(data, kept, one.plan, 0.0, 100)  # who is alone works for nobody
+    assert [each.carry.get(NUMBER) for each in (*started(effects), *alone.waiting[0])] == [None] * 3
+
+
+def test_what_is_joined_after_a_restart_is_joined_on_behalf_of_whom_the_fork_was():
+    run = forking()
+    (begin,) = started(run.receive(EventSent(event=Numbered(), carry=on_behalf_of(3), at=0.0)))
+    run.receive(StepReturned(delivery=begin, value=[A(n=1)], at=0.0))
+    kept = Kept()
+    data = written(run, 0.0, kept, lambda carry: carry.get(NUMBER))
+    other, effects = read(data, kept, run.plan, 0.0, 100, behalf=set_number)
+    (branch,) = started(effects)
+    (join,) = started(other.receive(StepReturned(delivery=branch, value=B(n=1), at=0.0)))
+    assert join.carry.get(NUMBER) == 3

@@ -13,7 +13,6 @@ import pytest
 
 import stretto.events
 from stretto import (
-    Application,
     Context,
     Event,
     Handler,
@@ -483,33 +482,6 @@ async def test_what_was_not_begun_cannot_be_written():
     with pytest.raises(WorkflowError, match="the run of Poll has not started"):
         handler.ctx.to_dict()
     await handler
-
-
-async def test_a_run_of_an_application_has_no_snapshot_of_its_own():
-    class Note(Event):
-        pass
-
-    class Asking(Workflow[str]):
-        @step
-        async def ask(self, ctx: Context, ev: StartEvent) -> Note:
-            return Note()
-
-        @step
-        async def end(self, ctx: Context, ev: Answer) -> StopEvent[str]:
-            with pytest.raises(SnapshotError) as caught:
-                ctx.to_dict()
-            return StopEvent(result=str(caught.value))
-
-    class Answering(Workflow[None]):
-        @step
-        async def answer(self, ev: Note) -> Answer:
-            return Answer(n=1)
-
-    async with Application(asking=Asking(), answering=Answering()) as app:
-        assert await app.run("asking") == (
-            "this run of Asking is one of an application's: without the others, and what is between them, it could not "
-            "go on; take snapshots of workflows that run by themselves"
-        )
 
 
 async def test_a_context_of_a_snapshot_is_no_run():

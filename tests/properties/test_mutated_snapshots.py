@@ -14,10 +14,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from stretto import (
+    Application,
     Context,
     Handler,
     SnapshotError,
@@ -27,6 +29,7 @@ from stretto import (
 )
 from stretto.errors import RestoredError
 from tests import virtual
+from tests.properties.applications import KINDS, Books, Node, Program, Way, application
 from tests.properties.resumable import Begin, Forked, Random, again, count, for_a_while
 
 CANARY = "tests.properties.canary"
@@ -126,6 +129,45 @@ def test_a_snapshot_that_was_changed_is_read_or_told(seed: int):
             data = mutate(data, of)
         with contextlib.suppress(SnapshotError):
             Context.from_dict(workflow_of(data), data)
+
+
+def conversation() -> Application:
+    ways = (Way((1,), None, keyed=True), Way((0, 2), None, keyed=False), *[Way((3,), None, keyed=False)] * 4)
+    inner = tuple(Node(kind, 0, 2, ()) for kind in (1, 2))
+    first = tuple(Node(kind, key, 2, inner) for kind in (0, 1, 2) for key in (0, 1))
+    program = Program(ways, first, 3.5, frozenset({1}), drains=True)
+    return application(program, Books(program), workers=1)
+
+
+@cache
+def conversations() -> list[str]:
+    async def cut(seconds: float) -> str:
+        async with conversation() as app, app.run("m0") as run:
+            await anyio.sleep(seconds)
+            data = run.ctx.to_dict(types=[Node, *KINDS])
+            await run.cancel()
+        return json.dumps(data)
+
+    return [virtual.run(cut, seconds, backend="asyncio") for seconds in (0.5, 2.5, 4.5)]
+
+
+@pytest.mark.parametrize("backend", virtual.BACKENDS)
+@given(seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=100)
+def test_a_snapshot_of_a_conversation_that_was_changed_is_told_or_comes_to_an_end(backend: str, seed: int):
+    of = random.Random(seed)
+    data = mutate(json.loads(of.choice(conversations())), of)
+
+    async def main() -> None:
+        async with conversation() as app:
+            try:
+                run = app.resume(data, types=[Node, *KINDS])
+            except SnapshotError:
+                return
+            with contextlib.suppress(*ITS_OWN):
+                await run
+
+    virtual.run(main, backend=backend)
 
 
 @given(st.recursive(

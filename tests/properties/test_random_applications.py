@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
 import anyio
 import attrs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests import virtual
 from tests.properties.applications import (
+    KINDS,
     Books,
+    Node,
     Program,
     application,
+    by_name,
     dead,
     programs,
     unaccounted,
@@ -58,3 +62,44 @@ def test_an_application_does_the_same_on_both_backends(program: Program):
 
     one, other = (virtual.run(partial(main, Books(program)), backend=each) for each in virtual.BACKENDS)
     assert one == other
+
+
+@pytest.mark.parametrize("backend", virtual.BACKENDS)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(program=programs, cuts=st.lists(st.integers(0, 5).map(lambda whole: whole + 0.25), max_size=3))
+def test_what_is_cut_off_and_resumed_is_handled_once_more_at_most(
+    backend: str, program: Program, cuts: list[float]
+):
+    """What was at work is handled again; everything else once, or it is told as a dead letter, before or after."""
+    if (
+        not program.drains
+    ):  # what is cut just when it sends is told once, and then nobody knows how often it was sent
+        program = attrs.evolve(program, closes=frozenset())
+    books = Books(program)
+    letters = dead(application(program, books))
+    again = by_name(books.open)
+
+    async def for_a_while(data: Any, seconds: float) -> Any:
+        nonlocal letters, again
+        async with application(program, books) as app:
+            async with app.run("m0") if data is None else app.resume(data, types=[Node, *KINDS]) as run:
+                with anyio.move_on_after(seconds):
+                    assert await run == "stopped"
+                letters += dead(app)
+                if run.done:
+                    return None
+                written = run.ctx.to_dict(types=[Node, *KINDS])
+                again += by_name(books.open)
+                await run.cancel()
+            return json.loads(json.dumps(written))
+
+    async def main() -> None:
+        data: Any = None
+        for seconds in [*cuts, 1e6]:
+            data = await for_a_while(data, seconds)
+            if data is None:
+                return
+
+    virtual.run(main, backend=backend)
+    assert books.astray == []
+    assert by_name(books.handled) + letters == by_name(books.sent) + again

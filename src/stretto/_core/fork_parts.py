@@ -45,8 +45,9 @@ def write_forks(out: Saving, forks: AnyForks, path: str) -> dict[str, object]:
 
 
 def _fork(out: Saving, fork: AnyFork, numbers: dict[AnyFork, int], path: str) -> dict[str, object]:
-    _, spent = fork.origin
+    carry, spent = fork.origin
     return {
+        **out.behalf(carry),
         "around": None if fork.around is None else numbers[fork.around],
         "number": fork.number,
         "spent": out.by_name(spent),
@@ -124,7 +125,7 @@ class _Reading:
     def _fork(self, place: Place) -> AnyFork:
         into = self._into
         fork: AnyFork = Fork(
-            None, place.part("number").whole(0, MOST), (into.carry.copy(), into.spent(place.get("spent")))
+            None, place.part("number").whole(0, MOST), (into.carry(place), into.spent(place.get("spent")))
         )
         fork.open = place.part("more").flag()
         fork.sent = place.part("sent").whole(0, MOST)

@@ -6,9 +6,9 @@ The events and values are opaque here: a `Writer` and a `Reader` know how they l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context
-from typing import Protocol, final
+from typing import Protocol, TypeAlias, final
 
 from ..errors import SnapshotError, near
 from ..events import Event
@@ -20,9 +20,14 @@ from .past import NOTHING_SPENT, Mark, Past
 from .places import Place
 from .plan import StepPlan
 
-__all__ = ["MOST", "Reader", "Restoring", "Saving", "Writer"]
+__all__ = ["MOST", "OfBehalf", "Reader", "Restoring", "Saving", "ToBehalf", "Writer"]
 
 MOST = 2**31
+
+# In a snapshot of several runs: the number of the one on whose behalf something is done, from the context variables and
+# back.
+ToBehalf: TypeAlias = Callable[[Context], int | None]
+OfBehalf: TypeAlias = Callable[[Place, Context], None]
 
 
 class Writer(Protocol):
@@ -61,10 +66,11 @@ class Reader(Protocol):
 class Saving:
     """A snapshot that is being made."""
 
-    def __init__(self, run: Machine, at: float, writer: Writer) -> None:
+    def __init__(self, run: Machine, at: float, writer: Writer, behalf: ToBehalf | None) -> None:
         self.run = run
         self.at = at
         self.writer = writer
+        self._behalf = behalf
         self.numbers: dict[Delivery, int] = {}  # of what was written, in order
 
     def name(self, index: int) -> str:
@@ -90,10 +96,15 @@ class Saving:
         """What is on its way to steps."""
         return [self.delivery(each, f"{path}[{number}]") for number, each in enumerate(deliveries)]
 
+    def behalf(self, carry: Context) -> dict[str, object]:
+        """The run on whose behalf something is on its way, if it is not alone in the snapshot."""
+        number = None if self._behalf is None else self._behalf(carry)
+        return {} if number is None else {"behalf": number}
+
     def delivery(self, delivery: Delivery, path: str) -> dict[str, object]:
         """What is on its way to one step, and what it and its earlier attempts were given."""
         self.numbers[delivery] = len(self.numbers)
-        data: dict[str, object] = {"step": delivery.step.name}
+        data: dict[str, object] = {"step": delivery.step.name, **self.behalf(delivery.carry)}
         if isinstance(delivery.event, Joined):
             data["joined"] = self.events(delivery.event.events, f"{path}.joined")
         else:
@@ -144,11 +155,14 @@ class Saving:
 class Restoring:
     """A run that is being restored into a fresh machine."""
 
-    def __init__(self, run: Machine, at: float, reader: Reader, carry: Context) -> None:
+    def __init__(
+        self, run: Machine, at: float, reader: Reader, carry: Context, behalf: OfBehalf | None
+    ) -> None:
         self.run = run
         self.at = at
         self.reader = reader
-        self.carry = carry
+        self._carry = carry
+        self._behalf = behalf
         self.deliveries: list[Delivery] = []  # what was read, in order
 
     def step(self, place: Place) -> StepPlan:
@@ -162,6 +176,14 @@ class Restoring:
             )
         return step
 
+    def carry(self, place: Place) -> Context:
+        """The context variables of what stands there."""
+        carry = self._carry.copy()
+        number = place.get("behalf")
+        if number is not None and self._behalf is not None:
+            self._behalf(number, carry)
+        return carry
+
     def mail(self, place: Place) -> Mail:
         """An event, and where it came from."""
         event, outside = place.exactly(2)
@@ -170,9 +192,9 @@ class Restoring:
     def delivery(self, place: Place) -> Delivery:
         """What is on its way to a step."""
         step = self.step(place.part("step"))
-        delivery = Delivery(step, self._event(step, place), self.carry.copy())
+        delivery = Delivery(step, self._event(step, place), self.carry(place))
         self.deliveries.append(delivery)
-        past = self._past(place, Past(self.carry.copy()))
+        past = self._past(place, Past(delivery.carry.copy()))
         for each in place.listed("collected"):
             self._collected(each, delivery, past)
         if not step.plain or past.kept or past.again or past.began is not None:

@@ -25,7 +25,7 @@ from .fork_parts import read_forks, write_forks
 from .inputs import Begun
 from .machine import Machine
 from .places import Place
-from .saving import MOST, Reader, Restoring, Saving, Writer
+from .saving import MOST, OfBehalf, Reader, Restoring, Saving, ToBehalf, Writer
 from .state import DEAD_LETTERS_KEPT
 from .waiting import Mailbox, Waiter
 
@@ -228,14 +228,20 @@ PARTS: dict[str, Part] = {
 }
 
 
-def snapshot(run: Machine, at: float, writer: Writer) -> dict[str, object]:
+def snapshot(run: Machine, at: float, writer: Writer, behalf: ToBehalf | None = None) -> dict[str, object]:
     """A run that is not over, as plain data.
+
+    Args:
+        run: The machine.
+        at: The time now.
+        writer: Writes events and values.
+        behalf: Gives the number of the run on whose behalf something is done, if the snapshot has several.
 
     Raises:
         SnapshotError: If the writer cannot write something in it.
     """
     assert run.ended is None, "nothing goes on"
-    out = Saving(run, at, writer)
+    out = Saving(run, at, writer, behalf)
     data: dict[str, object] = {
         "age": max(0.0, at - run.begun),
         "left": None if run.deadline == math.inf else max(0.0, run.deadline - at),
@@ -249,7 +255,9 @@ def snapshot(run: Machine, at: float, writer: Writer) -> dict[str, object]:
     return data
 
 
-def restore(run: Machine, place: Place, at: float, reader: Reader, carry: Context) -> list[Effect]:
+def restore(
+    run: Machine, place: Place, at: float, reader: Reader, carry: Context, *, behalf: OfBehalf | None = None
+) -> list[Effect]:
     """Makes a fresh machine the one that was written, and gives what is to be done.
 
     Args:
@@ -258,6 +266,7 @@ def restore(run: Machine, place: Place, at: float, reader: Reader, carry: Contex
         at: The time now.
         reader: Reads what the writer wrote.
         carry: The context variables that all deliveries begin with; those before the restart are gone.
+        behalf: Sets the run with that number in the context variables.
 
     Raises:
         SnapshotError: If something in it is not what it should be.
@@ -266,7 +275,7 @@ def restore(run: Machine, place: Place, at: float, reader: Reader, carry: Contex
     run.begun = at - place.part("age").seconds()
     left = place.get("left")
     run.deadline = math.inf if left is None else at + left.seconds()
-    into = Restoring(run, at, reader, carry)
+    into = Restoring(run, at, reader, carry, behalf)
     effects: list[Effect] = []
     for name, part in PARTS.items():
         written = place.get(name)
