@@ -162,16 +162,19 @@ class Among(Supplies):
 
     def _send_outward(self, event: Event, carry: VarContext, sender: str | None) -> None:
         """Another run takes it; or nobody does, and it is kept here."""
+        if self.around is not None:
+            if not self.around.route(self, event, carry, sender):
+                self.perform(self.machine.receive(Crossed(event=event, taken=False)), sender)
+            return
         taken = True  # also if it is refused by an error
         try:
-            route = self._to_parent if self.around is None else self.around.route
-            taken = route(self, event, carry, sender)
+            taken = self._to_parent(event, carry, sender)
         finally:
             effects = self.machine.receive(Crossed(event=event, taken=taken))
             if effects:
                 self.perform(effects, sender)
 
-    def _to_parent(self, _: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+    def _to_parent(self, event: Event, carry: VarContext, sender: str | None) -> bool:
         """What a nested run does not take was sent by the step that nests it; whether somebody there takes it."""
         taker = self._taker_around(type(event))
         if taker is None:

@@ -184,6 +184,7 @@ class Driver(Concluding):
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         if self.machine.ended is None:
+            self.scope = None
             return None  # it has nothing to do for now, and goes on when another run sends to it
         result, failure = self._conclude()
         if failure is not None:
@@ -271,6 +272,10 @@ class Driver(Concluding):
                     self.end()
                 case Delivery():
                     self.push(effect)
+                case Outward(event=event, carry=carry):
+                    self._send_outward(event, carry, sender)
+                    if len(effects) == 1:
+                        return  # what it lets out changes nothing in it
                 case Publish(event=event):
                     self.publish(event)
                     if self.parent is not None or self.merged is not None:
@@ -301,8 +306,6 @@ class Driver(Concluding):
                     )
                     if self.around is not None:
                         self.around.dead(effect, self)
-                case Outward(event=event, carry=carry):
-                    self._send_outward(event, carry, sender)
                 case Belated(effect=later, by=by):
                     self.perform((later,), by)
                 case Closed():

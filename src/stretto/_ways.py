@@ -19,8 +19,9 @@ import anyio
 from ._among import Among, Around, behalf
 from ._board import Board
 from ._core.conversation import Conversation
+from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
-from ._driver import Driver
+from ._driver import Driver, ambient
 from ._options import Options
 from .errors import RoutingError, UndeclaredEventError, near, shown
 from .events import Event
@@ -33,14 +34,18 @@ if TYPE_CHECKING:
 __all__ = ["Ways", "accepts", "make_run"]
 
 
+_ANY_TIME = 0.0
+
+
 def make_run(
     board: Board, member: str, parent: Among | None, timeout: float | None = None, *, streamed: bool = False
 ) -> Among:
     """A run of a member that was not begun; its time is limited by the shorter of its own limit and this one."""
     seat = board.seats[member]
-    limits = [each for each in (timeout, seat.options.timeout) if each is not None]
-    fields: dict[str, Any] = {**vars(seat.options), "timeout": min(limits, default=None)}
-    options = Options(**fields)
+    options = seat.options
+    if timeout is not None and (options.timeout is None or timeout < options.timeout):
+        fields: dict[str, Any] = {**vars(options), "timeout": timeout}
+        options = Options(**fields)
     return Driver(seat.workflow, seat.blueprint, options, cast("Driver | None", parent), streamed=streamed)
 
 
@@ -163,8 +168,12 @@ class Ways(ABC):
         if self.reply is kind and self.answer is None and (run is self.root or not accepts(self.root, kind)):
             self.answered(event)
             return True
-        member = cast("str", run.member)
+        member: str = run.member  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - it joined
         back = carry.get(behalf)
+        single = self.wiring.single(member, kind)
+        if single is not None:
+            self._cross(self._target(single, None, back), event, carry, run)
+            return True
         to = self.wiring.receivers(member, kind)
         if not to:
             return self._to_behalf(run, event, carry, back)
@@ -174,7 +183,7 @@ class Ways(ABC):
             if name == member:
                 self.take(run, event, carry, back)
             else:
-                self._deliver(name, event, carry, run, back)
+                self._cross(self._target(name, self._key(event), back), event, carry, run)
         return True
 
     def has_receiver(self, run: Among, kind: type[Event]) -> bool:
@@ -188,16 +197,17 @@ class Ways(ABC):
         self._cross(back, event, carry, run)
         return True
 
-    def _deliver(
-        self, name: str, event: Event, carry: VarContext, sender: Among | None, back: Among | None
-    ) -> None:
+    def _key(self, event: Event) -> Hashable:
         key_of = self.wiring.keys.get(type(event))
-        key = None if key_of is None else key_of(event)
+        return None if key_of is None else key_of(event)
+
+    def _target(self, name: str, key: Hashable, back: Among | None) -> Among:
+        """The run of the member, which may have to be opened."""
         known = None if back is None or back.member is None else (back.member, back)
         target = self.conversation.find(name, key, known)
         if target is None or (target.machine.ended is not None and target in self._runs):
-            target = self._open(name, key)
-        self._cross(target, event, carry, sender)
+            return self._open(name, key)
+        return target
 
     def _cross(self, target: Among, event: Event, carry: VarContext, sender: Among | None) -> None:
         talk = cast("Ways", target.around)
@@ -211,13 +221,14 @@ class Ways(ABC):
             self.dead(DeadLetter(event, f"the conversation of {self.name} is over"), run)
             return
         context = carry.copy()
-        run.make_ambient(context)
-        context.run(behalf.set, back)
-        rests = run not in self._at_work and run is not self.root and run.machine.ended is None
+        context.run(_enter, run, back)
+        machine = run.machine
+        rests = run not in self._at_work and run is not self.root and machine.ended is None
         if rests:
             self._runs.setdefault(run, None)
             run.wake_up()
-        for effect in run.machine.event_sent(event, context, at=run.clock(), outside=True):
+        at = run.clock() if is_stop(event) else _ANY_TIME  # nothing else asks when it was sent
+        for effect in machine.event_sent(event, context, at=at, outside=True):
             if type(effect) is Delivery:
                 run.push(effect)
             else:
@@ -279,7 +290,7 @@ class Ways(ABC):
         if not members or members[0] == self.root.member:
             self.take_from_outside(self.root, event, step)
         else:
-            self._deliver(members[0], event, copy_context(), None, None)
+            self._cross(self._target(members[0], self._key(event), None), event, copy_context(), None)
 
     def take_from_outside(self, run: Among, event: Event, step: str | None) -> None:
         """A run is sent an event by nobody in the conversation."""
@@ -314,6 +325,12 @@ class Ways(ABC):
             f"{who} sends {name} to {', '.join(self.told(each) for each in to)}, but no step of "
             f"{run.machine.plan.name} names it in its return annotation; add {name} to that of {who}"
         )
+
+
+def _enter(run: Among, back: Among | None) -> None:
+    """What runs in this context belongs to the run, and works for the other."""
+    ambient.set(cast("Driver", run))
+    behalf.set(back)
 
 
 def accepts(run: Among, kind: type[Event]) -> bool:

@@ -20,8 +20,9 @@ from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
 from stretto._core.state import Ended
 from stretto._core.waiting import Waiter
-from stretto.errors import WorkflowTimeoutError
+from stretto.errors import RoutingError, UndeclaredEventError, WorkflowTimeoutError
 from stretto.events import Event, StartEvent, StopEvent
+from stretto.joins import All
 from tests.core.plans import A, B, C, Question, plan, step
 
 CARRY = copy_context()
@@ -225,3 +226,79 @@ def test_what_was_half_collected_is_told_of_a_run_among_others_too():
         str(run.overdue(11.0))
         == f"Flow timed out after 10 s; active: Flow.work (flow.py:10) x1 for 11 s; {half}"
     )
+
+
+# -- the short way out -----------------------------------------------------------------------------------------
+
+
+def leaving(*, limit: int = 4) -> Machine:
+    """A run that has let out a B before, so that the next one takes the short way."""
+    run = machine(step(accepts=(StartEvent, A), returns=(B, StopEvent), limit=limit), opened=True)
+    run.step_returned(begin(run), B(n=1), 1.0)
+    return run
+
+
+def test_what_has_left_before_leaves_by_the_short_way_sent_or_returned():
+    run = leaving()
+    delivery = begin(run)
+    carry = copy_context()
+    (outward,) = run.event_sent(B(n=2), carry, at=1.0)
+    assert isinstance(outward, Outward)
+    assert (outward.event, outward.carry) == (B(n=2), carry)
+    outward, quiet = run.step_returned(delivery, B(n=3), 1.0)
+    assert isinstance(outward, Outward)
+    assert (outward.event, outward.carry) == (B(n=3), CARRY)
+    assert isinstance(quiet, Quiet)
+    assert (list(run.active), run.feeders) == ([], 0)
+
+
+def test_by_the_short_way_too_the_worker_goes_to_the_first_that_waits():
+    run = leaving(limit=1)
+    first = begin(run)
+    send(run, A(n=2), outside=True)
+    freed, outward = run.step_returned(first, B(), 1.0)
+    assert isinstance(freed, Delivery)
+    assert freed.event == A(n=2)
+    assert isinstance(outward, Outward)
+
+
+def test_what_has_left_before_stays_where_somebody_waits_for_it():
+    run = leaving()
+    delivery = begin(run)
+    waiter = Waiter(delivery=delivery, kind=B, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=False))
+    assert kinds(send(run, B())) == [Resume]
+
+
+def test_what_has_left_before_and_is_sent_from_outside_or_to_a_step_does_not_leave():
+    run = leaving()
+    assert kinds(send(run, B(), outside=True)) == [Kept]
+    with pytest.raises(RoutingError, match="does not take B"):
+        run.event_sent(B(), CARRY, "work", at=1.0)
+
+
+def test_what_has_left_before_and_comes_too_late_is_reported_as_ever():
+    run = leaving()
+    delivery = begin(run)
+    assert kinds(run.step_returned(delivery, B(), 10.0)) == [EndRun]
+    assert run.ended is Ended.TIMED_OUT
+    assert kinds(send(run, B())) == [DeadLetter, EndRun]
+
+
+def test_what_has_left_before_and_is_returned_by_a_step_that_does_not_name_it_is_an_error():
+    plain, other = step(accepts=(A,), returns=(B,)), step("other", index=1, accepts=(C,), returns=(A,))
+    run = machine(plain, other, opened=True)
+    run.step_returned(begin(run), B(), 1.0)
+    run.step_returned(begin(run, C()), B(), 1.0)
+    assert isinstance(run.error(), UndeclaredEventError)
+
+
+def test_a_run_with_joins_has_no_short_way_out_because_a_branch_ends_by_it():
+    run = machine(
+        step(accepts=(A,), returns=(B, C), returns_list=True),
+        step("join", index=1, accepts=(C,), returns=(StopEvent,), join=All()),
+        opened=True,
+    )
+    for _ in range(2):
+        assert Outward in kinds(run.step_returned(begin(run), [B()], 1.0))
+    assert run.leaving is None

@@ -116,6 +116,19 @@ def test_the_crossing_types_of_a_member_are_those_that_are_connected_for_it():
     assert list(wiring.keys) == [C]
 
 
+def test_the_short_way_is_for_what_one_other_member_gets_and_nothing_else_is_said_of():
+    links = [Link(kind=B, key=lambda ev: ev), Link(kind=C, to=("y", "z"))]
+    members = [starter("x", A, B, C), taker("y", A, C), taker("z", B, C), taker("own", B, SubA)]
+    wiring = Wiring(members, links=[*links, Link(kind=B, to=("z",))], external=frozenset({SubA}))
+    for _ in range(2):
+        assert wiring.single("x", A) == "y"
+    assert wiring.single("x", B) is None  # it has a key
+    assert wiring.single("x", C) is None  # it goes to two
+    assert wiring.single("own", SubA) is None  # it stays inside
+    assert wiring.single("y", A) is None
+    assert wiring.single("own", A) is None  # its class does not name it
+
+
 def test_connect_is_looked_at_too():
     text = told(
         starter("x", A),

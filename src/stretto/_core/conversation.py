@@ -84,9 +84,10 @@ class Conversation(Generic[T]):
         """
         if behalf is not None and behalf[0] == member:
             return behalf[1]
-        for caller, run in self.callers():
-            if caller == member:
-                return run
+        if self.asker is not None or self.parent is not None:
+            for caller, run in self.callers():
+                if caller == member:
+                    return run
         if member == self.member:
             return self.root
         return self.runs.get((member, key))

@@ -81,10 +81,19 @@ class EndRun(Value):
 
 @final
 class Outward(Value):
-    """Take the event to another run, if one takes it, and answer with `Crossed`."""
+    """Take the event to another run, if one takes it.
+
+    The answer is a `Crossed`; of a run that is judged together with others only where nobody takes it.
+    """
 
     event: Event
     carry: Context
+
+    def __init__(
+        self, *, event: Event, carry: Context
+    ) -> None:  # one for each event that crosses: no time for a dict
+        self.event = event
+        self.carry = carry
 
 
 @final

@@ -28,7 +28,7 @@ from ..events import Event, StopEvent
 from .attempts import Attempts
 from .collecting import Buffers, is_sequence
 from .delivery import Delivery
-from .effects import END_RUN, NOTHING, Effect, Effects, Resume
+from .effects import END_RUN, NOTHING, Effect, Effects, Outward, Resume
 from .inputs import (
     Admitted,
     Begun,
@@ -152,6 +152,9 @@ class Machine(Attempts):
         """
         way = self.plan.single.get(type(event))
         if way is None or step is not None or self.detour:
+            if step is None and not outside and self._leaves(event):
+                self._count_sent(cause, event, ())
+                return (Outward(event=event, carry=carry),)
             if self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
             effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause)
@@ -182,6 +185,8 @@ class Machine(Attempts):
                 self.tally[step.ends[StopEvent]] += 1
                 freed, stopped = self._release(delivery), self._stopped(value)
                 return [freed, *stopped] if isinstance(freed, Resume) else stopped
+            if self._leaves(value) and delivery.past is None and at < self.deadline and step.declares(value):
+                return self._let_out(delivery, value)
             effects = self._returned(delivery, value, at)
             return self._relieved(self.room, effects) if self.room else effects
         active, busy, index = self.active, self.busy, step.index
@@ -212,6 +217,13 @@ class Machine(Attempts):
             self.detour or self.closes or at >= self.deadline or isinstance(stop.result, CoroutineType)
         )
 
+    def _let_out(self, delivery: Delivery, event: Event) -> Effects:
+        """A return that another run is for, the common case among several."""
+        freed = self._release(delivery)
+        self._count_sent(delivery, event, ())
+        out = Outward(event=event, carry=delivery.carry)
+        return (out, *self._check_stalled()) if freed is None else (freed, out)
+
     # -- the other returns -----------------------------------------------------------------------------------
 
     def _returned(self, delivery: Delivery, value: object, at: float) -> Effects:
@@ -239,7 +251,7 @@ class Machine(Attempts):
             self._returned_nothing(delivery.step.index)
         freed = self._release(delivery)
         effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
-        if is_stop(value) and self.ended is None and not self.closes:
+        if self.ended is None and not self.closes and is_stop(value):
             self._count_stop(delivery.step, value)
             stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextvars import Context
+from typing import TypeGuard
 
 from ..errors import RoutingError, near, shown
 from ..events import Event, InputRequiredEvent
@@ -34,17 +35,20 @@ class Sending(Forking):
         """Any other event sent: to a named step, to several, to none, a stop, or too late."""
         event = self._checked(event)
         takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
-        if is_stop(event) and at >= self.deadline:
+        stop = event if is_stop(event) else None
+        if stop is not None and at >= self.deadline:
             self._deadline_passed(at)
         if self.ended is not None:
             return [*self._dead(event, f"the run was over, {self.ended.value}"), *END_RUN]
-        if cause is not None and self.is_lost(cause):
+        if cause is not None and self.forks is not None and self.is_lost(cause):
             return self._too_late(event, cause)
-        if is_stop(event):
+        if stop is not None:
             self._count_sent(cause, event, ())
-            return self._stopped(event)
+            return self._stopped(stop)
         if self.outlet and not outside and step is None and self._may_leave(event, takers):
-            self.feeders += 1
+            self.feeders += not self.hosted  # one that is hosted is never stuck by itself
+            if self.leaving is not None:
+                self.leaving += (type(event),)
             self._count_sent(cause, event, ())
             return (Outward(event=event, carry=carry),)
         asked = isinstance(event, InputRequiredEvent)
@@ -85,11 +89,20 @@ class Sending(Forking):
         self.opened = opened
         self.closes = closes
         self.feeders = 0 if opened else 1
+        if self.room is None and not self.plan.joins:
+            self.leaving = ()
 
     def ask_others_first(self, kinds: frozenset[type]) -> None:
         """From now on it is for others to say who takes these types, whether a step of its own does or not."""
         self.crossing = kinds
+        if self.leaving is not None:
+            self.leaving = ()
         self.detour = bool(self.waiters) or self._takes_detour()
+
+    def _leaves(self, event: object) -> TypeGuard[Event]:
+        """Whether it takes the short way out; whoever waits may be waiting for it."""
+        leaving = self.leaving
+        return leaving is not None and type(event) in leaving and not self.waiters and self.ended is None
 
     def _may_leave(self, event: Event, takers: Sequence[StepPlan]) -> bool:
         kind = type(event)
@@ -100,7 +113,7 @@ class Sending(Forking):
         return not (self.waiters and self.waiters.wanted(kind))
 
     def _crossed(self, event: Event, *, taken: bool) -> Effects:
-        self.feeders -= 1
+        self.feeders -= not self.hosted
         if taken or self.ended is not None:
             return self._check_stalled()
         return [*self._keep(Mail(event, outside=False)), *self._check_stalled()]

@@ -60,6 +60,7 @@ class RunState:
         late: What steps returned after the run was decided.
         outlet: Whether what no step takes may be taken by another run.
         crossing: Types that other runs are asked about first.
+        leaving: Types that have left, and that nothing but a wait would keep here: they take the short way out.
         hosted: Whether it is one of several runs that are judged together, so that it is never stuck by itself.
         opened: Whether an event has opened it, and nobody waits for its result.
         closes: Whether a StopEvent closes it, and does not end it.
@@ -88,6 +89,7 @@ class RunState:
     late: list[object] | None = None
     outlet = False
     crossing: frozenset[type] = frozenset()
+    leaving: tuple[type, ...] | None = None
     hosted = False
     opened = False
     closes = False

@@ -130,6 +130,8 @@ class Wiring:
                 sent.setdefault(kind, []).append(label)
         self._declared = frozenset(kind for sent in self._sent.values() for kind in sent)
         self._table: dict[tuple[str | None, type], tuple[str, ...]] = {}
+        self._single: dict[tuple[str, type], str | None] = {}
+        self._crossing: dict[str, frozenset[type[Event]]] = {}
         problems = tuple(self._check())
         if problems:
             raise DefinitionError("; ".join(problems), problems)
@@ -143,10 +145,22 @@ class Wiring:
             found = self._table[source, kind] = self._find(source, kind)
         return found
 
+    def single(self, source: str, kind: type[Event]) -> str | None:
+        """The one other member that gets such an event of this one, if that is all there is to say; else None."""
+        key = source, kind
+        if key not in self._single:
+            to = self.receivers(source, kind)
+            plain = len(to) == 1 and to[0] != source and kind not in self.keys and self.declares(source, kind)
+            self._single[key] = to[0] if plain else None
+        return self._single[key]
+
     def crossing(self, name: str) -> frozenset[type[Event]]:
         """The types that this member accepts and that go elsewhere all the same, or elsewhere too."""
-        linked = {link.kind for link in self.links if link.to is not None and link.source in {None, name}}
-        return frozenset(linked | self.broadcast)
+        found = self._crossing.get(name)
+        if found is None:
+            linked = {link.kind for link in self.links if link.to is not None and link.source in {None, name}}
+            found = self._crossing[name] = frozenset(linked | self.broadcast)
+        return found
 
     def declares(self, name: str, kind: type[Event]) -> bool:
         """Whether a step of this member names the type, or a base of it, among what it sends."""
