@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context as VarContext, ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from ._core.effects import Outward
 from ._core.inputs import Crossed
 from ._core.state import DeadLetter, Delivery
+from ._core.waiting import Waiter, Waiting
 from ._queue import ReadyQueue
 from ._supplies import Supplies
 from .errors import WorkflowError
@@ -39,7 +41,7 @@ class Around(Protocol):
         """The run that was called."""
         ...
 
-    def route(self, run: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+    def route(self, run: Among, what: Outward, sender: str | None) -> bool:
         """Takes an event to the runs that it is for; whether there are any."""
         ...
 
@@ -72,6 +74,17 @@ class Around(Protocol):
 
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event as one who is no step."""
+
+    def waits(self, run: Among, waiter: Waiter) -> None:
+        """A step waits in its middle."""
+
+    def waiting_for(self) -> Iterator[Waiting]:
+        """What its runs wait for."""
+        ...
+
+    def letters(self) -> tuple[DeadLetter, ...]:
+        """Its last dead letters."""
+        ...
 
     def to_dict(self, types: Iterable[type]) -> dict[str, Any]:
         """A snapshot of all of them."""
@@ -160,10 +173,11 @@ class Among(Supplies):
 
     # -- what goes to other runs -----------------------------------------------------------------------------
 
-    def _send_outward(self, event: Event, carry: VarContext, sender: str | None) -> None:
+    def _send_outward(self, what: Outward, sender: str | None) -> None:
         """Another run takes it; or nobody does, and it is kept here."""
+        event, carry = what.event, what.carry
         if self.around is not None:
-            if not self.around.route(self, event, carry, sender):
+            if not self.around.route(self, what, sender):
                 self.perform(self.machine.receive(Crossed(event=event, taken=False)), sender)
             return
         taken = True  # also if it is refused by an error

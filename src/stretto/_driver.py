@@ -272,8 +272,8 @@ class Driver(Concluding):
                     self.end()
                 case Delivery():
                     self.push(effect)
-                case Outward(event=event, carry=carry):
-                    self._send_outward(event, carry, sender)
+                case Outward():
+                    self._send_outward(effect, sender)
                     if len(effects) == 1:
                         return  # what it lets out changes nothing in it
                 case Publish(event=event):

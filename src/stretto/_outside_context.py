@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
-
 from ._run_port import RunPort
 from ._types import S_co
-from .context import Context, send_when_there_is_room
-from .errors import QueueFullError, WorkflowError
+from .context import Context, send_from_outside
+from .errors import WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
@@ -53,12 +51,7 @@ class OutsideContext(Context[S_co]):
 
     async def send(self, ev: Event, step: str | None = None) -> None:
         """As ``handler.send``."""
-        try:
-            self._run.send_from_outside(ev, step)
-        except QueueFullError:
-            await send_when_there_is_room(self._run, None, ev, step, self._run.outside_context())
-        else:
-            await anyio.lowlevel.checkpoint()
+        await send_from_outside(self._run, ev, step, None)
 
     def collect_events(
         self,

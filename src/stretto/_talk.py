@@ -10,11 +10,13 @@ What is decided, and not done, is in `_core.conversation` and `_core.wiring`.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import anyio
+import attrs
 
 from ._among import Among
 from ._asking import Request
@@ -22,7 +24,7 @@ from ._board import Board
 from ._core.conversation import Verdict
 from ._core.inputs import Interrupted
 from ._core.reporting import at_work
-from ._core.state import DeadLetter, Delivery, Ended
+from ._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from ._loop import outlast
 from ._ways import Ways, accepts
 from .errors import DeadLetterError, WorkflowStalledError, add_note, shown
@@ -153,7 +155,12 @@ class Talk(Ways):
 
     def dead(self, letter: DeadLetter, run: Among) -> None:
         """Nobody took an event of this conversation."""
+        letter = attrs.evolve(letter, member=run.member)
         self.board.letters.add(letter)
+        around = self.outermost()
+        if around.kept_letters is None:
+            around.kept_letters = deque(maxlen=DEAD_LETTERS_KEPT)
+        around.kept_letters.append(letter)
         machine = self.root.machine
         if self.board.strict and machine.ended in {None, Ended.STOPPED} and not machine.errors:
             self.fail(
@@ -277,6 +284,8 @@ class Talk(Ways):
         if not self.over:  # it was never at work
             self._tidy()
         self.over = True
+        if self.within is not None:
+            self.within.below.pop(self, None)
         self.board.leave(self)
 
     def _tidy(self) -> None:

@@ -9,21 +9,27 @@ an event causes inside a run inherits it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextvars import Context as VarContext, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import attrs
 
 from ._among import Among, Around, behalf
 from ._board import Board
 from ._core.conversation import Conversation
+from ._core.effects import Outward
+from ._core.inputs import WaitAnswered
+from ._core.reporting import awaited
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
+from ._core.waiting import Waiter, Waiting
 from ._driver import Driver, ambient
 from ._options import Options
-from .errors import RoutingError, UndeclaredEventError, near, shown
+from .errors import QueueFullError, RoutingError, UndeclaredEventError, near, shown
 from .events import Event
 
 if TYPE_CHECKING:
@@ -57,6 +63,8 @@ class Ways(ABC):
         within: The conversation around it, if a step of that asked for it.
         reply: The class of the reply, if it is a request.
         answer: The reply, once it was given.
+        below: The conversations that requests of its runs have opened.
+        kept_letters: The last dead letters; None if there were none.
     """
 
     reply: type[Event] | None = None
@@ -64,6 +72,7 @@ class Ways(ABC):
     give: Callable[[Event], object] | None = None
     tg: TaskGroup | None = None
     over = False
+    kept_letters: deque[DeadLetter] | None = None
     _tasks = 0
     _none_left: anyio.Event | None = None
 
@@ -79,6 +88,9 @@ class Ways(ABC):
             parent=None if within is None else within.conversation,
             asker=None if caller is None else (cast("str", caller.member), caller),
         )
+        self.below: dict[Ways, None] = {}
+        if within is not None:
+            within.below[self] = None
         self._runs: dict[Among, Hashable] = {}
         self._at_work: dict[Among, None] = {root: None}
         self._early: list[Among] = []
@@ -162,8 +174,9 @@ class Ways(ABC):
 
     # -- the way of an event ---------------------------------------------------------------------------------
 
-    def route(self, run: Among, event: Event, carry: VarContext, sender: str | None) -> bool:
+    def route(self, run: Among, what: Outward, sender: str | None) -> bool:
         """Takes an event that a run has sent to those that it is for; whether there are any."""
+        event, carry, claims = what.event, what.carry, what.claims
         kind = type(event)
         if self.reply is kind and self.answer is None and (run is self.root or not accepts(self.root, kind)):
             self.answered(event)
@@ -172,7 +185,7 @@ class Ways(ABC):
         back = carry.get(behalf)
         single = self.wiring.single(member, kind)
         if single is not None:
-            self._cross(self._target(single, None, back), event, carry, run)
+            self._cross(self._target(single, None, back), event, carry, run, claims=claims)
             return True
         to = self.wiring.receivers(member, kind)
         if not to:
@@ -181,9 +194,9 @@ class Ways(ABC):
             raise self._undeclared(run, kind, to, sender)
         for name in to:
             if name == member:
-                self.take(run, event, carry, back)
+                self.take(run, event, carry, back, claims=claims)
             else:
-                self._cross(self._target(name, self._key(event), back), event, carry, run)
+                self._cross(self._target(name, self._key(event), back), event, carry, run, claims=claims)
         return True
 
     def has_receiver(self, run: Among, kind: type[Event]) -> bool:
@@ -209,14 +222,22 @@ class Ways(ABC):
             return self._open(name, key)
         return target
 
-    def _cross(self, target: Among, event: Event, carry: VarContext, sender: Among | None) -> None:
+    def _cross(
+        self, target: Among, event: Event, carry: VarContext, sender: Among | None, *, claims: bool = True
+    ) -> None:
         talk = cast("Ways", target.around)
         if talk is not self:
             self.conversation.left = True
-        talk.take(target, event, carry, sender)
+        talk.take(target, event, carry, sender, claims=claims)
 
-    def take(self, run: Among, event: Event, carry: VarContext, back: Among | None) -> None:
-        """A run of this conversation is sent an event on behalf of another: the one door into it."""
+    def take(
+        self, run: Among, event: Event, carry: VarContext, back: Among | None, *, claims: bool = True
+    ) -> None:
+        """A run of this conversation is sent an event on behalf of another: the one door into it.
+
+        Raises:
+            QueueFullError: If it claims room and there is none.
+        """
         if self.over:
             self.dead(DeadLetter(event, f"the conversation of {self.name} is over"), run)
             return
@@ -228,7 +249,12 @@ class Ways(ABC):
             self._runs.setdefault(run, None)
             run.wake_up()
         at = run.clock() if is_stop(event) else _ANY_TIME  # nothing else asks when it was sent
-        for effect in machine.event_sent(event, context, at=at, outside=True):
+        try:
+            effects = machine.event_sent(event, context, at=at, outside=True, claims=claims)
+        except QueueFullError as full:
+            full.refused_by = run, context
+            raise
+        for effect in effects:
             if type(effect) is Delivery:
                 run.push(effect)
             else:
@@ -312,9 +338,34 @@ class Ways(ABC):
     def all_runs(self) -> Iterator[Among]:
         """The runs of this conversation and of those below that have not ended."""
         yield from (run for run in (self.root, *self._runs) if run.machine.ended is None)
-        for talk in tuple(self.board.live):
-            if isinstance(talk, Ways) and talk.within is self:
-                yield from talk.all_runs()
+        for talk in tuple(self.below):
+            yield from talk.all_runs()
+
+    def outermost(self) -> Ways:
+        """The conversation that no request has opened, or that one from outside has."""
+        talk = self
+        while talk.within is not None:
+            talk = talk.within
+        return talk
+
+    # -- what waits ----------------------------------------------------------------------------------------------
+
+    def waits(self, run: Among, waiter: Waiter) -> None:
+        """A step waits: it is given what came from outside before and nobody has waited for."""
+        event = self.outermost().root.machine.hand_over(waiter)
+        if event is not None:
+            self.take(run, event, copy_context(), None)
+        elif waiter.error is not None:  # its own condition has failed
+            run.perform(run.machine.receive(WaitAnswered(waiter=waiter, event=None)))
+
+    def waiting_for(self) -> Iterator[Waiting]:
+        """What its runs wait for, and those below."""
+        for run in self.all_runs():
+            yield from (attrs.evolve(each, member=run.member) for each in awaited(run.machine))
+
+    def letters(self) -> tuple[DeadLetter, ...]:
+        """The last dead letters of it and of those below, oldest first."""
+        return tuple(self.outermost().kept_letters or ())
 
     def _undeclared(
         self, run: Among, kind: type[Event], to: tuple[str, ...], sender: str | None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .snapshots import SavedRun
     from .store import Store
 
-__all__ = ["Context", "HoldingContext", "SavedContext", "send_when_there_is_room"]
+__all__ = ["Context", "HoldingContext", "SavedContext", "send_from_outside"]
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -216,8 +216,8 @@ class Context(Generic[S_co]):
         """
         try:
             self.send_event(ev, step)
-        except QueueFullError:
-            await send_when_there_is_room(self._run, self._delivery, ev, step, copy_context())
+        except QueueFullError as full:
+            await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
         else:
             await anyio.lowlevel.checkpoint()
 
@@ -380,6 +380,8 @@ class Context(Generic[S_co]):
         if waiter_event is not None and not waiter.repeats:  # nobody is asked again for what he has said
             self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
         run.perform(effects)
+        if run.around is not None and not woken.is_set():
+            run.around.waits(run, waiter)
         try:
             with anyio.move_on_after(limit):
                 await woken.wait()
@@ -393,16 +395,20 @@ class Context(Generic[S_co]):
             raise
         if run.trace is not None:
             run.trace.resumed(self._delivery, waiter.event)
+        given: Any = self._given(waiter, limit)
+        event: E = given
+        return event
+
+    def _given(self, waiter: Waiter, limit: float | None) -> Event:
+        """What a wait was given, or what went wrong."""
         if waiter.error is not None:
             raise waiter.error
         if waiter.event is None:
             raise WaitTimeoutError(
-                f"{self._delivery.step.label} waited {timeout:.6g} s for {event_type.__name__}, and none came that fits"
-                f"{came_instead(machine, waiter)}"
+                f"{self._delivery.step.label} waited {limit:.6g} s for {waiter.kind.__name__}, and none came that fits"
+                f"{came_instead(self._run.machine, waiter)}"
             )
-        given: Any = waiter.event
-        event: E = given
-        return event
+        return waiter.event
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps; in tests time is virtual and this is where a schedule is chosen."""
@@ -447,10 +453,27 @@ class Context(Generic[S_co]):
         return f"<Context of {self._delivery.step.label} in run {self.run_id}>"
 
 
-async def send_when_there_is_room(
-    run: RunPort, delivery: Delivery | None, ev: Event, step: str | None, carry: VarContext
+async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str | None) -> None:
+    """As ``handler.send``."""
+    try:
+        run.send_from_outside(ev, step, to)
+    except QueueFullError as full:
+        await _send_when_there_is_room(run, None, ev, step, run.outside_context(), full)
+    else:
+        await anyio.lowlevel.checkpoint()
+
+
+async def _send_when_there_is_room(  # noqa: PLR0917 - of the two who send and wait
+    run: RunPort,
+    delivery: Delivery | None,
+    ev: Event,
+    step: str | None,
+    carry: VarContext,
+    full: QueueFullError,
 ) -> None:
     """Waits until there is room in the queue, and sends then; `delivery` is that of the step that sends."""
+    if full.refused_by is not None:  # another member's, where the sender has no worker to make room with
+        (run, carry), delivery = full.refused_by, None
     admitted = anyio.Event()
     sender = Sender(
         delivery, ev, step, carry=carry, wake=admitted.set, parks=delivery is not None and run.inside

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import TypeGuard, final
+from typing import Any, TypeGuard, final
 
 __all__ = [
     "CollectError",
@@ -261,7 +261,11 @@ class QueueFullError(WorkflowError):
     Attributes:
         why: What there is no room for and where, without what to write instead, which a step in a thread is told in
             other words.
+        refused_by: In an application: the run of the other member that has no room, and the context variables with
+            which the event would be handled there.
     """
+
+    refused_by: tuple[Any, Any] | None = None
 
     def __init__(self, message: str, why: str = "") -> None:
         super().__init__(message)

@@ -38,7 +38,7 @@ from ._overlap import overlap
 from ._stream import EventStream
 from ._types import R
 from .blueprint import Blueprint
-from .context import Context
+from .context import Context, send_from_outside
 from .errors import RunEndedError, WorkflowError, near
 from .events import Event
 
@@ -257,8 +257,8 @@ class Handler(Generic[R]):
         """
         self._started("send_event").send_from_outside(ev, step, to)
 
-    async def send(self, ev: Event, step: str | None = None) -> None:
-        """As `send_event`, and waits for room where the workflow has a `queue_size`.
+    async def send(self, ev: Event, step: str | None = None, *, to: str | None = None) -> None:
+        """As `send_event`, and waits for room where the workflow has a `queue_size`, or that member has.
 
         Raises:
             RunEndedError: If the run is over, or ends while it waits; the event was not sent then.
@@ -266,8 +266,7 @@ class Handler(Generic[R]):
             RoutingError: As `send_event`.
             WorkflowError: If the run has not started.
         """
-        self._started("send")
-        await self.ctx.send(ev, step)
+        await send_from_outside(self._started("send"), ev, step, to)
 
     async def cancel(self) -> None:
         """Cancels the run and waits until its steps have ended; ``await handler`` then raises.
@@ -320,8 +319,14 @@ class Handler(Generic[R]):
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """Events that nobody took, each with the reason; of more than a thousand the last ones."""
-        return () if self._driver is None else tuple(self._driver.machine.dead_letters or ())
+        """Events that nobody took, each with the reason; of more than a thousand the last ones.
+
+        In an `Application` those of all of its conversation, each with the member.
+        """
+        driver = self._driver
+        if driver is None:
+            return ()
+        return tuple(driver.machine.dead_letters or ()) if driver.around is None else driver.around.letters()
 
     @property
     def failures(self) -> tuple[BaseException, ...]:
@@ -382,9 +387,16 @@ class Handler(Generic[R]):
 
     @property
     def waiting_for(self) -> tuple[Waiting, ...]:
-        """What the run waits for: steps in `Context.wait_for_event`, then steps that take events from outside."""
+        """What the run waits for: steps in `Context.wait_for_event`, then steps that take events from outside.
+
+        In an `Application` that of all runs of its conversation, each with the member.
+        """
         driver = self._driver
-        return () if driver is None or driver.machine.ended else tuple(awaited(driver.machine))
+        if driver is None or driver.outcome is not None:
+            return ()
+        if driver.around is not None:
+            return tuple(driver.around.waiting_for())
+        return () if driver.machine.ended else tuple(awaited(driver.machine))
 
     # -- helpers ---------------------------------------------------------------------------------------------
 

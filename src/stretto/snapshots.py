@@ -17,6 +17,7 @@ from ._core.places import Place, is_text_keyed
 from ._core.run_state import FreeState, StateKind
 from ._core.saving import OfBehalf, ToBehalf
 from ._core.snapshots import restore, snapshot
+from ._core.waiting import Waiter
 from ._editor import Editor
 from ._known_types import Declared, KnownTypes, known_types, register
 from ._once import Once
@@ -84,6 +85,9 @@ class Together(Protocol):
     def to_dict(self, types: Iterable[type]) -> dict[str, Any]:
         """All of them as plain data."""
         ...
+
+    def waits(self, run: Any, waiter: Waiter) -> None:  # noqa: ANN401 - the run of this very protocol
+        """A step of one of them waits in its middle."""
 
 
 class SnapshotPort(Protocol):

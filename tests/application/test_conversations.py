@@ -14,6 +14,7 @@ from stretto import (
     Event,
     HumanResponseEvent,
     InputRequiredEvent,
+    QueueFullError,
     RunEndedError,
     StartEvent,
     StopEvent,
@@ -28,6 +29,8 @@ from stretto import (
 from stretto.errors import DeadLetterError, RoutingError
 from stretto.events import Streamed
 from tests.application.programs import (
+    Answer,
+    Ask,
     Boom,
     Closer,
     Forgetful,
@@ -684,3 +687,168 @@ async def test_what_is_sent_on_behalf_of_a_conversation_that_is_over_is_a_dead_l
         assert await app.run("a") == "kept"
         sends[0].send_event(Trade(sku="late"))
     assert [letter.event for letter in app.dead_letters] == [Trade(sku="late")]
+
+
+# -- the whole conversation by its handler -----------------------------------------------------------------------
+
+
+class Go(Event, external=True):
+    pass
+
+
+async def test_the_handler_tells_what_each_member_waits_for_also_in_a_request():
+    class Waits(Workflow):
+        @step
+        async def trade(self, ctx: Context, ev: Trade) -> Ask:
+            await ctx.wait_for_event(HumanResponseEvent, waiter_id="the human")
+            await ctx.request(Ask(), reply=Answer)
+            return Ask()
+
+    class Answers(Workflow):
+        @step
+        async def answer(self, ctx: Context, ev: Ask) -> Answer:
+            await ctx.wait_for_event(HumanResponseEvent)
+            return Answer()
+
+        @step
+        async def go(self, ev: Go) -> None:
+            pass
+
+    def told() -> list[tuple[str | None, str, str]]:
+        return [(each.member, each.step, each.kind.__name__) for each in run.waiting_for]
+
+    app = Application(monitor=Monitor(), orders=Waits(), prices=Answers())
+    async with app, app.run("monitor", sku="tea") as run:
+        await anyio.sleep(1)
+        assert told() == [("orders", "trade", "HumanResponseEvent")]
+        assert run.waiting_for[0].waiter_id == "the human"
+        run.send_event(HumanResponseEvent())
+        await anyio.sleep(1)
+        assert told() == [
+            ("orders", "trade", "the reply Answer"),
+            ("prices", "answer", "HumanResponseEvent"),
+            ("prices", "go", "Go"),
+        ]
+        await run.cancel()
+        assert run.waiting_for == ()
+
+
+async def test_the_handler_has_the_dead_letters_of_its_own_conversation_with_the_members():
+    async with Application(monitor=Forgetful(), orders=Station()) as app:
+        one, other = app.run("monitor", sku="tea"), app.run("monitor", sku="milk", count=2)
+        assert one.dead_letters == ()
+        await one
+        await other
+    assert [(vars(each.event)["sku"], each.member) for each in one.dead_letters] == [("tea0", "orders")]
+    assert [each.member for each in other.dead_letters] == ["orders"] * 2
+    assert [each.member for each in app.dead_letters] == ["orders"] * 3
+
+
+async def test_what_comes_from_outside_is_kept_for_a_wait_that_begins_later_in_any_member():
+    class Waits(Workflow):
+        @step
+        async def trade(self, ctx: Context, ev: Trade) -> Traded:
+            await anyio.sleep(2)
+            first = await ctx.wait_for_event(HumanResponseEvent, requirements={"n": 1})
+            second = await ctx.wait_for_event(HumanResponseEvent)
+            return Traded(sku=first.text + second.text)
+
+    async with Application(monitor=Monitor(), orders=Waits()) as app, app.run("monitor", sku="tea") as run:
+        run.send_event(HumanResponseEvent(text="fee", n=2))
+        run.send_event(HumanResponseEvent(text="cof", n=1))
+        assert await run == "traded coffee"
+    assert len(app.dead_letters) == 0
+
+
+async def test_a_condition_that_fails_on_what_came_from_outside_before_fails_its_step():
+    def fails(ev: HumanResponseEvent) -> bool:
+        raise Boom(ev.text)
+
+    class Waits(Workflow):
+        @step
+        async def trade(self, ctx: Context, ev: Trade) -> Traded:
+            await anyio.sleep(2)
+            await ctx.wait_for_event(HumanResponseEvent, where=fails)
+            return Traded(sku="never")
+
+    async with Application(monitor=Monitor(), orders=Waits()) as app:
+        with pytest.raises(Boom, match="fee"):
+            async with app.run("monitor", sku="tea") as run:
+                run.send_event(HumanResponseEvent(text="fee"))
+                await run
+
+
+class Stuffed(Workflow[None]):
+    """Has room for one."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        super().__init__(queue_size=1, timeout=None)
+
+    @step(num_workers=1)
+    async def trade(self, ev: Trade) -> None:
+        await anyio.sleep(2)
+        self.done.append(ev.sku)
+
+
+async def test_a_step_that_sends_waits_for_room_in_the_member_that_gets_it():
+    class Sends(Workflow[float]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[float] | Trade:
+            began = anyio.current_time()
+            for n in range(4):
+                await ctx.send(Trade(sku=f"{n}"))
+            with pytest.raises(QueueFullError):
+                ctx.send_event(Trade(sku="refused"))
+            return StopEvent(result=anyio.current_time() - began)
+
+    stuffed = Stuffed()
+    async with Application(a=Sends(), b=stuffed) as app:
+        assert await app.run("a") == pytest.approx(4)
+    assert stuffed.done == ["0", "1", "2", "3"]
+    assert len(app.dead_letters) == 0
+
+
+async def test_what_a_step_returns_needs_no_room_in_another_member_either():
+    """It ended the conversation with an InternalError, because nobody was there whom the refusal could be told."""
+
+    class Lists(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> list[Trade]:
+            return [Trade(sku=f"{n}") for n in range(4)]
+
+        @step
+        async def end(self, ev: Go) -> StopEvent[str]:
+            return StopEvent(result="gone")
+
+    stuffed = Stuffed()
+    async with Application(a=Lists(), b=stuffed) as app, app.run("a") as run:
+        await anyio.sleep(1)
+        run.send_event(Go())
+        assert await run == "gone"
+    assert stuffed.done == ["0", "1", "2", "3"]
+
+
+async def test_who_sends_from_outside_waits_for_room_in_the_member_that_gets_it():
+    class Listens(Workflow[str]):
+        @step
+        async def begin(self, ev: StartEvent) -> Trade:
+            return Trade(sku=ev.sku)
+
+        @step
+        async def end(self, ev: Go) -> StopEvent[str]:
+            return StopEvent(result="gone")
+
+    stuffed = Stuffed()
+    app = Application(a=Listens(), b=stuffed)
+    async with app, app.run("a", sku="0") as run:
+        await anyio.sleep(1)
+        began = anyio.current_time()
+        for n in range(1, 4):
+            await run.send(Trade(sku=f"{n}"), to="b")
+        assert anyio.current_time() - began == pytest.approx(3)
+        with pytest.raises(RoutingError, match="has no member 'd'"):
+            await run.send(Trade(sku="x"), to="d")
+        run.send_event(Go())
+        assert await run == "gone"
+    assert stuffed.done == ["0", "1", "2", "3"]

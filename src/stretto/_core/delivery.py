@@ -98,8 +98,10 @@ class DeadLetter:
 
     Attributes:
         just_sent: Whether it is from the step that has made it one, which is what the logger says.
+        member: Whose run has made it one, in an application.
     """
 
     event: object
     reason: str
     just_sent: bool = attrs.field(default=True, eq=False, repr=False, kw_only=True)
+    member: str | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)

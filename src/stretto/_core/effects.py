@@ -81,19 +81,20 @@ class EndRun(Value):
 
 @final
 class Outward(Value):
-    """Take the event to another run, if one takes it.
+    """Take the event to another run, if one takes it; `claims` says whether it is refused where there is no room.
 
     The answer is a `Crossed`; of a run that is judged together with others only where nobody takes it.
     """
 
     event: Event
     carry: Context
+    claims: bool
 
-    def __init__(
-        self, *, event: Event, carry: Context
-    ) -> None:  # one for each event that crosses: no time for a dict
+    # One for each event that crosses: the base would make a dict first.
+    def __init__(self, *, event: Event, carry: Context, claims: bool) -> None:
         self.event = event
         self.carry = carry
+        self.claims = claims
 
 
 @final

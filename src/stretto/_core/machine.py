@@ -141,8 +141,9 @@ class Machine(Attempts):
         at: float,
         outside: bool = False,
         cause: Delivery | None = None,
+        claims: bool = True,
     ) -> Effects:
-        """`EventSent`: the deliveries that can start now.
+        """`EventSent`: the deliveries that can start now. If it `claims` room, there must be some for it.
 
         Raises:
             RoutingError: If no step is called `step`, or it does not take the event; nothing has happened
@@ -154,10 +155,10 @@ class Machine(Attempts):
         if way is None or step is not None or self.detour:
             if step is None and not outside and self._leaves(event):
                 self._count_sent(cause, event, ())
-                return (Outward(event=event, carry=carry),)
-            if self.room is not None:
+                return (Outward(event=event, carry=carry, claims=claims),)
+            if claims and self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
-            effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause)
+            effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
             over = self.waiters is None or self.ended is not None
             return effects if over else [*effects, *self._check_stalled()]
         taker, number = way
@@ -221,7 +222,7 @@ class Machine(Attempts):
         """A return that another run is for, the common case among several."""
         freed = self._release(delivery)
         self._count_sent(delivery, event, ())
-        out = Outward(event=event, carry=delivery.carry)
+        out = Outward(event=event, carry=delivery.carry, claims=False)
         return (out, *self._check_stalled()) if freed is None else (freed, out)
 
     # -- the other returns -----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Sending(Forking):
         at: float,
         outside: bool = False,
         cause: Delivery | None = None,
+        claims: bool = False,
     ) -> Effects:
         """Any other event sent: to a named step, to several, to none, a stop, or too late."""
         event = self._checked(event)
@@ -50,7 +51,7 @@ class Sending(Forking):
             if self.leaving is not None:
                 self.leaving += (type(event),)
             self._count_sent(cause, event, ())
-            return (Outward(event=event, carry=carry),)
+            return (Outward(event=event, carry=carry, claims=claims),)
         asked = isinstance(event, InputRequiredEvent)
         self._count_sent(cause, event, takers)
         effects: list[Effect] = [Publish(event=event)] if asked else []

@@ -94,12 +94,14 @@ class Waiting:
         kind: The class of the event.
         waiter_id: The name that the wait was given.
         requirements: Fields that the event must have, and their values.
+        member: Whose step it is, in an application.
     """
 
     step: str
     kind: type[Event]
     waiter_id: str | None = None
     requirements: Mapping[str, object] | None = None
+    member: str | None = None
 
 
 @final
@@ -195,10 +197,12 @@ class Mailbox:
         self._held += 1
         self._by_kind.setdefault(type(mail.event), deque()).appendleft(mail)
 
-    def claim(self, waiter: Waiter) -> Mail | None:
-        """Takes the earliest that fits."""
+    def claim(self, waiter: Waiter, *, from_outside: bool = False) -> Mail | None:
+        """Takes the earliest that fits; if so asked, of those that came from outside."""
         kept = self._by_kind.get(waiter.kind, deque())
         for at, mail in enumerate(kept):
+            if from_outside and not mail.outside:
+                continue
             if waiter.fits(mail.event):
                 del kept[at]
                 self._held -= 1

@@ -74,6 +74,11 @@ class Waits(Outcome):
         """Whether a step, or another run, takes such events, so that who waits for one may mean another one."""
         return kind in self.crossing or bool(self.plan.routes.find(kind))
 
+    def hand_over(self, waiter: Waiter) -> Event | None:
+        """What came from outside and nobody has waited for yet, for a step of another run that waits for it."""
+        mail = None if self.mailbox is None else self.mailbox.claim(waiter, from_outside=True)
+        return None if mail is None else mail.event
+
     def _wait_timed_out(self, waiter: Waiter) -> Effects:
         return [*self._resume(waiter), *self._check_stalled()] if self._withdraw(waiter) else NOTHING
 
