@@ -20,18 +20,20 @@ from ._core.state import Delivery
 from ._core.waiting import Waiter
 from ._loop import outlast
 from ._ways import Ways, make_run
-from .errors import DefinitionError, RunEndedError, UndeclaredEventError, WorkflowError
+from .errors import DefinitionError, RunEndedError, UndeclaredEventError, WorkflowError, WorkflowTimeoutError
 from .events import Event
 
 if TYPE_CHECKING:
     import anyio.lowlevel
 
-__all__ = ["Request"]
+__all__ = ["Request", "told_late"]
 
 E = TypeVar("E", bound=Event)
+X = TypeVar("X", bound=BaseException)
 
 _DEEPEST = 50  # requests within requests; deeper ones are a cycle
 _TOLD = 6
+_HAIR = 1e-6  # seconds; a deadline is a sum of floats
 
 _kinds: WeakKeyDictionary[type[Event], type[Event]] = WeakKeyDictionary()
 
@@ -56,6 +58,7 @@ class Request(Generic[E]):
         self._run = run
         self._reply = reply
         self._label = delivery.step.label
+        self._limit: float | None = None
         self._source = next(each for each in (run, *run.runs_around()) if each.member is not None)
         self.member = self._find(kind)
         self._woken = anyio.Event()
@@ -90,6 +93,7 @@ class Request(Generic[E]):
 
     def make_root(self, limit: float | None) -> Among:
         """The run that is asked; its time is what the caller has left, or less."""
+        self._limit = limit
         limits = [each for each in (limit, self._run.remaining()) if each is not None]
         root = make_run(self._around.board, self.member, self._run, min(limits, default=None))
         root.caller = self._source
@@ -145,10 +149,33 @@ class Request(Generic[E]):
 
     def _tell(self, below: Ways, failure: BaseException) -> None:
         if below.answer is None and isinstance(failure, Exception):
-            self._waiter.error = failure
+            self._waiter.error = told_late(failure, below, self._limit, f"{self._label} asked")
             self._give(None)
         elif not below.root.was_cancelled:  # Ctrl-C does not wait for who asked
             self._around.fail(failure)
+
+
+def told_late(failure: X, asked: Ways, limit: float | None, who: str) -> X | WorkflowTimeoutError:
+    """The failure of a request; if it is that the time which was given to it has passed, that is said of the request.
+
+    Otherwise the run that was asked would seem to have a time limit that its class does not have.
+    """
+    if (
+        limit is None
+        or asked.reply is None
+        or not isinstance(failure, WorkflowTimeoutError)
+        or failure is not asked.root.machine.verdict
+        or abs(failure.timeout - limit) > _HAIR
+    ):
+        return failure
+    active = [f"{step} x{count} for {age:.3g} s" for step, (count, age) in failure.active.items()]
+    return WorkflowTimeoutError(
+        f"{who} {asked.name}, and no {asked.reply.__name__} came within the {limit:.6g} s of the request; "
+        f"{'active: ' if active else ''}{', '.join(active) or 'no step was active'}",
+        failure.timeout,
+        failure.active,
+        failure.queued,
+    )
 
 
 def _kind_of(reply: type[Event]) -> type[Event]:

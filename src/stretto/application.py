@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, final
 import anyio
 import anyio.lowlevel
 
+from ._asking import told_late
 from ._board import Board, DeadLetters, Seat
 from ._core.wiring import KeyOf, Link, Member, Route, Wiring
 from ._driver import Driver, surrounding
@@ -148,6 +149,9 @@ class Application:
 
     def routes(self) -> Iterator[Route]:
         """Every event class that goes from one member to another: source, steps, kind, receiver, and why.
+
+        What no member takes and may be the reply to a request comes last: its receiver is the member that may have
+        asked.
 
         Raises:
             DefinitionError: If the wiring is wrong.
@@ -318,7 +322,7 @@ class Application:
         failure = await root.settle()
         answered = talk.answer is not None and root.was_cancelled
         if failure is not None and not answered:
-            raise failure
+            raise told_late(failure, talk, limit, f"app.request(…, reply={reply.__name__}) asked")
         return cast("E", talk.answer)
 
     # -- what can be seen ------------------------------------------------------------------------------------

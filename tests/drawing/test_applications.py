@@ -6,7 +6,7 @@ import json
 
 from stretto import Application, StartEvent, StopEvent, Workflow, step
 from stretto.drawing import to_mermaid
-from tests.application.programs import Monitor, Station, Trade
+from tests.application.programs import Asker, Monitor, Oracle, Station, Trade
 
 
 def test_each_member_has_a_frame_and_what_goes_between_them_is_a_thick_line():
@@ -53,4 +53,25 @@ def test_the_graph_is_data():
     assert [(each["source"], each["event"], each["to"], each["how"]) for each in graph["routes"]] == [
         ("monitor", "Trade", "orders", "type"),
         ("orders", "Traded", "monitor", "type"),
+    ]
+
+
+def test_a_reply_is_a_line_back_to_the_step_that_asks():
+    app = Application(asker=Asker(), oracle=Oracle())
+    assert to_mermaid(app).split("\n") == [
+        "flowchart TD",
+        '    subgraph m0["asker #40;Asker#41;"]',
+        '        m0_ask["ask"]',
+        '        m0_start_StartEvent(["StartEvent"]) --> m0_ask',
+        '        m0_ask --> m0_stop_StopEvent(["StopEvent"])',
+        "    end",
+        '    subgraph m1["oracle #40;Oracle#41;"]',
+        '        m1_answer["answer"]',
+        "    end",
+        "    m0_ask ==>|Ask| m1_answer",
+        "    m1_answer ==>|Answer| m0_ask",
+    ]
+    assert [(each["source"], each["event"], each["to"], each["how"]) for each in app.graph()["routes"]] == [
+        ("asker", "Ask", "oracle", "type"),
+        ("oracle", "Answer", "asker", "reply"),
     ]

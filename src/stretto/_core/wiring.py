@@ -92,7 +92,9 @@ class Route:
         steps: Its steps that declare it.
         kind: The type.
         to: The member that gets it.
-        how: ``"type"``, ``"broadcast"`` or ``"connect"``.
+        how: ``"type"``, ``"broadcast"`` or ``"connect"``; or ``"reply"`` for one that nobody takes and that may answer
+            a request.
+        answers: Of a reply: the steps of that member that may have asked.
     """
 
     source: str
@@ -100,6 +102,7 @@ class Route:
     kind: type[Event]
     to: str
     how: str
+    answers: tuple[str, ...] = ()
 
 
 @final
@@ -182,6 +185,30 @@ class Wiring:
                     if to != source:
                         yield Route(
                             source=source, steps=tuple(labels), kind=kind, to=to, how=self._how(source, kind)
+                        )
+        yield from self._replies()
+
+    def _replies(self) -> Iterator[Route]:
+        """What no member takes, to each that sends something which leads to it."""
+        for source, sent in self._sent.items():
+            for kind in [kind for kind in sent if not self.receivers(source, kind)]:
+                for asker, asked in self._sent.items():
+                    steps = [
+                        label
+                        for question, labels in asked.items()
+                        if asker != source
+                        and source in self.receivers(asker, question)
+                        and self._may_answer(source, kind, {question})
+                        for label in labels
+                    ]
+                    if steps:
+                        yield Route(
+                            source=source,
+                            steps=tuple(sent[kind]),
+                            kind=kind,
+                            to=asker,
+                            how="reply",
+                            answers=tuple(dict.fromkeys(steps)),
                         )
 
     # -- how it is found -------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ def _read_application(sheet: _Sheet, app: Wired) -> None:
         for name in to:
             for end in readers[name].takers(route.kind):
                 sheet.add_edge(pill, end, How.CROSSING)
+        for end in readers[route.to].labelled(route.answers):
+            sheet.add_edge(pill, end, How.CROSSING)
 
 
 @final

@@ -44,6 +44,11 @@ class Crossing(Protocol):
         """The member that gets it."""
         ...
 
+    @property
+    def answers(self) -> Sequence[str]:
+        """Of a reply: the labels of the steps that may have asked."""
+        ...
+
 
 @runtime_checkable
 class Wired(Protocol):
