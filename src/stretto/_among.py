@@ -63,6 +63,9 @@ class Around(Protocol):
     def closed(self, run: Among) -> None:
         """A run without a caller has returned a StopEvent."""
 
+    def decided(self, run: Among) -> None:
+        """A run is over, and may still clean up."""
+
     def dead(self, letter: DeadLetter, run: Among) -> None:
         """Nobody took an event."""
 

@@ -184,6 +184,12 @@ class Talk(Ways):
         """Ends the conversation without one."""
         self.root.cancel(why)
 
+    def decided(self, run: Among) -> None:
+        """If the run that was called has failed, the others do not go on while it cleans up."""
+        if run is self.root and run.machine.ended is not Ended.STOPPED:
+            self._over.set()
+            self._cut()
+
     def cancelled(self, run: Among) -> None:
         """Somebody cancels a run; if it is the one that was called, nothing is waited for any more."""
         if run is self.root:

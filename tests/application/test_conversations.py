@@ -852,3 +852,50 @@ async def test_who_sends_from_outside_waits_for_room_in_the_member_that_gets_it(
         run.send_event(Go())
         assert await run == "gone"
     assert stuffed.done == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("how", ["fails", "is late", "is cancelled"])
+async def test_the_others_do_not_go_on_while_the_run_that_was_called_cleans_up(how: str):
+    """They worked on, for as long as the clean-up took."""
+
+    class Root(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Trade | StopEvent:
+            ctx.send_event(Trade(sku="tea", seconds=8))
+            await anyio.sleep(1)
+            if how == "fails":
+                raise Boom("root")
+            await anyio.sleep(60)
+            return StopEvent()
+
+        @step
+        async def slow(self, ev: StartEvent) -> None:
+            try:
+                await anyio.sleep(60)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(5)
+
+        @step
+        async def traded(self, ev: Traded) -> None: ...
+
+    ends: list[float] = []
+
+    class Clocked(Workflow):
+        @step
+        async def trade(self, ev: Trade) -> Traded:
+            try:
+                await anyio.sleep(ev.seconds)
+            finally:
+                ends.append(anyio.current_time() - began)
+            return Traded(sku=ev.sku)
+
+    async with Application(a=Root(timeout=1 if how == "is late" else None), b=Clocked()) as app:
+        began = anyio.current_time()
+        with pytest.raises((Boom, WorkflowTimeoutError, WorkflowCancelledError)):
+            async with app.run("a") as run:
+                await anyio.sleep(1)
+                if how == "is cancelled":
+                    await run.cancel()
+                await run
+        assert (ends, anyio.current_time() - began) == ([1], pytest.approx(6))
