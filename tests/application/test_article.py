@@ -47,19 +47,26 @@ class ComplexFeedbackMonitor(Workflow):
         return StopEvent(result="nothing was traded")
 
 
-class OrderStation(Workflow):
+class Station(Workflow):
+    """What his order stations do, whatever event tells them to."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.manager = InventoryManager()
         super().__init__(*args, **kwargs)
 
+    async def place(self, feedback: str, sku: str) -> StopEvent:
+        match feedback:
+            case "Good":
+                await self.manager.place_order(sku)
+            case _:
+                await self.manager.clear_out(sku)
+        return StopEvent(result="Done!")
+
+
+class OrderStation(Station):
     @step
     async def trade(self, ev: StartEvent) -> StopEvent:
-        match ev.feedback:
-            case "Good":
-                await self.manager.place_order(ev.sku)
-            case "Bad":
-                await self.manager.clear_out(ev.sku)
-        return StopEvent(result="Done!")
+        return await self.place(ev.feedback, ev.sku)
 
 
 class ComplexFeedbackMonitorV2(ComplexFeedbackMonitor):
@@ -70,21 +77,12 @@ class ComplexFeedbackMonitorV2(ComplexFeedbackMonitor):
         return StopEvent(result="We are done for the day.")
 
 
-class OrderStationV3(Workflow):
+class OrderStationV3(Station):
     """His station for events of its own: nobody starts it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.manager = InventoryManager()
-        super().__init__(*args, **kwargs)
 
     @step
     async def trade(self, ev: TradeEventV2) -> StopEvent:
-        match ev.feedback:
-            case "Good":
-                await self.manager.place_order(ev.sku)
-            case "Bad":
-                await self.manager.clear_out(ev.sku)
-        return StopEvent(result="Done!")
+        return await self.place(ev.feedback, ev.sku)
 
 
 class ComplexFeedbackMonitorV3(ComplexFeedbackMonitor):
