@@ -155,7 +155,7 @@ def _is_possible(fault: str, root: Observer) -> bool:
     return fault != "timeout" or root.machine.deadline != math.inf
 
 
-async def _raise(error: type[Exception]) -> None:
+async def _raise(error: type[Exception]) -> None:  # noqa: ASYNC124 - as who hangs
     raise error()
 
 
