@@ -186,9 +186,13 @@ class Talk(Ways):
 
     def decided(self, run: Among) -> None:
         """If the run that was called has failed, the others do not go on while it cleans up."""
-        if run is self.root and run.machine.ended is not Ended.STOPPED:
-            self._over.set()
-            self._cut()
+        if run is not self.root or run.machine.ended is Ended.STOPPED:
+            return
+        self._over.set()
+        self.conversation.closing = True
+        for other in tuple(self._at_work):
+            if other is not run:
+                other.cancel(f"because {self.name} was over")
 
     def cancelled(self, run: Among) -> None:
         """Somebody cancels a run; if it is the one that was called, nothing is waited for any more."""
@@ -260,6 +264,8 @@ class Talk(Ways):
         finally:
             self._at_work.pop(run, None)
             self._retire(run)
+        if failure is not None and self.conversation.closing and run.was_cancelled:
+            failure = None  # it was cut
         if failure is not None:
             add_note(failure, f"in {self.told(cast('str', run.member))}, which works for {self.name}")
             if not self.conversation.closing:
