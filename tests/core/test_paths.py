@@ -211,3 +211,7 @@ def test_what_is_no_path_is_told_with_what_to_write():
     assert str(caught.value) == (
         "5 is no path; write 'cart.items.0', a tuple of keys if one has a dot, or ctx.store.get_state() for the whole"
     )
+
+
+def test_a_list_is_counted_from_its_end_as_far_as_it_goes():
+    assert rebuild({"a": [1, 2]}, ("a", -2), 9) == {"a": [9, 2]}
