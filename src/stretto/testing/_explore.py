@@ -394,10 +394,10 @@ def _error_of(test: Callable[[TestRun], object], run: TestRun) -> BaseException 
         test(run)
     except Exception as error:  # noqa: BLE001 - it is told, or compared with another one
         return error
-    except BaseException as error:
+    except BaseException as error:  # noqa: ASYNC103 - no cancellation: nothing is awaited here
         pytest: Any = sys.modules.get("pytest")
         if pytest is None or not isinstance(error, pytest.fail.Exception):
             raise
         failed: BaseException = error
-        return failed
+        return failed  # noqa: ASYNC104 - `pytest.fail`
     return None
