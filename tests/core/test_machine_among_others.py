@@ -244,10 +244,14 @@ def test_what_has_left_before_leaves_by_the_short_way_sent_or_returned():
     carry = copy_context()
     (outward,) = run.event_sent(B(n=2), carry, at=1.0)
     assert isinstance(outward, Outward)
-    assert (outward.event, outward.carry) == (B(n=2), carry)
+    assert (outward.event, outward.carry, outward.claims) == (B(n=2), carry, True)
     outward, quiet = run.step_returned(delivery, B(n=3), 1.0)
     assert isinstance(outward, Outward)
-    assert (outward.event, outward.carry) == (B(n=3), CARRY)
+    assert (outward.event, outward.carry, outward.claims) == (
+        B(n=3),
+        CARRY,
+        False,
+    )  # what is returned needs no room
     assert isinstance(quiet, Quiet)
     assert (list(run.active), run.feeders) == ([], 0)
 
