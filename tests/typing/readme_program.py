@@ -1,6 +1,6 @@
 import anyio
 
-from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Event, StartEvent, StopEvent, Workflow, step
 
 
 class Ask(Event):
@@ -23,9 +23,8 @@ class Cheapest(Workflow[Offer]):
         return Offer(shop=ev.shop, cents=20 * len(ev.shop))
 
     @step
-    async def choose(self, ctx: Context, ev: Offer) -> StopEvent[Offer] | None:
-        offers = ctx.collect_events(ev, [Offer] * 3)  # None until there are three
-        return StopEvent(result=min(offers, key=lambda offer: offer.cents)) if offers else None
+    async def choose(self, offers: list[Offer]) -> StopEvent[Offer]:  # when none is left at work
+        return StopEvent(result=min(offers, key=lambda offer: offer.cents))
 
 
 print(anyio.run(Cheapest(timeout=10).run))  # or anyio.run(..., backend="trio")
