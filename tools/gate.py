@@ -31,6 +31,7 @@ TESTS_MAY = (
 )  # fmt: skip
 PYTEST = ("-m", "pytest", "-n", "2")
 SUITE = (*PYTEST, "--hypothesis-profile=ci")  # the same examples each time, and no deadline on a busy machine
+ONCE = (*SUITE, "-m", "not schedules")  # those have a stage of their own
 IN_FRONT = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS"}  # they put other code before ours
 DEV = Venv(name=".venv", extras=frozenset({"dev"}))
 
@@ -89,7 +90,10 @@ def measured_suite() -> list[Stage]:
     return [
         Stage(
             name=f"tests: {HERE}",
-            programs=[("-m", "coverage", "erase"), ("-m", "coverage", "run", *SUITE, "-m", "not untraced")],
+            programs=[
+                ("-m", "coverage", "erase"),
+                ("-m", "coverage", "run", *SUITE, "-m", "not untraced and not schedules"),
+            ],
             variables={"PYTHONHASHSEED": "0"},
         ),
         Stage(
@@ -100,6 +104,7 @@ def measured_suite() -> list[Stage]:
                 ("tools/core_coverage.py",),
             ],
         ),
+        Stage(name="tests: schedules", programs=[(*SUITE, "-m", "schedules", "tests/testing")]),
         Stage(name="tests: without hypothesis", programs=[(*PYTEST, *unaided, "tests/engine")]),
     ]
 
@@ -117,7 +122,7 @@ def other_suites() -> list[Stage]:
     }
     venvs["lowest dependencies"] = Venv(name=".venv-lowest", extras=test, pins=lowest_pins())
     return [
-        Stage(name=f"tests: {name}", venv=venv, programs=[SUITE], variables={"PYTHONHASHSEED": "77"})
+        Stage(name=f"tests: {name}", venv=venv, programs=[ONCE], variables={"PYTHONHASHSEED": "77"})
         for name, venv in venvs.items()
     ]
 

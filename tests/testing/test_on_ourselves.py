@@ -39,6 +39,9 @@ def same(text: str) -> str:
     return re.sub(r"raised Cancelled.*", "raised a cancellation", text)
 
 
+pytestmark = pytest.mark.schedules
+
+
 def test_at_least_ten_thousand_schedules_are_tried_on_each_backend():
     assert MANY * 2 * len(PROGRAMS) >= 10_000
 
