@@ -39,7 +39,7 @@ ITS_OWN = (
     TypeError,
     ValueError,
     AttributeError,
-    KeyError,
+    LookupError,
     WorkflowStalledError,
     WorkflowTimeoutError,
     ConnectionError,
