@@ -17,7 +17,7 @@ from stretto._core.state import Delivery, Ended
 from stretto.events import StepFailedEvent
 from stretto.joins import All, First
 from stretto.retry import RetryPolicy, no_wait
-from tests.core.plans import A, B, C, plan, step
+from tests.core.plans import A, B, C, Outer, plan, step
 from tests.core.restarts import restarted
 
 CARRY = copy_context()
@@ -69,6 +69,25 @@ def test_what_a_step_sends_is_joined_when_it_has_ended():
         assert begun(run.event_sent(B(n=number), CARRY, at=0.0, cause=begin)) == []
     (join,) = begun(run.step_returned(begin, None, 0.0))
     assert join.event.events == (B(n=1), B(n=2))
+
+
+def test_what_arrives_in_a_fork_that_is_none_for_its_join_goes_on_to_the_fork_around():
+    run = machine(
+        step("begin", accepts=(C,), returns=(A, Outer)),
+        step("work", index=1, accepts=(Outer,), returns=(B,)),
+        step("join", index=2, accepts=(A,), join=All()),
+        step("other", index=3, accepts=(B,), join=All()),
+    )
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    for number in (1, 2):
+        run.event_sent(A(n=number), CARRY, at=0.0, cause=begin)
+    (work,) = begun(run.event_sent(Outer(n=3), CARRY, at=0.0, cause=begin))
+    assert begun(run.step_returned(begin, None, 0.0)) == []
+    called = begun(run.step_returned(work, B(n=4), 0.0))
+    assert {each.step.name: each.event.events for each in called} == {
+        "join": (A(n=1), A(n=2)),
+        "other": (B(n=4),),
+    }
 
 
 def test_what_was_joined_shows_as_a_list():

@@ -153,6 +153,16 @@ def test_a_test_that_fails_on_what_is_kept_leaves_it_there():
     assert len(box) == 1
 
 
+def test_who_asks_for_what_came_from_outside_is_not_given_what_a_step_sent():
+    box = Mailbox(9)
+    inside, outside = Mail(A(n=1), outside=False), Mail(A(n=2), outside=True)
+    box.put(inside)
+    assert box.claim(waiter(), from_outside=True) is None
+    box.put(outside)
+    assert box.claim(waiter(), from_outside=True) is outside
+    assert [*box] == [inside]
+
+
 def test_of_a_type_that_never_came_nothing_is_kept():
     box = Mailbox(9)
     box.put(Mail(A(), outside=False))
