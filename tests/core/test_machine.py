@@ -613,7 +613,8 @@ def test_at_the_deadline_it_is_too_late_to_return_anything(value: object, at: fl
 
 @pytest.mark.parametrize(("at", "ended"), [(8.9, Ended.STOPPED), (9.0, Ended.TIMED_OUT)])
 def test_the_time_of_a_run_that_waited_for_its_turn_counts_from_when_it_went_on(at: float, ended: Ended):
-    run = machine(step("a", returns=(StopEvent,)), deadline=5.0)
+    run = machine(step("a", returns=(StopEvent,)), deadline=6.0)
+    run.begun = 1.0
     delivery = at_work(run)
     assert run.receive(Admitted(at=4.0)) == ()
     run.receive(StepReturned(delivery=delivery, value=StopEvent(), at=at))

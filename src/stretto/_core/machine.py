@@ -158,9 +158,7 @@ class Machine(Attempts):
                 return (Outward(event=event, carry=carry, claims=claims),)
             if claims and self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
-            effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
-            over = self.waiters is None or self.ended is not None
-            return effects if over else [*effects, *self._check_stalled()]
+            return self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
         taker, number = way
         if cause is None:
             self.tally[number] += 1
