@@ -165,8 +165,15 @@ def test_the_commands_on_the_page_are_there():
     assert set(re.findall(r"^make (\w+)", page, re.MULTILINE)) == {"demo", "test"} <= goals
     for path in re.findall(r"(?:python|`) ?((?:examples|tools|tests)/[\w/.]+)", page):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"\]\(([\w./]+)\)", page):
+    for path in re.findall(r"\]\(([\w./-]+)\)", page):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
+)
+def test_a_page_holds_one_version_of_each_passage(page: Path):
+    assert not re.findall(r"^(?:<{7}|\|{7}|={7}|>{7})(?: .*)?$", page.read_text("utf-8"), re.MULTILINE)
 
 
 # -- the checks themselves -----------------------------------------------------------------------------------------
