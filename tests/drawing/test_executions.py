@@ -229,6 +229,38 @@ async def test_a_join_is_counted_once_for_each_call_and_its_line_by_what_arrived
     draw_most_recent_execution(run)
 
 
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_wait_is_counted_as_taken_also_where_its_event_came_before(early: bool):
+    async with Waits().run() as run:
+        if not early:
+            await anyio.sleep(1)
+            assert run.waiting_for
+        run.send_event(Reply())
+    assert run.counts.begun == {"begin": 1}
+    assert run.counts.taken[Reply, "begin"] == 1
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_join_that_waits_in_its_middle_has_begun_once(early: bool):
+    class Asks(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask]:
+            return [Ask(number=number) for number in range(3)]
+
+        @step
+        async def decide(self, ctx: Context, asked: list[Ask]) -> StopEvent:
+            await ctx.wait_for_event(Reply)
+            return StopEvent()
+
+    async with Asks().run() as run:
+        if not early:
+            await anyio.sleep(1)
+            assert run.waiting_for
+        run.send_event(Reply())
+    assert run.counts.begun == {"begin": 1, "decide": 1}
+    assert run.counts.taken[Reply, "decide"] == 1
+
+
 async def test_only_so_many_classes_that_nothing_declares_are_told_apart():
     class Makes(Workflow):
         @step

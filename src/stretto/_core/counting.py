@@ -67,9 +67,10 @@ class Counting(RunState):
         self._unequal()[step.index] += 1
 
     def _count_answered(self, step: StepPlan, event: Event) -> None:
-        """A step is given an event in its middle, which begins nothing."""
+        """A step is given an event in its middle, which begins nothing; of one that joins, only calls are counted."""
         self._count_taken(step, event)
-        self._unequal()[step.index] -= 1
+        if step.join is None:
+            self._unequal()[step.index] -= 1
 
     def _unequal(self) -> list[int]:
         if self.unequal is None:

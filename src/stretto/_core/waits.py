@@ -28,6 +28,8 @@ class Waits(Outcome):
         waiter.repeats = mail is not None
         if mail is None and waiter.error is None and self.mailbox is not None:
             mail = self.mailbox.claim(waiter)
+            if mail is not None:
+                self._count_answered(waiter.step, mail.event)
         if mail is not None or waiter.error is not None:
             waiter.mail = mail
             self._note_given(waiter)
