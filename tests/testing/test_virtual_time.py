@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from stretto import DefinitionError, Event, StartEvent, StopEvent, Workflow, step
+from stretto import DefinitionError, Event, StartEvent, StopEvent, Workflow, WorkflowError, step
 from stretto.testing import Deadlock, virtual_backend, virtual_run
 from stretto.testing._virtual import current_world
 from tests.projects import run_pytest
@@ -94,6 +94,19 @@ def test_idle_is_when_nobody_can_do_anything_and_comes_before_a_jump(backend: st
 def test_a_backend_that_there_is_none_of_is_refused():
     with pytest.raises(DefinitionError, match=r"^a backend is 'asyncio' or 'trio', not 'gevent'$"):
         virtual_backend("gevent")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_says_that_it_is_called_inside_of_an_event_loop(backend: str):
+    async def inside() -> None:
+        with pytest.raises(WorkflowError) as caught:
+            virtual_run(anyio.sleep, 1, backend=backend)
+        assert str(caught.value) == (
+            "virtual time has an event loop of its own, and one is running here; call virtual_run, or a test of "
+            "explore, outside of async functions: in a plain def test_…, or at the top of a file"
+        )
+
+    anyio.run(inside, backend=backend)
 
 
 # -- the plugin, in a project that is not this one ------------------------------------------------------------------

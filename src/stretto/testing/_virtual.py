@@ -23,7 +23,8 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
-from ..errors import DefinitionError, shown
+from .._loop import is_running
+from ..errors import DefinitionError, WorkflowError, shown
 from ._asyncio_time import VirtualLoop
 from ._stuck import Deadlock
 from ._world import World
@@ -82,9 +83,19 @@ def virtual_run(fn: Callable[..., Awaitable[T]], *args: object, backend: str = "
 
     Raises:
         Deadlock: Every task waits, and nothing can ever wake one. The program was cancelled.
+        WorkflowError: It is called in an event loop.
     """
     name, options = virtual_backend(backend)
+    _refuse_inside()
     return _run(guarded, fn, args, backend=name, backend_options=options)
+
+
+def _refuse_inside() -> None:
+    if is_running():
+        raise WorkflowError(
+            "virtual time has an event loop of its own, and one is running here; call virtual_run, or a test of "
+            "explore, outside of async functions: in a plain def test_…, or at the top of a file"
+        )
 
 
 async def guarded(
