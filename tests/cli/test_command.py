@@ -94,7 +94,10 @@ def test_exploring_shows_each_outcome_with_a_token_that_repeats_it(stretto: Comm
 
 def test_exploring_says_what_cannot_be_explored(stretto: Command):
     assert "is made already" in stretto("explore", "shop:made", "--sku=tea").err
-    assert "is an application" in stretto("explore", "shop:app").err
+    assert '@explore(make_app, member="name")' in stretto("explore", "shop:app").err
+    for wrong in ("0", "-3", "few"):
+        said = stretto("explore", "shop:Race", f"--max-schedules={wrong}")
+        assert (said.code, f"--max-schedules: a number above 0, and not '{wrong}'" in said.err) == (2, True)
     said = stretto("explore", "shop:Race", "--exhaustive", "--backend=asyncio", "--max-schedules=1")
     assert said.code == 1
     assert "more than 1 schedules" in said.out

@@ -699,6 +699,7 @@ def test_a_token_of_other_durations_says_so():
             "explore takes a workflow class, or a function that makes a workflow or an application, not 3",
         ),
         ({"mode": "all"}, "mode is 'random' or 'exhaustive', not 'all'"),
+        ({"max_schedules": 0}, "max_schedules is 1 or more, not 0"),
         ({"durations": "short"}, "durations is 'virtual', 'jitter' or 'any', not 'short'"),
         (
             {"start": [3]},
@@ -710,6 +711,18 @@ def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], says:
     with pytest.raises(DefinitionError) as caught:
         explore(**{"workflow": Counter, **options})
     assert str(caught.value) == says
+
+
+def test_an_async_test_is_refused_for_nothing_would_await_it():
+    async def test_total(run: TestRun) -> None:
+        assert run.result == 0
+
+    with pytest.raises(DefinitionError) as caught:
+        explore(Counter)(test_total)
+    assert str(caught.value) == (
+        "test_total is an async function, and explore calls a test when its run is over; write def test_total(run), "
+        "and give what is to happen beside the run as beside="
+    )
 
 
 # -- the command line ----------------------------------------------------------------------------------------------

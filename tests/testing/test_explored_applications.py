@@ -131,8 +131,8 @@ def test_what_nobody_takes_is_a_dead_letter_of_the_application_and_not_lost(back
         (
             {"member": "watch", "faults": Faults(crash=True)},
             (
-                "Faults(crash=True) goes on from a snapshot, and the runs of an application have none; explore the "
-                "workflows that are to be resumed by themselves"
+                "Faults(crash=True) goes on from the snapshot of one run, and an application has that of a whole "
+                "conversation; explore the workflows that are to be resumed by themselves"
             ),
         ),
     ],

@@ -38,9 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--durations", choices=["virtual", "jitter", "any"], default="virtual", help="how long a sleep takes"
     )
-    parser.add_argument("--max-schedules", type=int, metavar="N", help="at most so many, on each backend")
+    parser.add_argument("--max-schedules", type=_number, metavar="N", help="at most so many, on each backend")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one tries others by chance")
     parser.add_argument("--replay", metavar="TOKEN", help="that schedule alone, move by move")
+
+
+def _number(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"a number above 0, and not {text!r}")
+    return int(text)
 
 
 def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -55,7 +61,8 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
             f"{options.target} is made already, and each schedule needs a new one; name the class, or a function that "
             "makes a workflow"
             if isinstance(target, Workflow)
-            else f"{options.target} is an application, and explore takes a workflow class"
+            else f"{options.target} is an application, and this explores a workflow class; an application is explored "
+            'in a test, by one of its members: @explore(make_app, member="name")'
         )
     start = given(parser, Start(target.blueprint(), options.start), options, rest)
     explorer = explore(

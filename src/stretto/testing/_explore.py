@@ -103,7 +103,12 @@ class Explorer:
     # -- as a decorator --------------------------------------------------------------------------------------
 
     def __call__(self, test: Check) -> Callable[..., None]:
-        """A test without the first parameter of this one: it is given a `TestRun` for each schedule."""
+        """A test without the first parameter of this one: it is given a `TestRun` for each schedule.
+
+        Raises:
+            DefinitionError: If the test is an async function, which nothing would await.
+        """
+        _refuse_async(test)
 
         @functools.wraps(test)
         def explored(*args: Any, **kwargs: Any) -> None:
@@ -342,6 +347,8 @@ def explore(
     Raises:
         DefinitionError: For an option that makes no sense.
     """
+    if max_schedules is not None and max_schedules < 1:
+        raise DefinitionError(f"max_schedules is 1 or more, not {shown(max_schedules)}")
     if mode not in {"random", "exhaustive"}:
         raise DefinitionError(f"mode is 'random' or 'exhaustive', not {shown(mode)}")
     if replay is not None:
@@ -375,6 +382,15 @@ def _written(**options: object) -> str:
         if value is not None and value != "virtual"
     }
     return "".join(f", {name}={text}" for name, text in texts.items())
+
+
+def _refuse_async(test: Check) -> None:
+    if inspect.iscoroutinefunction(test) or inspect.isasyncgenfunction(test):
+        name = getattr(test, "__name__", "test")
+        raise DefinitionError(
+            f"{name} is an async function, and explore calls a test when its run is over; write def {name}(run), and "
+            "give what is to happen beside the run as beside="
+        )
 
 
 def _more_than_plain(step: StepSpec) -> str | None:

@@ -71,8 +71,8 @@ def subject_of(
     _check_member(made, member)
     if faults is not None and faults.crash and isinstance(made, Application):
         raise DefinitionError(
-            "Faults(crash=True) goes on from a snapshot, and the runs of an application have none; explore the "
-            "workflows that are to be resumed by themselves"
+            "Faults(crash=True) goes on from the snapshot of one run, and an application has that of a whole "
+            "conversation; explore the workflows that are to be resumed by themselves"
         )
     name = type(made).__name__
     said = getattr(workflow, "__name__", name)
