@@ -87,6 +87,8 @@ WRONG = {
     "no file": (["shop:Orders", "--json", "nope.json"], "--json nope.json: No such file or directory"),
     "no object": (["shop:Orders", "--json", "{"], ("--json {: this is no JSON: Expecting property name "
                   "enclosed in double quotes: line 1 column 2 (char 1)")),
+    "a list in JSON": (["shop:Orders", "--json", "[1]"], ("--json [1]: the fields are an object, as in "
+                  '{"name": "value"}, not [1]')),
     "a field of the wrong type in JSON": (
         ["shop:Orders", "--json", '{"sku": 3}'],
         "--json: in 'sku': 3 is not str",

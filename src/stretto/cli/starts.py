@@ -187,7 +187,7 @@ def _pairs(rest: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _json(source: str) -> dict[str, Any]:
     """The object in a file, on stdin (``-``), or in the text itself."""
     try:
-        if source.lstrip().startswith("{"):
+        if source.lstrip().startswith(("{", "[")):
             text = source
         elif source == "-":
             text = sys.stdin.read()
