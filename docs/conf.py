@@ -32,6 +32,7 @@ html_theme = "furo"  # it takes the fonts that the reader has
 html_title = f"stretto {release}"
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False  # the licence is in the repository, and names no year here
 templates_path: list[str] = []
 
 
