@@ -8,7 +8,7 @@ from contextvars import copy_context
 from stretto._core.counting import Counting
 from stretto._core.machine import Machine
 from stretto._core.state import Delivery
-from stretto.events import Event, StartEvent, StopEvent
+from stretto.events import Event, InputRequiredEvent, StartEvent, StopEvent
 from tests.core.plans import A, B, Finish, plan, step
 
 
@@ -93,6 +93,14 @@ def test_what_a_step_is_given_in_its_middle_begins_nothing_however_often():
         run._count_answered(work.step, B())
     counts = run.counts()
     assert (counts.taken[B, "work"], counts.begun["work"]) == (3, 1)
+
+
+def test_a_question_is_counted_as_sent_and_what_only_tells_something_is_not():
+    run = machine()
+    work = sent(run, A())
+    run.count_asked(work.step, InputRequiredEvent())
+    run.count_asked(work.step, B())
+    assert run.counts().sent == {(None, A): 1, ("work", InputRequiredEvent): 1}
 
 
 def test_every_machine_counts():

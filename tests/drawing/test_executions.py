@@ -11,6 +11,7 @@ from stretto import (
     Context,
     Event,
     HumanResponseEvent,
+    InputRequiredEvent,
     RetryPolicy,
     StartEvent,
     StopEvent,
@@ -238,6 +239,28 @@ async def test_a_wait_is_counted_as_taken_also_where_its_event_came_before(early
         run.send_event(Reply())
     assert run.counts.begun == {"begin": 1}
     assert run.counts.taken[Reply, "begin"] == 1
+
+
+class Question(InputRequiredEvent):
+    pass
+
+
+async def test_a_question_that_was_asked_as_a_wait_began_has_come_up():
+    class Asks(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            await ctx.wait_for_event(Reply, waiter_event=Question())
+            await ctx.wait_for_event(Reply, waiter_event=Answer(number=1))  # tells something, and asks nobody
+            return StopEvent()
+
+    async with Asks().run() as run:
+        for _ in range(2):
+            await anyio.sleep(1)
+            run.send_event(Reply())
+    picture = draw_most_recent_execution(run)
+    assert run.counts.sent["begin", Question] == 1
+    assert ("begin", Answer) not in run.counts.sent
+    assert "no annotation names" not in picture.to_html()
 
 
 @pytest.mark.parametrize("early", [True, False])

@@ -12,7 +12,7 @@ from typing import TypeAlias, final
 
 import attrs
 
-from ..events import Event
+from ..events import Event, InputRequiredEvent
 from .delivery import Delivery
 from .plan import OUTSIDE, StepPlan
 from .state import RunState
@@ -33,7 +33,8 @@ class Counts:
     Attributes:
         begun: For each step by its name, how many events it has begun to handle; attempts after the first and joins
             of several events count once.
-        sent: For the name of a step, or None for outside, and a class: how many such events it has sent or returned.
+        sent: For the name of a step, or None for outside, and a class: how many such events it has sent or returned,
+            questions that it asked as a wait began included.
         taken: For a class and the name of a step: how many such events it was given, those that wait for it included.
     """
 
@@ -44,6 +45,11 @@ class Counts:
 
 class Counting(RunState):
     """Counts what is sent and taken, all but the common case, which `Machine` has in place."""
+
+    def count_asked(self, step: StepPlan, question: Event) -> None:
+        """A step that waits has written its question to the stream, which no machine sees."""
+        if isinstance(question, InputRequiredEvent):  # another event says something, and asks nobody
+            self._count((step.index, type(question), None))
 
     def _count_sent(self, cause: Delivery | None, event: Event, takers: Sequence[StepPlan]) -> None:
         kind = type(event)
