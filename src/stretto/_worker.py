@@ -141,7 +141,9 @@ class Worker:
                     delivery = queue.ready.popleft()
                 else:
                     delivery = await self._wait()
-                    if delivery is None:
+                    if (
+                        delivery is None or machine.ended is not None
+                    ):  # it may have ended since that was handed over
                         return None
                     now = run.clock()
             spec = specs[delivery.step.index]

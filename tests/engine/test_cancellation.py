@@ -601,3 +601,35 @@ def test_what_ends_with_the_program_is_cleaned_up_too(ledger: Ledger, anyio_back
 
     virtual.run(main, backend=anyio_backend_name)
     assert not ledger.inside
+
+
+class Poke(Event, external=True):
+    pass
+
+
+class Begins(Workflow[None]):
+    def __init__(self):
+        super().__init__()
+        self.begun = 0
+
+    @step
+    async def idle(self, ctx: Context, ev: StartEvent) -> None:
+        pass
+
+    @step
+    async def poked(self, ctx: Context, ev: Poke) -> StopEvent[None]:
+        self.begun += 1
+        await anyio.sleep(60)
+        return StopEvent()
+
+
+async def test_what_was_sent_just_before_a_cancellation_begins_no_step():
+    workflow = Begins()
+    with anyio.fail_after(5):
+        async with workflow.run() as run:
+            await anyio.wait_all_tasks_blocked()
+            event = Poke()
+            run.send_event(event)
+            await run.cancel()
+    assert not workflow.begun
+    assert run.leftovers == (event,)
