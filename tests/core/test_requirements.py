@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -61,6 +61,13 @@ class Fold(str):
 
 class Single:
     """Compared by identity."""
+
+
+class Nowhere(tzinfo):
+    """A time zone that does not know what time it is, so that a time in it cannot be hashed."""
+
+    def utcoffset(self, dt: datetime | None) -> timedelta:
+        raise LookupError
 
 
 values = st.sampled_from([
@@ -122,6 +129,17 @@ def test_it_finds_whom_a_search_among_all_finds(
             assert not waiters.discard(gone)
         assert sorted(map(id, waiters)) == sorted(map(id, model))
         assert bool(waiters) == bool(model)
+
+
+def test_a_value_that_cannot_be_hashed_by_a_fault_of_its_time_zone_disturbs_nobody_else():
+    lost = datetime(2026, 1, 1, tzinfo=Nowhere())
+    waiters = Waiters()
+    for required in (1, lost, datetime(2026, 1, 1, tzinfo=UTC)):
+        waiters.add(waiter(Pair, {"left": required}))
+    one, it, plain = waiters
+    assert waiters.offer(Mail(Pair(left=lost), outside=False)) == [it]  # which is the same object
+    assert waiters.offer(Mail(Pair(left=1), outside=False)) == [one]
+    assert waiters.offer(Mail(Pair(left=datetime(2026, 1, 1, tzinfo=UTC)), outside=False)) == [plain]
 
 
 def many_waits(requirements: Callable[[int], object], count: int) -> Callable[[], object]:

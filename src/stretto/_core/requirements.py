@@ -29,6 +29,7 @@ _PLAIN: Container[tuple[object, object]] = {
 } | {(object.__eq__, Enum.__hash__)}
 _ANYWHERE: tuple[_Names, _Values] = (), ()
 _PLAIN_MODULES = {"datetime", "uuid"}
+_ZONES = {"builtins", "datetime", "zoneinfo"}  # None, and time zones that are no class of the user's
 
 
 @final
@@ -106,4 +107,6 @@ def _is_plain(value: object) -> bool:
     kind = type(value)
     if kind is str or kind is int:  # as most are
         return True
-    return (kind.__eq__, kind.__hash__) in _PLAIN or kind.__module__ in _PLAIN_MODULES
+    if (kind.__eq__, kind.__hash__) in _PLAIN:
+        return True
+    return kind.__module__ in _PLAIN_MODULES and type(getattr(value, "tzinfo", None)).__module__ in _ZONES
