@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from stretto import Application, Event, StartEvent, StopEvent, Workflow, step
 from stretto.checking import Problem, check
+from tests.core.counting import calls_during
 
 
 class Lost(Event):
@@ -119,3 +122,22 @@ def test_a_step_without_source_is_not_looked_into():
 def test_what_is_no_workflow_is_refused():
     with pytest.raises(TypeError, match="check takes a workflow class, a workflow or an Application, not 3"):
         check(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def chain(length: int) -> type[Workflow]:
+    """A workflow of steps of which each leads to the next."""
+    kinds = [StartEvent, *(type(f"E{number}", (Event,), {}) for number in range(1, length)), StopEvent]
+    steps: dict[str, object] = {}
+    for number, (taken, made) in enumerate(itertools.pairwise(kinds)):
+
+        async def go(self: object, ev: object) -> object: ...
+
+        go.__name__, go.__qualname__ = f"s{number}", f"Chain.s{number}"
+        go.__annotations__ = {"ev": taken, "return": made}
+        steps[go.__name__] = step(go)
+    return type("Chain", (Workflow,), steps)
+
+
+def test_a_workflow_of_many_steps_is_looked_at_in_the_square_of_their_number_at_most():
+    small, large = chain(20), chain(80)
+    assert calls_during(lambda: check(large)) <= 20 * calls_during(lambda: check(small))

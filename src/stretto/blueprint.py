@@ -6,7 +6,7 @@ of its own and shares the specs of the steps it inherits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, final
 
 from ._core.plan import Plan, StepPlan
@@ -178,22 +178,12 @@ class Blueprint:
         ]
 
     def _reached(self) -> set[StepSpec]:
-        return self._spread(
-            {
-                spec
-                for spec in self.specs
-                if spec.recovers is not None or any(_comes_from_outside(kind) for kind in spec.accepts)
-            }
-        )
-
-    def _spread(self, begin: set[StepSpec]) -> set[StepSpec]:
-        reached, edge = set(begin), list(begin)
-        while edge:
-            for after in self.leads_to(edge.pop()):
-                if after not in reached:
-                    reached.add(after)
-                    edge.append(after)
-        return reached
+        begin = {
+            spec
+            for spec in self.specs
+            if spec.recovers is not None or any(_comes_from_outside(kind) for kind in spec.accepts)
+        }
+        return _spread(begin, self.leads_to)
 
     def _dead_ends(self) -> Iterator[StepSpec]:
         """Steps that return events of which none leads to an end; to return nothing is an end too."""
@@ -205,9 +195,22 @@ class Blueprint:
                 for kind in spec.returns
             )
         }
+        before: dict[StepSpec, list[StepSpec]] = {}
         for spec in self.specs:
-            if spec.returns and spec not in good and not (self._spread({spec}) & good):
-                yield spec
+            for after in self.leads_to(spec):
+                before.setdefault(after, []).append(spec)
+        ends = _spread(good, lambda spec: before.get(spec, ()))
+        yield from (spec for spec in self.specs if spec.returns and spec not in ends)
+
+
+def _spread(begin: set[StepSpec], on: Callable[[StepSpec], Iterable[StepSpec]]) -> set[StepSpec]:
+    reached, edge = set(begin), list(begin)
+    while edge:
+        for after in on(edge.pop()):
+            if after not in reached:
+                reached.add(after)
+                edge.append(after)
+    return reached
 
 
 def _plan(spec: StepSpec, index: int) -> StepPlan:
