@@ -122,3 +122,18 @@ def test_whatever_a_step_tells_is_shown_in_one_harmless_line(
     done: float, total: float | None, text: str, says: str
 ):
     assert told(StepProgress(step="x", done=done, total=total, text=text)) == says
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "said"),
+    [
+        (1, 10**400, "-------------------- 1/inf"),
+        (10**400, 10**400, "inf"),
+        (-(10**400), None, "-inf"),
+        (float("nan"), 3, "nan"),
+        (1, float("nan"), "1"),
+        (5, 3, "#################### 5/3"),
+    ],
+)
+def test_no_number_is_too_odd_to_be_told(done: float, total: float | None, said: str):
+    assert told(StepProgress(step="ask", done=done, total=total, text="")) == said

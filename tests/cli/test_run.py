@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+from stretto.cli.endings import Exit
+from stretto.cli.interrupts import interrupts
+from stretto.cli.running import show
 from tests.cli.conftest import Command
 
 
@@ -222,3 +228,34 @@ def test_a_backend_that_is_not_installed_is_told(stretto: Command, monkeypatch: 
     monkeypatch.setattr("stretto.cli.running.find_spec", lambda name: None)
     said = stretto("run", "shop:Orders", "--backend=trio", "--sku=tea")
     assert said == (2, "", "stretto: --backend trio: trio is not installed; pip install 'stretto[trio]'\n")
+
+
+def test_a_result_that_json_cannot_hold_is_told_as_it_looks(stretto: Command):
+    assert stretto("run", "shop:Echo", "--payload=[NaN]") == (0, "[nan]\n", "")
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("utf-8", "ü\\ud800"), ("ascii", "\\xfc\\ud800")])
+def test_what_the_encoding_of_stdout_does_not_have_is_escaped(
+    encoding: str, printed: str, monkeypatch: pytest.MonkeyPatch
+):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, write_through=True))
+    show("ü\ud800")
+    assert written.getvalue().decode(encoding) == printed + "\n"
+
+
+def test_a_result_as_deep_as_no_json_is_told(capsys: pytest.CaptureFixture[str]):
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    show(deep)
+    assert "list" in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+async def test_an_interrupt_cancels_also_where_nobody_reads_what_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with anyio.fail_after(5), anyio.CancelScope() as scope, interrupts(scope.cancel) as interrupted:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep(60)
+    assert interrupted.code == Exit.INTERRUPTED

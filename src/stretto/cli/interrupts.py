@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import final
 
@@ -43,7 +43,10 @@ class Interrupts:
             os.kill(os.getpid(), number)
             return
         self.code = _CODES[signal.Signals(number)]
-        os.write(sys.stderr.fileno(), b"\nstretto: cancelling the run; once more ends it without clean-up\n")
+        with suppress(OSError, ValueError, AttributeError):  # whoever reads has gone, or nobody ever did
+            os.write(
+                sys.stderr.fileno(), b"\nstretto: cancelling the run; once more ends it without clean-up\n"
+            )
         self._soon(self._cancel)
 
 

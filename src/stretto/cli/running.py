@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -194,9 +195,19 @@ def show(result: object) -> None:
     if result is None:
         return
     if isinstance(result, str):
-        print(result)
+        print_safely(result)
         return
     try:
-        print(json.dumps(result, ensure_ascii=False))
-    except (TypeError, ValueError):
-        print(shown(result))
+        text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        text = shown(result)
+    print_safely(text)
+
+
+def print_safely(text: str) -> None:
+    """Prints a text; what the encoding of stdout does not have is escaped, for the run has done its work."""
+    try:
+        print(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        print(text.encode(encoding, "backslashreplace").decode(encoding))

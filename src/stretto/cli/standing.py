@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import final
 
@@ -57,7 +58,16 @@ class Standing:
 def told(progress: StepProgress) -> str:
     """How far a step has come: ``######-------------- 3/10 asks the mill``."""
     text = clipped(str(progress.text), 60)
-    if not progress.total or progress.total < 0:
-        return f"{progress.done:g} {text}".rstrip()
-    full = round(_WIDTH * min(max(progress.done / progress.total, 0), 1))
-    return f"{'#' * full}{'-' * (_WIDTH - full)} {progress.done:g}/{progress.total:g} {text}".rstrip()
+    done, total = _number(progress.done), _number(progress.total or 0)
+    part = done / total if total > 0 else math.nan
+    if math.isnan(part):
+        return f"{done:g} {text}".rstrip()
+    full = round(_WIDTH * min(max(part, 0), 1))
+    return f"{'#' * full}{'-' * (_WIDTH - full)} {done:g}/{total:g} {text}".rstrip()
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number may be larger than any other
+        return math.inf if value > 0 else -math.inf
