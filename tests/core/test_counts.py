@@ -76,6 +76,20 @@ def test_an_event_that_its_step_does_not_declare_is_counted_by_its_name():
     assert counts.taken[StartEvent, "begin"] == 2
 
 
+def test_each_hop_counts_for_its_step_its_event_and_whom_it_goes_to():
+    loop = step("loop", returns=(A,))
+    run = Machine(plan(loop), 0.0, math.inf, 100)
+    delivery = sent(run, A())
+    for _ in range(3):
+        (delivery,) = run.step_returned(delivery, A(), 0.0)
+        assert type(delivery) is Delivery
+        delivery.started = 0.0
+    assert run.counts().sent == {(None, A): 1, ("loop", A): 3}
+    assert run.counts().taken == {(A, "loop"): 4}
+    run.event_sent(A(), copy_context(), at=0.0, cause=delivery)
+    assert run.counts().sent["loop", A] == 4
+
+
 def test_past_a_thousand_names_events_are_counted_as_events():
     run = machine()
     work = sent(run, A())

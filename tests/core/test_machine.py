@@ -915,6 +915,15 @@ def test_a_returned_event_for_one_step_is_decided_in_place():
     assert 2 * one < two
 
 
+def test_a_stop_of_a_plain_step_is_decided_in_place():
+    def calls(**options: Any) -> int:
+        run = machine(step("a", returns=(StopEvent,), **options))
+        work = at_work(run)
+        return calls_during(lambda: run.step_returned(work, StopEvent(), 0.0))
+
+    assert calls() < calls(timeout=9.0)
+
+
 def test_an_effect_shows_its_fields():
     assert repr(Publish(event=A())) == "Publish(event=A(n=0))"
     assert Publish(event=A()) != Kept(event=A(), reason="")

@@ -23,6 +23,7 @@ from stretto._core.waiting import Waiter
 from stretto.errors import RoutingError, UndeclaredEventError, WorkflowTimeoutError
 from stretto.events import Event, StartEvent, StopEvent
 from stretto.joins import All
+from tests.core.counting import calls_during
 from tests.core.plans import A, B, C, Question, plan, step
 
 CARRY = copy_context()
@@ -254,6 +255,29 @@ def test_what_has_left_before_leaves_by_the_short_way_sent_or_returned():
     )  # what is returned needs no room
     assert isinstance(quiet, Quiet)
     assert (list(run.active), run.feeders) == ([], 0)
+
+
+def test_the_short_way_is_counted_as_the_long_one_is():
+    run = leaving()
+    delivery = begin(run)
+    run.event_sent(B(n=2), CARRY, at=1.0, cause=delivery)
+    run.step_returned(delivery, B(n=3), 1.0)
+    assert run.counts().sent["work", B] == 3
+    assert (None, B) not in run.counts().sent
+
+
+@pytest.mark.parametrize("returned", [False, True], ids=["sent", "returned"])
+def test_the_short_way_is_shorter(returned: bool):
+    def calls(*, short: bool) -> int:
+        run = leaving()
+        if not short:
+            run.leaving = None
+        work = begin(run)
+        if returned:
+            return calls_during(lambda: run.step_returned(work, B(), 1.0))
+        return calls_during(lambda: run.event_sent(B(), CARRY, at=1.0, cause=work))
+
+    assert calls(short=True) < calls(short=False)
 
 
 def test_by_the_short_way_too_the_worker_goes_to_the_first_that_waits():
