@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextvars import ContextVar, copy_context
+from typing import Any
 
 import pytest
 
