@@ -66,6 +66,7 @@ def test_its_twin_passes_in_every_schedule(bug: Planted, backend: str):
 
 
 @each
+@pytest.mark.schedules
 def test_the_page_says_how_many_runs_it_takes_to_find_and_to_tell_it(bug: Planted):
     assert any(line.startswith(row(bug)) for line in PAGE.read_text(encoding="utf-8").splitlines()), row(bug)
 
