@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import CodeType, MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 import anyio
@@ -148,6 +148,18 @@ class Workflow(Generic[R]):
             DefinitionError: If the graph of the steps cannot start or stop (at the first run).
             TypeError: If the fields do not fit the start event, or `start_event` is none that a step takes.
         """
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+        return self._handler(start_event, ctx, fields, frame.f_code, frame.f_lineno)
+
+    def _handler(
+        self,
+        start_event: StartEvent | None,
+        ctx: Context[Any] | None,
+        fields: dict[str, Any],
+        code: CodeType,
+        line: int,
+    ) -> Handler[R]:
+        """The handler that is made at this line."""
         blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
         if blueprint.findings:
             self._tell(blueprint)
@@ -156,8 +168,7 @@ class Workflow(Generic[R]):
         saved = None if ctx is None else saved_in(ctx, blueprint, start_event, fields)
         goes_on = saved is not None and not saved.finished
         event = None if goes_on else self.first_event(start_event, fields)
-        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-        handler: Handler[R] = Handler(self, self._options, blueprint, event, frame.f_code, frame.f_lineno)
+        handler: Handler[R] = Handler(self, self._options, blueprint, event, code, line)
         if saved is not None:
             handler.goes_on_from(saved)
         host = None if ambient.get() is None else surrounding()
@@ -171,7 +182,8 @@ class Workflow(Generic[R]):
 
     async def execute(self, start_event: StartEvent | None = None, **fields: Any) -> R:
         """``await self.run(...)`` as a coroutine function, for ``start_soon`` and ``trio.run``."""
-        handler = self.run(start_event, **fields)
+        code = Workflow.execute.__code__  # to look at the frame would keep an object of it as long as the run
+        handler = self._handler(start_event, None, fields, code, code.co_firstlineno)
         del start_event, fields  # the run may be long, and has no use for them
         return await handler
 

@@ -468,6 +468,18 @@ def test_a_fork_that_pairs_in_vain_and_wins_elsewhere_calls_what_was_due_too_lat
     assert [type(event) for event in forks.leftovers()] == [A]
 
 
+def test_what_comes_out_of_a_branch_behind_what_decides_the_race_around_it_is_late():
+    forks = forks_of([First(), All()])
+    outer = begun(forks)
+    forks.ends(outer, 2, "", (0,))
+    sender, _ = begun(forks, outer, (0, 1)), begun(forks, outer, (0,))
+    forks.leave(outer)
+    forks.arrive(0, A(), forks.place(sender, 1, ""))
+    forks.arrive(1, B(), forks.place(sender, 1, ""))
+    forks.leave(sender)
+    assert list(forks.late) == [(1, B())]
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([A, B, SubA]), max_size=12), st.booleans())
 def test_one_of_each_takes_the_earliest_of_each(kinds: list[type[Numbered]], subclasses: bool):

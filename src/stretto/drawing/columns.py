@@ -156,6 +156,6 @@ def _straighten_chain(
 
 def _move(part: Sequence[int], low: float, high: float, x: list[float]) -> None:
     if part:
-        mean = sum(x[cell] for cell in part) / len(part)
+        mean = math.fsum(x[cell] for cell in part) / len(part)
         for cell in part:
             x[cell] = min(max(mean, low), high)

@@ -7,6 +7,7 @@ that what is measured here fits into its box there.
 from __future__ import annotations
 
 import unicodedata
+from math import fsum
 
 __all__ = ["clipped", "visible", "width_of"]
 
@@ -39,7 +40,7 @@ def clipped(text: str, most: int = _MOST) -> str:
 
 def width_of(text: str, size: float) -> float:
     """How wide a text is at most, in a sans-serif font of this size."""
-    return sum(map(_ems, text)) * size
+    return fsum(map(_ems, text)) * size
 
 
 def _ems(letter: str) -> float:

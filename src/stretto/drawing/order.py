@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import fsum
 
 from .grid import Grid
 
@@ -83,7 +84,7 @@ def _sweep(grid: Grid, *, downwards: bool) -> None:
         for cell in row:
             near = neighbours[cell]
             if near:
-                wish[cell] = sum(place[each] for each in near) / len(near)
+                wish[cell] = fsum(place[each] for each in near) / len(near)
             elif cell not in grid.beside:
                 wish[cell] = place[cell]
         for cell in row:

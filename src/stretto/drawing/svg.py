@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import fsum
 from typing import final
 from xml.sax.saxutils import escape
 
@@ -304,7 +305,7 @@ def _fan(begin: Point) -> str:
 def _middle(points: Sequence[Point]) -> Point:
     """A point half way along."""
     lengths = [abs(x2 - x1) + abs(y2 - y1) for (x1, y1), (x2, y2) in pairwise(points)]
-    left = sum(lengths) / 2
+    left = fsum(lengths) / 2
     for (x1, y1), (x2, y2), length in zip(points, points[1:], lengths, strict=False):
         if left <= length and length:
             return x1 + (x2 - x1) * left / length, y1 + (y2 - y1) * left / length
