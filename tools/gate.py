@@ -133,7 +133,8 @@ def in_a_browser() -> Stage:
         name="browser",
         programs=[
             ("tools/chromium.py",),
-            ("-m", "pytest", "tests/browser/check_pages.py", "tests/browser/check_reports.py"),
+            # each in a process of its own: a browser stays open until its process ends, with a loop around it
+            *(("-m", "pytest", f"tests/browser/check_{what}.py") for what in ("pages", "reports")),
         ],
     )
 

@@ -35,10 +35,14 @@ def steps_during(program: Callable[[], object]) -> int:
         count += event == "opcode"
         return note
 
-    before = sys.gettrace()
+    before, here = sys.gettrace(), sys._getframe()
+    here.f_trace_opcodes = (
+        True  # Python 3.12 looks for a frame that wants them when the tracing begins, and not later
+    )
     sys.settrace(note)
     try:
         program()
     finally:
         sys.settrace(before)
+        here.f_trace_opcodes = False
     return count
