@@ -141,10 +141,8 @@ class Worker:
                     delivery = queue.ready.popleft()
                 else:
                     delivery = await self._wait()
-                    if (
-                        delivery is None or machine.ended is not None
-                    ):  # it may have ended since that was handed over
-                        return None
+                    if delivery is None or machine.ended is not None:
+                        return None  # it may have ended since that was handed over
                     now = run.clock()
             spec = specs[delivery.step.index]
             if self.in_lane:

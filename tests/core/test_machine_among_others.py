@@ -248,11 +248,8 @@ def test_what_has_left_before_leaves_by_the_short_way_sent_or_returned():
     assert (outward.event, outward.carry, outward.claims) == (B(n=2), carry, True)
     outward, quiet = run.step_returned(delivery, B(n=3), 1.0)
     assert isinstance(outward, Outward)
-    assert (outward.event, outward.carry, outward.claims) == (
-        B(n=3),
-        CARRY,
-        False,
-    )  # what is returned needs no room
+    what_is_returned_needs_room = False
+    assert (outward.event, outward.carry, outward.claims) == (B(n=3), CARRY, what_is_returned_needs_room)
     assert isinstance(quiet, Quiet)
     assert (list(run.active), run.feeders) == ([], 0)
 

@@ -164,11 +164,8 @@ def test_a_snapshot_of_a_conversation_that_was_changed_is_told_or_comes_to_an_en
                 run = app.resume(data, types=[Node, *KINDS])
             except SnapshotError:
                 return
-            with (
-                contextlib.suppress(*ITS_OWN),
-                anyio.move_on_after(3600),
-            ):  # some wait for the outside by then
-                await run
+            with contextlib.suppress(*ITS_OWN), anyio.move_on_after(3600):
+                await run  # some wait for the outside by then
 
     virtual.run(main, backend=backend)
 

@@ -71,9 +71,8 @@ def test_what_is_cut_off_and_resumed_is_handled_once_more_at_most(
     backend: str, program: Program, cuts: list[float]
 ):
     """What was at work is handled again; everything else once, or it is told as a dead letter, before or after."""
-    if (
-        not program.drains
-    ):  # what is cut just when it sends is told once, and then nobody knows how often it was sent
+    if not program.drains:
+        # What is cut just when it sends is told once, and then nobody knows how often it was sent.
         program = attrs.evolve(program, closes=frozenset())
     books = Books(program)
     letters = dead(application(program, books))

@@ -21,10 +21,8 @@ def told(run: TestRun) -> tuple[object, ...]:
     """What is the same on both backends; objects are told by their words, and cancellations have their own in each."""
     error = None if run.error is None else (type(run.error), words(run.error))
     stream = [re.sub(r"\(exception=.*", "", repr(event)) for event in run.stream]
-    if (
-        type(run.workflow).__name__ == "Race"
-    ):  # several of its steps write as they are cancelled, in the loop's order
-        stream.sort()
+    if type(run.workflow).__name__ == "Race":
+        stream.sort()  # several of its steps write as they are cancelled, in the loop's order
     return run.token, same(run.explain()), same(repr(run.value)), error, stream, run.elapsed
 
 

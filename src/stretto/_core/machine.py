@@ -241,9 +241,8 @@ class Machine(Attempts):
             () if value is None else returned_events(delivery.step, value)
         )
         if isinstance(events, WorkflowError):
-            if delivery.step.lists and is_sequence(
-                value
-            ):  # the error has the wrong one, these are the others
+            if delivery.step.lists and is_sequence(value):
+                # The error has the wrong one, these are the others.
                 self._keep_late([each for each in value if isinstance(each, Event)])
             return self._failed(delivery, events)
         if not events:

@@ -6,8 +6,6 @@ whatever a name or a docstring holds is text.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cache
 from html import escape
@@ -15,6 +13,7 @@ from importlib.resources import files
 
 from .graph import Graph, Role
 from .lettering import clipped, visible
+from .policy import content_policy
 from .svg import STYLE
 from .telling import told_of
 
@@ -42,10 +41,7 @@ def write_page(graph: Graph, svg: str, caption: str) -> str:
     """
     script, style = _asset("page.js"), _asset("page.css")
     title = escape(clipped(graph.title, _LONGEST_TITLE))
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)} {_hash(STYLE)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    policy = content_policy(style, STYLE, script=script)
     legend = "".join(f"<dt>{escape(what)}</dt><dd>{escape(how)}</dd>" for what, how in _KINDS.items())
     return f"""<!doctype html>
 <html lang="en">
@@ -84,11 +80,6 @@ back.</dd></dl></details></footer>
 @cache
 def _asset(name: str) -> str:
     return files("stretto.drawing").joinpath(name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def _data(graph: Graph) -> str:

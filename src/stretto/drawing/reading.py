@@ -278,9 +278,8 @@ class _Reader:
     def _find_nested(self) -> Iterator[tuple[StepSpec, _Reader]]:
         readers: dict[str, _Reader] = {}
         has: Any = getattr(self._workflow, "nested_workflows", None)
-        given = cast(
-            "Mapping[str, Drawable]", has if isinstance(has, Mapping) else {}
-        )  # a class has a property
+        is_object = isinstance(has, Mapping)  # a class has a property
+        given = cast("Mapping[str, Drawable]", has if is_object else {})
         for spec in self.blueprint.specs:
             for each in spec.nested:
                 workflow = given.get(each.name, cast("Drawable", each.kinds[0]))

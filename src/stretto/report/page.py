@@ -5,8 +5,6 @@ Whatever a step was called, took or raised is text; what cannot be seen of it is
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..blueprint import Blueprint
 from ..drawing.lettering import clipped, visible
+from ..drawing.policy import content_policy
 from ..drawing.subjects import Executed
 from ..drawing.svg import STYLE
 from .account import Account, account_of
@@ -53,9 +52,7 @@ def page_of(account: Account) -> str:
     """The page."""
     style = _style()
     title = f"{clipped(account.name, 80)}: {account.state}"
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)} {_hash(STYLE)}; base-uri 'none'; form-action 'none'"
-    )
+    policy = content_policy(style, STYLE)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -208,8 +205,3 @@ def _text(text: str, most: int = 500) -> str:
 @cache
 def _style() -> str:
     return files("stretto.report").joinpath("page.css").read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
