@@ -37,7 +37,18 @@ FLOORS = [
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
-    {"_driver", "_concluding", "_writing", "_worker", "_supplies", "_nesting", "_tasks", "_grace", "_queue"}
+    {
+        "_driver",
+        "_concluding",
+        "_writing",
+        "_crew",
+        "_worker",
+        "_supplies",
+        "_nesting",
+        "_tasks",
+        "_grace",
+        "_queue",
+    }
     | {"_among", "_talk", "_ways", "_asking", "_board", "_saved_talk"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
     | {"checking", "report"},
@@ -62,7 +73,7 @@ LAZY = {
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
     *[("cli.live", each) for each in ("rich.console", "rich.live", "rich.text")],  # an extra
     ("cli.targets", "importlib.import_module(where)"),  # what the command line names
-    *[("__init__", each) for each in ("application", "limits", "resources", "retry")],
+    ("__init__", "import_module(f'.{_LATER[name]}', __name__)"),
     *[("steps", each) for each in ("limits", "retry")],
     *[("_step_reader", each) for each in ("joined", "resources")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
@@ -73,9 +84,13 @@ LAZY = {
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     ("_core.waiting", "_core.requirements"),
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
-    ("handler", "_outside_context"),
-    ("_writing", "journal"),
-    ("handler", "report"),
+    *[(each, "_core.reporting") for each in ("_core.outcome", "_core.waits", "context")],
+    *[(each, "_core.counts") for each in ("_core.counting", "handler")],
+    *[("_worker", each) for each in ("_thread_context", "_threads")],
+    ("_step_reader", "_thread_context"),
+    *[("_writing", each) for each in ("_stream", "_trace", "journal")],
+    *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],
+    ("workflow", "recovery"),
     *[(each, "_saved_talk") for each in ("_talk", "application")],
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }

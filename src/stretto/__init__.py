@@ -35,9 +35,9 @@ from __future__ import annotations
 
 import types
 import typing
+from importlib import import_module
 
 from . import errors, events
-from ._thread_context import ThreadContext as ThreadContext
 from .context import Context as Context
 from .errors import (
     DefinitionError as DefinitionError,
@@ -60,15 +60,16 @@ from .events import (
     StepFailedEvent as StepFailedEvent,
     StopEvent as StopEvent,
 )
-from .groups import StepGroup as StepGroup
 from .handler import Handler as Handler
-from .recovery import catch_error as catch_error
 from .steps import step as step
 from .workflow import Workflow as Workflow
 
 if typing.TYPE_CHECKING:
+    from ._thread_context import ThreadContext as ThreadContext
     from .application import Application as Application
+    from .groups import StepGroup as StepGroup
     from .limits import Limit as Limit
+    from .recovery import catch_error as catch_error
     from .resources import Resource as Resource, ResourceConfig as ResourceConfig
     from .retry import RetryPolicy as RetryPolicy
 
@@ -108,32 +109,24 @@ __all__ = [
 # What few programs name is there alone.
 _BESIDE: tuple[types.ModuleType, ...] = (errors, events)
 
-# Loaded when they are first named, lest every program pays for them.
-_LATER = {"Application", "Limit", "Resource", "ResourceConfig", "RetryPolicy"}
+# Loaded when they are first named, lest every program pays for them; each with its module.
+_LATER = {
+    "Application": "application",
+    "Limit": "limits",
+    "Resource": "resources",
+    "ResourceConfig": "resources",
+    "RetryPolicy": "retry",
+    "StepGroup": "groups",
+    "ThreadContext": "_thread_context",
+    "catch_error": "recovery",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
         hint = next((f"; it is in {each.__name__}" for each in _BESIDE if name in each.__all__), "")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
-    module: types.ModuleType
-    if name == "Application":
-        from . import application  # noqa: PLC0415
-
-        module = application
-    elif name == "Limit":
-        from . import limits  # noqa: PLC0415
-
-        module = limits
-    elif name == "RetryPolicy":
-        from . import retry  # noqa: PLC0415
-
-        module = retry
-    else:
-        from . import resources  # noqa: PLC0415
-
-        module = resources
-    value = getattr(module, name)
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     value.__module__ = __name__
     globals()[name] = value
     return value

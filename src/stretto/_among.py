@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from ._core.effects import Outward
 from ._core.inputs import Crossed
 from ._core.state import DeadLetter, Delivery
-from ._core.waiting import Waiter, Waiting
+from ._core.waiting import Waiter
 from ._queue import ReadyQueue
 from ._supplies import Supplies
 from .errors import WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._core.reporting import Waiting
     from ._stock import Stock
     from .snapshots import SavedRun
 

@@ -11,7 +11,7 @@ from ._options import seconds
 from .errors import DefinitionError, near, shown
 from .events import Event, StopEvent
 
-__all__ = ["check_for_the_stream", "check_request", "check_wait", "no_shared_context"]
+__all__ = ["check_request", "check_wait", "no_shared_context", "not_for_the_stream"]
 
 
 def check_wait(
@@ -85,9 +85,9 @@ def _check_required(event_type: type[Event], required: list[str]) -> None:
             )
 
 
-def check_for_the_stream(given: object) -> None:
-    if isinstance(given, StopEvent) or not isinstance(given, Event):
-        raise TypeError(
-            f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends "  # pyright: ignore[reportUnknownArgumentType]
-            "with the StopEvent that a step returns"
-        )
+def not_for_the_stream(given: object) -> TypeError:
+    """Somebody wants to write what is no event, or a StopEvent."""
+    return TypeError(
+        f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends with the "
+        "StopEvent that a step returns"
+    )

@@ -40,7 +40,6 @@ from ._core.effects import (
 from ._core.inputs import Begun, Interrupted, RetryDue
 from ._core.machine import Machine
 from ._core.state import DeadLetter, Delivery
-from ._gate import Gate
 from ._log import logger
 from ._loop import loop_port, native_cancellations_before
 from ._options import Options
@@ -51,6 +50,7 @@ from .errors import RunEndedError, WorkflowError, shown
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._gate import Gate
     from .snapshots import SavedRun
 
 __all__ = ["Driver", "ambient", "gate", "surrounding"]
@@ -319,9 +319,12 @@ class Driver(Concluding):
 
     def push(self, delivery: Delivery) -> None:
         """A delivery is ready: it starts when its turn comes."""
-        if not self._working and self._first is None:
+        queue = self.queue
+        if queue.spare and queue.ready and self._working:  # as ReadyQueue.put
+            queue.ready.append(delivery)
+        elif not self._working and self._first is None:
             self._first = delivery
-        elif self.queue.put(delivery) and self._working:
+        elif queue.put(delivery) and self._working:
             self.spawn_spare()
 
     def refuse_elsewhere(self, what: str) -> None:

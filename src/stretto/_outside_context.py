@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._run_port import RunPort
 from ._types import S_co
 from .context import Context, send_from_outside
 from .errors import WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._run_port import RunPort
     from .retry import Attempt
     from .store import Store
 

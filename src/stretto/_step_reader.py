@@ -13,7 +13,6 @@ from ._annotations import arms, instead_of_container, is_event, listed, members,
 from ._signatures import hints, place
 from ._state_class import state_named
 from ._step_spec import Mark, Shape, StepSpec, Taken
-from ._thread_context import ThreadContext
 from .context import Context
 from .errors import DefinitionError
 from .events import Event, StopEvent
@@ -25,7 +24,6 @@ if typing.TYPE_CHECKING:
 
 __all__ = ["read_step"]
 
-_CONTEXTS = ((Context,), (ThreadContext,))
 _THREAD_CONTEXT = "takes a ThreadContext, which is for a plain def step; write ctx: Context"
 
 
@@ -174,8 +172,8 @@ class _Reader:
                 raise self._error(self._bare_parameter(each.name))
             kinds = members(self.hints[each.name])
             of_list = listed(kinds)
-            if kinds in _CONTEXTS:
-                if kinds == (ThreadContext,) and inspect.iscoroutinefunction(self.function):
+            if kinds == (Context,) or _are_thread_context(kinds):
+                if kinds != (Context,) and inspect.iscoroutinefunction(self.function):
                     raise self._error(_THREAD_CONTEXT)
                 self._check_filled(each, "Contexts", context_name)
                 context_name = each.name
@@ -308,3 +306,11 @@ def _names_beside_a_wait(code: types.CodeType) -> frozenset[str]:
         names.update(each.co_names, each.co_freevars, each.co_cellvars)
         codes += [inner for inner in each.co_consts if isinstance(inner, types.CodeType)]
     return frozenset(names) if "wait_for_event" in names else frozenset()
+
+
+def _are_thread_context(kinds: tuple[Any, ...]) -> bool:
+    if len(kinds) != 1 or not (isinstance(kinds[0], type) and issubclass(kinds[0], Context)):
+        return False
+    from ._thread_context import ThreadContext  # noqa: PLC0415 - whoever has named it has loaded it
+
+    return kinds == (ThreadContext,)

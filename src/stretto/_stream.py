@@ -90,7 +90,10 @@ class Hub:
         self._recent.append(event)
         self.written += 1
         for reader in self._readers:
-            self._give(reader, event)
+            if reader.waits or len(reader.events) >= self._size:
+                self._give(reader, event)
+            else:
+                reader.events.append(event)
 
     def publish_internal(self, event: Event) -> None:
         """Gives the event to the present readers that asked for internal ones."""

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 import anyio
-import attrs
 
 from ._among import Among
 from ._asking import Request
@@ -155,7 +154,7 @@ class Talk(Ways):
 
     def dead(self, letter: DeadLetter, run: Among) -> None:
         """Nobody took an event of this conversation."""
-        letter = attrs.evolve(letter, member=run.member)
+        letter = letter.of(run.member)
         self.board.letters.add(letter)
         around = self.outermost()
         if around.kept_letters is None:

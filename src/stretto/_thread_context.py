@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ._core.inputs import Strayed
 from ._core.state import DeadLetter, Delivery
-from ._run_port import RunPort
 from ._threads import Work
 from ._types import S_co
 from .context import Context, HoldingContext
@@ -16,6 +15,7 @@ from .errors import QueueFullError, RunEndedError, WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._run_port import RunPort
     from .store import ThreadStore
 
 __all__ = ["HoldingThreadContext", "ThreadContext"]

@@ -23,10 +23,10 @@ from ._board import Board
 from ._core.conversation import Conversation
 from ._core.effects import Outward
 from ._core.inputs import WaitAnswered
-from ._core.reporting import awaited
+from ._core.reporting import Waiting, awaited
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
-from ._core.waiting import Waiter, Waiting
+from ._core.waiting import Waiter
 from ._driver import Driver, ambient
 from ._options import Options
 from .errors import QueueFullError, RoutingError, UndeclaredEventError, near, shown

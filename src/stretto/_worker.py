@@ -9,82 +9,34 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context as VarContext
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, final
 
 import anyio
 
-from ._carry import SWITCH, Host
+from ._carry import SWITCH
 from ._core.effects import Effects, EndRun
 from ._core.inputs import StepCancelled, StepRaised
-from ._core.machine import Machine
 from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._holds import held_up
 from ._loop import native_cancellations
-from ._nesting import Nesting, racing
-from ._queue import ReadyQueue
-from ._run_port import RunPort
+from ._nesting import racing
 from ._step_spec import Shape, StepSpec
-from ._thread_context import HoldingThreadContext, ThreadContext
-from ._threads import Work, tell_limit
 from .context import Context, HoldingContext
 from .errors import WorkflowError, without
 
 if TYPE_CHECKING:
     import anyio.lowlevel
 
-__all__ = ["Crew", "Worker"]
+    from ._crew import Crew
+
+__all__ = ["Worker"]
 
 _TURNS = 32  # hops between two checkpoints: one each would cost a hop six times what it costs
 _EVENT = Shape.EVENT
 _CONTEXT_EVENT = Shape.CONTEXT_EVENT
-
-
-class Crew(Host, RunPort, Protocol):
-    """The run, as far as its workers need it."""
-
-    workflow: object
-    specs: tuple[StepSpec, ...]
-    machine: Machine
-    queue: ReadyQueue
-    scope: anyio.CancelScope | None
-    timed: bool
-    abortable: dict[Delivery, anyio.CancelScope] | None
-    made: dict[Delivery, list[Nesting]] | None
-    checkpoint: Callable[[], Awaitable[object]]
-    cancelled: type[BaseException]
-
-    def spawn_spare(self) -> None:
-        """Starts one more worker."""
-
-    async def supply(self, spec: StepSpec) -> dict[str, object]:
-        """The resources that a step asks for, by parameter."""
-        ...
-
-    async def end_lost(self, made: Sequence[Nesting]) -> None:
-        """Cancels the nested runs of a step that has lost a race, and waits for them."""
-        ...
-
-    def attend(self, ended: anyio.Event) -> None:
-        """Names a step in a thread that does not end after the run was cancelled."""
-
-    def note_deadline(self) -> None:
-        """Tells the machine if the deadline has passed."""
-
-    def note_cancellation(self, *, idle: bool) -> None:
-        """A worker is about to be hit by a cancellation."""
-
-    def watch(self) -> None:
-        """Sees to it that steps which do not end are named."""
-
-    def end(self) -> None:
-        """The run is decided."""
-
-    def cancel(self, why: str) -> None:
-        """Cancels the run."""
 
 
 @final
@@ -280,6 +232,9 @@ class Worker:
     async def _call_in_thread(
         self, spec: StepSpec, delivery: Delivery, supplied: dict[str, object]
     ) -> object:
+        from ._thread_context import HoldingThreadContext, ThreadContext  # noqa: PLC0415 - for who has such steps
+        from ._threads import Work, tell_limit  # noqa: PLC0415
+
         run = self.host
         name = f"{run.machine.plan.name}: {spec.label}"
         tell_limit(spec, name, spec.num_workers)

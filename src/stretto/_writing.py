@@ -7,11 +7,11 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, cast
 
 from ._among import Among
-from ._stream import Hub
-from ._trace import Trace
 from .events import Event, StopEvent, Streamed
 
 if TYPE_CHECKING:
+    from ._stream import Hub
+    from ._trace import Trace
     from .journal import Journal
 
 __all__ = ["Writing"]
@@ -35,6 +35,8 @@ class Writing(Among):
     def keep_stream(self) -> Hub:
         """The stream, kept from now on if it was not before."""
         if self.hub is None:
+            from ._stream import Hub  # noqa: PLC0415 - for who streams, as below
+
             self.hub = Hub(self._options.stream_buffer, already_missed=self.unstreamed)
             if self.outcome is None:
                 self.publish = self.hub.publish  # type: ignore[method-assign]
@@ -57,6 +59,8 @@ class Writing(Among):
     def trace_on(self) -> None:
         """From now on steps are told, by lines or as internal events."""
         if self.trace is None:
+            from ._trace import Trace  # noqa: PLC0415 - for who looks on
+
             self.trace = Trace(
                 lambda: self.run_id,
                 self.machine.begun,
@@ -78,6 +82,8 @@ class Writing(Among):
     def keep_merged(self) -> Hub:
         """The stream with those of nested runs, and with origins; kept from now on if it was not before."""
         if self.merged is None:
+            from ._stream import Hub  # noqa: PLC0415
+
             self.merged = Hub(self._options.stream_buffer, already_missed=self.keep_stream().written)
             if self.outcome is not None:
                 self.close_merged(self.machine.terminal_event())

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
 
-from ._arguments import check_for_the_stream, check_request, check_wait, no_shared_context
+from ._arguments import check_request, check_wait, no_shared_context, not_for_the_stream
 from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
-from ._core.reporting import came_instead
 from ._core.room import Sender
 from ._core.state import Delivery
 from ._core.waiting import Waiter
-from ._run_port import RunPort
 from ._types import S_co
 from .errors import (
     DefinitionError,
@@ -36,6 +34,7 @@ from .errors import (
 from .events import Event, StepProgress, StopEvent
 
 if TYPE_CHECKING:
+    from ._run_port import RunPort
     from .retry import Attempt
     from .snapshots import SavedRun
     from .store import Store
@@ -246,8 +245,12 @@ class Context(Generic[S_co]):
         Raises:
             TypeError: If `ev` is no event, or a StopEvent: the stream ends with the one that a step returns.
         """
-        check_for_the_stream(ev)
-        self._publish(ev)
+        if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
+        run = self._run  # as _publish
+        run.publish(ev)
+        if run.parent is not None or run.merged is not None:
+            run.spread(ev, self._delivery.step.name)
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Tells how far the step has come: writes a `StepProgress` to the stream. Never waits.
@@ -405,6 +408,8 @@ class Context(Generic[S_co]):
         if waiter.error is not None:
             raise waiter.error
         if waiter.event is None:
+            from ._core.reporting import came_instead  # noqa: PLC0415
+
             raise WaitTimeoutError(
                 f"{self._delivery.step.label} waited {limit:.6g} s for {waiter.kind.__name__}, and none came that fits"
                 f"{came_instead(self._run.machine, waiter)}"
@@ -503,7 +508,8 @@ class HoldingContext(Context[S_co]):
 
     def write_event_to_stream(self, ev: Event) -> None:
         """As `Context.write_event_to_stream`, once the step returns; if it raises, never."""
-        check_for_the_stream(ev)
+        if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
         self._hold(Held(ev, None, None))
 
     def _hold(self, held: Held) -> None:

@@ -235,11 +235,20 @@ class StepFailedEvent(Event):
         elapsed: Seconds from the begin of the first attempt to the failure of the last.
     """
 
-    step: str
-    event: Event
-    exception: Exception
-    attempts: int
-    elapsed: float
+    if TYPE_CHECKING:  # as StreamGap
+        step: str
+        event: Event
+        exception: Exception
+        attempts: int
+        elapsed: float
+    else:
+
+        def __init__(
+            self, *, step: str, event: Event, exception: Exception, attempts: int, elapsed: float
+        ) -> None:
+            self.__dict__.update(
+                step=step, event=event, exception=exception, attempts=attempts, elapsed=elapsed
+            )
 
 
 class Streamed(Event):

@@ -25,17 +25,13 @@ from typing import TYPE_CHECKING, Any, Generic, cast, final
 import anyio
 
 from ._block import Block
-from ._core.counting import Counts
-from ._core.reporting import awaited, queued_in
 from ._core.state import DeadLetter
-from ._core.waiting import Waiting
 from ._driver import Driver, ambient, surrounding
 from ._log import logger
 from ._loop import RootTask, call_soon, outlast
 from ._nesting import Nesting, racing
 from ._options import Options
 from ._overlap import overlap
-from ._stream import EventStream
 from ._types import R
 from .blueprint import Blueprint
 from .context import Context, send_from_outside
@@ -45,6 +41,9 @@ from .events import Event
 if TYPE_CHECKING:
     import anyio.lowlevel
 
+    from ._core.counts import Counts
+    from ._core.reporting import Waiting
+    from ._stream import EventStream
     from .journal import Journal
     from .snapshots import SavedRun
 
@@ -229,6 +228,8 @@ class Handler(Generic[R]):
             origins: Whether to tell also what nested runs write, and each event in a `Streamed` that says which run
                 and which step wrote it. What was written before somebody asks for it is told as a `StreamGap`.
         """
+        from ._stream import EventStream  # noqa: PLC0415
+
         self.start()
         driver = self._started("stream_events")
         driver.followed = True
@@ -345,6 +346,8 @@ class Handler(Generic[R]):
         They are kept for every run, and what `stretto.drawing.draw_most_recent_execution` draws. A run that goes on
         from a snapshot counts from there.
         """
+        from ._core.counts import Counts  # noqa: PLC0415 - for who looks, as below
+
         driver = self._driver
         return Counts(begun={}, sent={}, taken={}) if driver is None else driver.machine.counts()
 
@@ -382,6 +385,8 @@ class Handler(Generic[R]):
     @property
     def queued(self) -> Mapping[str, int]:
         """For each step, how many events wait for one of its workers, or to be tried again; steps of which some do."""
+        from ._core.reporting import queued_in  # noqa: PLC0415
+
         driver = self._driver
         return {} if driver is None or driver.machine.ended else queued_in(driver.machine)
 
@@ -396,6 +401,8 @@ class Handler(Generic[R]):
             return ()
         if driver.around is not None:
             return tuple(driver.around.waiting_for())
+        from ._core.reporting import awaited  # noqa: PLC0415
+
         return () if driver.machine.ended else tuple(awaited(driver.machine))
 
     # -- helpers ---------------------------------------------------------------------------------------------

@@ -24,10 +24,9 @@ from ._types import R
 from .blueprint import Blueprint
 from .context import Context
 from .errors import DefinitionError, WorkflowError, near, shown
-from .events import StartEvent
+from .events import StartEvent, StepFailedEvent
 from .handler import Handler
 from .nesting import check_nested
-from .recovery import check_handlers
 
 if TYPE_CHECKING:
     from ._config import Configs
@@ -128,7 +127,7 @@ class Workflow(Generic[R]):
             if base is cls or not issubclass(base, Workflow):
                 cls._read_steps[base] = read_class(base, {cls.__name__: cls}, Workflow)
         steps = steps_of(cls)
-        check_handlers(cls.__name__, steps)
+        _check_handlers(cls, steps)
         agreed_state(cls.__name__, steps.values())
 
     # -- running ---------------------------------------------------------------------------------------------
@@ -330,7 +329,7 @@ class Workflow(Generic[R]):
                 f"{cls.__name__} has a step {known.label} already; give the function that is added another name"
             )
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
-        check_handlers(cls.__name__, {**steps_of(cls), name: spec})
+        _check_handlers(cls, {**steps_of(cls), name: spec})
         agreed_state(cls.__name__, [*steps_of(cls).values(), spec])
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
@@ -383,3 +382,10 @@ def _no_option(kind: type[Workflow[Any]], name: str, value: object) -> TypeError
         f"{kind.__name__}() takes no {name!r}, and {shown(value)} is no workflow for a step; its options: "
         f"{', '.join(options)}{near(name, options)}"
     )
+
+
+def _check_handlers(cls: type, steps: dict[str, StepSpec]) -> None:
+    if any(spec.recovers is not None or StepFailedEvent in spec.accepts for spec in steps.values()):
+        from .recovery import check_handlers  # noqa: PLC0415 - for classes that recover
+
+        check_handlers(cls.__name__, steps)

@@ -186,3 +186,14 @@ def test_a_loser_that_fails_in_its_clean_up_is_not_tried_again():
     run.receive(StepRaised(delivery=loser, error=error, at=1.0, draw=0.5))
     assert not run.retrying
     assert run.error() is error
+
+
+def test_dead_letters_are_equal_by_event_and_reason() -> None:
+    letter = DeadLetter(A(n=1), "late", just_sent=False)
+    assert letter == letter.of("shop") == DeadLetter(A(n=1), "late")
+    assert letter.of("shop").member == "shop"
+    assert not letter.of("shop").just_sent
+    assert {letter, letter.of("shop")} == {letter}
+    assert letter not in {DeadLetter(A(n=2), "late"), DeadLetter(A(n=1), "early"), (A(n=1), "late")}
+    assert letter != (A(n=1), "late")
+    assert repr(letter) == "DeadLetter(event=A(n=1), reason='late')"

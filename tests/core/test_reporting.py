@@ -16,10 +16,10 @@ from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
 from stretto._core.machine import Machine
 from stretto._core.past import Held
 from stretto._core.plan import StepPlan
-from stretto._core.reporting import awaited, stalled, timed_out, why_stalled
+from stretto._core.reporting import Waiting, awaited, stalled, timed_out, why_stalled
 from stretto._core.room import Sender
 from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
-from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters, Waiting
+from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
 from stretto.events import HumanResponseEvent, StopEvent
 from stretto.joins import All

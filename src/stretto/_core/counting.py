@@ -7,40 +7,23 @@ the first thousand are told apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias, final
-
-import attrs
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..events import Event, InputRequiredEvent
 from .delivery import Delivery
 from .plan import OUTSIDE, StepPlan
 from .state import RunState
 
-__all__ = ["Counting", "Counts", "Passage"]
+if TYPE_CHECKING:
+    from .counts import Counts
+
+__all__ = ["Counting", "Passage"]
 
 Passage: TypeAlias = tuple[int | None, type[Event], int | None]
 """An event class with the step that sent it, -1 for none; or with the step that was given it. The other is None."""
 
 _TYPES_TOLD_APART = 1_000
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Counts:
-    """What has happened in a run so far, in numbers.
-
-    Attributes:
-        begun: For each step by its name, how many events it has begun to handle; attempts after the first and joins
-            of several events count once.
-        sent: For the name of a step, or None for outside, and a class: how many such events it has sent or returned,
-            questions that it asked as a wait began included.
-        taken: For a class and the name of a step: how many such events it was given, those that wait for it included.
-    """
-
-    begun: Mapping[str, int]
-    sent: Mapping[tuple[str | None, type[Event]], int]
-    taken: Mapping[tuple[type[Event], str], int]
 
 
 class Counting(RunState):
@@ -93,6 +76,8 @@ class Counting(RunState):
 
     def counts(self) -> Counts:
         """What was counted so far."""
+        from .counts import Counts  # noqa: PLC0415 - for who looks
+
         names = {OUTSIDE: None} | {step.index: step.name for step in self.plan.steps}
         sent: dict[tuple[str | None, type[Event]], int] = {}
         taken: dict[tuple[type[Event], str], int] = {}

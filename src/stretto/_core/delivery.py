@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import TypeAlias, final
 
-import attrs
-
 from ..events import Event
 from .past import NOTHING_SPENT, Mark, Past
 from .plan import StepPlan
@@ -92,16 +90,35 @@ def spent_by(cause: Delivery | None) -> Mapping[int, int]:
 
 
 @final
-@attrs.frozen
 class DeadLetter:
-    """An event that nobody took, and why.
+    """An event that nobody took, and why. Two are equal if these are.
 
     Attributes:
         just_sent: Whether it is from the step that has made it one, which is what the logger says.
         member: Whose run has made it one, in an application.
     """
 
-    event: object
-    reason: str
-    just_sent: bool = attrs.field(default=True, eq=False, repr=False, kw_only=True)
-    member: str | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
+    __slots__ = ("event", "just_sent", "member", "reason")
+
+    def __init__(
+        self, event: object, reason: str, *, just_sent: bool = True, member: str | None = None
+    ) -> None:
+        self.event = event
+        self.reason = reason
+        self.just_sent = just_sent
+        self.member = member
+
+    def of(self, member: str | None) -> DeadLetter:
+        """The same, of a member."""
+        return DeadLetter(self.event, self.reason, just_sent=self.just_sent, member=member)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not DeadLetter:
+            return NotImplemented
+        return self.event == other.event and self.reason == other.reason
+
+    def __hash__(self) -> int:
+        return hash((self.event, self.reason))
+
+    def __repr__(self) -> str:
+        return f"DeadLetter(event={self.event!r}, reason={self.reason!r})"

@@ -196,7 +196,9 @@ class Machine(Attempts):
         else:
             busy[index] -= 1
         if way is None:
-            self._returned_nothing(index)
+            if self.silent is None:  # as _returned_nothing
+                self.silent = [0] * len(busy)
+            self.silent[index] += 1
             return self._check_stalled() if freed is None else (freed,)
         taker, number = way
         self.tally[number] += 1

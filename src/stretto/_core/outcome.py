@@ -19,7 +19,6 @@ from ..events import (
 )
 from .collecting import Buffers
 from .effects import CLOSED, END_RUN, NOTHING, QUIET, Effects
-from .reporting import stalled, timed_out, why_stalled
 from .state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from .waiting import Waiter
 from .workers import Workers
@@ -45,7 +44,7 @@ class Outcome(Workers):
     def _deadline_passed(self, at: float) -> Effects:
         if self.ended is not None:
             return END_RUN
-        return self._end(Ended.TIMED_OUT, timed_out(self, self.buffers, at))
+        return self._end(Ended.TIMED_OUT, self.overdue(at))
 
     def _cancelled(self, why: str, at: float, *, by_caller: bool) -> Effects:
         if at >= self.deadline:
@@ -64,6 +63,8 @@ class Outcome(Workers):
             return QUIET
         if self.feeders:
             return NOTHING
+        from .reporting import stalled  # noqa: PLC0415 - for runs in trouble, as below
+
         return self._end(Ended.STALLED, stalled(self, self.buffers))
 
     def _close(self, stop: StopEvent[object]) -> Effects:
@@ -112,10 +113,14 @@ class Outcome(Workers):
 
     def why_stuck(self) -> list[str]:
         """What it waits for and was not given, for who judges several runs together."""
+        from .reporting import why_stalled  # noqa: PLC0415
+
         return why_stalled(self, self.buffers)
 
     def overdue(self, at: float) -> WorkflowTimeoutError:
-        """The error of a deadline that passes while others finish what the run has begun."""
+        """The error of a deadline that passes, be it while others finish what the run has begun."""
+        from .reporting import timed_out  # noqa: PLC0415
+
         return timed_out(self, self.buffers, at)
 
     def error(self) -> BaseException | None:

@@ -6,18 +6,22 @@ Read from the state when an error is made, never before: nothing here is on the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import final
+
+import attrs
 
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
-from ..events import is_external
+from ..events import Event, is_external
 from .collecting import Buffers, told
 from .delivery import DeadLetter, Delivery
 from .mail import Mail
 from .state import RunState
-from .waiting import Waiter, Waiting
+from .waiting import Waiter
 
 __all__ = [
+    "Waiting",
     "at_work",
     "awaited",
     "came_instead",
@@ -29,6 +33,26 @@ __all__ = [
 ]
 
 _TOLD = 5
+
+
+@final
+@attrs.frozen
+class Waiting:
+    """What a run waits for.
+
+    Attributes:
+        step: The name of the step.
+        kind: The class of the event.
+        waiter_id: The name that the wait was given.
+        requirements: Fields that the event must have, and their values.
+        member: Whose step it is, in an application.
+    """
+
+    step: str
+    kind: type[Event]
+    waiter_id: str | None = None
+    requirements: Mapping[str, object] | None = None
+    member: str | None = None
 
 
 def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTimeoutError:

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, final
 
-import attrs
-
 from .._fields import Fields
 from ..events import Event
 from .delivery import Delivery
@@ -23,7 +21,7 @@ from .plan import StepPlan
 if TYPE_CHECKING:
     from .requirements import Index
 
-__all__ = ["Mail", "Mailbox", "Waiter", "Waiters", "Waiting"]
+__all__ = ["Mail", "Mailbox", "Waiter", "Waiters"]
 
 
 @final
@@ -82,26 +80,6 @@ class Waiter(Fields):
         except Exception as error:  # noqa: BLE001 - it belongs to the step that waits
             self.error = error
             return False
-
-
-@final
-@attrs.frozen
-class Waiting:
-    """What a run waits for.
-
-    Attributes:
-        step: The name of the step.
-        kind: The class of the event.
-        waiter_id: The name that the wait was given.
-        requirements: Fields that the event must have, and their values.
-        member: Whose step it is, in an application.
-    """
-
-    step: str
-    kind: type[Event]
-    waiter_id: str | None = None
-    requirements: Mapping[str, object] | None = None
-    member: str | None = None
 
 
 @final

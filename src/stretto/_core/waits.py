@@ -13,7 +13,6 @@ from .effects import NOTHING, Effect, Effects, Kept, Resume
 from .mail import Mail
 from .outcome import Outcome
 from .past import Held
-from .reporting import no_taker
 from .waiting import Mailbox, Waiter, Waiters
 
 __all__ = ["Waits"]
@@ -129,7 +128,7 @@ class Waits(Outcome):
             effects.append(Resume(waiter=waiter))
         for mail in self.mailbox.take_inside() if self.mailbox is not None else ():
             nobody = ", and nobody waited for it" if mail.passed is None else ""
-            effects += self._dead(mail.event, no_taker(self, mail) + nobody)
+            effects += self._dead(mail.event, self._no_taker(mail) + nobody)
         return effects
 
     def _note_given(self, waiter: Waiter) -> None:
@@ -160,10 +159,15 @@ class Waits(Outcome):
             tell = first and not self.plan.may_await(type(mail.event))
             if not tell:
                 return NOTHING
-            return (Kept(event=mail.event, reason=no_taker(self, mail) + self.plan.meant(type(mail.event))),)
+            return (Kept(event=mail.event, reason=self._no_taker(mail) + self.plan.meant(type(mail.event))),)
         return self._dead(
-            mail.event, f"{no_taker(self, mail)}, and {self.collect_limit} such events are kept already"
+            mail.event, f"{self._no_taker(mail)}, and {self.collect_limit} such events are kept already"
         )
+
+    def _no_taker(self, mail: Mail) -> str:
+        from .reporting import no_taker  # noqa: PLC0415 - for what goes astray
+
+        return no_taker(self, mail)
 
     def _give_back(self, mail: Mail) -> Effects:
         effects: list[Effect] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import final
 
-from .._core.counting import Counts
+from .._core.counts import Counts
 from ..events import Event
 from .graph import Edge, Graph, Node, Role
 

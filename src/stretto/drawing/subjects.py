@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from .._core.counting import Counts
+from .._core.counts import Counts
 from ..blueprint import Blueprint
 from ..events import Event
 
