@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -155,13 +156,17 @@ def _member(number: int) -> Any:  # noqa: ANN401 - a class made of data
 
 
 def conversations(backend: Backend, scale: Scale) -> AbstractContextManager[Cell]:
-    """A conversation costs the same among ten times as many that are open at once."""
+    """A conversation costs the same among ten times as many that are open at once.
+
+    Python's garbage collector is off meanwhile: what it costs grows with all that lives, whoever made it.
+    """
     few, many = max(1, scale.size // 10), scale.size
     members = [_member(number) for number in range(MEMBERS)]
 
     def at_once(count: int) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
             results: list[str] = []
+            gc.disable()
             made: Any = {f"m{number}": member(timeout=None) for number, member in enumerate(members)}
             async with Application(**made) as app, anyio.create_task_group() as tg:
 
@@ -170,6 +175,7 @@ def conversations(backend: Backend, scale: Scale) -> AbstractContextManager[Cell
 
                 for _ in range(count):
                     tg.start_soon(one)
+            gc.enable()
             expect(results, ["round"] * count)
 
         return work
@@ -180,7 +186,7 @@ def conversations(backend: Backend, scale: Scale) -> AbstractContextManager[Cell
         large: sampled("cpu", at_once(many), operations=many),
     }
     reading = Reading(label=GROWTH, of=large, to=small, bound=Bound(limit=1.2))
-    work = f"{MEMBERS} members, a conversation of {many:,} at once / of {few:,}"
+    work = f"{MEMBERS} members, a conversation of {many:,} at once / of {few:,}, collector off"
     return nullcontext(
         Cell(
             work=work,
