@@ -1683,10 +1683,80 @@ def test_a_misspelt_field_is_told_with_the_near_one(event: Event, name: str, say
     assert "Did you mean" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_events_are_frozen():
-    for event in (Ask(), StartEvent(number=1), Answer()):
-        with pytest.raises(attrs.exceptions.FrozenInstanceError):
-            event.number = 3  # pyright: ignore[reportAttributeAccessIssue]
+@pytest.mark.parametrize(
+    ("event", "instead"),
+    [
+        (Topic(topic="tea"), "attrs.evolve(ev, topic=…)"),
+        (StartEvent(topic="tea"), "StartEvent(…)"),
+        (Answer(), "Answer(…)"),
+    ],
+)
+def test_who_assigns_to_an_event_is_told_to_make_another(event: Event, instead: str):
+    kind = type(event).__name__
+    before = f"an event is not changed, and 'topic' of this {kind} cannot be"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError) as caught:
+        event.topic = "milk"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert str(caught.value) == (
+        f"{before} set: others may have been given it too; send a new one: {instead}"
+    )
+    with pytest.raises(attrs.exceptions.FrozenInstanceError) as caught:
+        del event.topic  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert str(caught.value) == f"{before} deleted"
+    assert event == type(event)(**vars(event))
+
+
+def _check_count(event: object, _: object, value: int) -> None:
+    if value < 0:
+        raise ValueError(f"no {value} in {event!r}")
+
+
+class Checked(Event):
+    sku: str
+    count: int = attrs.field(validator=_check_count)
+    size: int = 1
+
+
+class Own(Checked):
+    def __repr__(self) -> str:
+        return f"<{self.sku}>"
+
+
+def test_an_event_that_is_being_made_has_a_repr_of_what_is_there():
+    assert repr(Checked(sku="tea", count=1)) == "Checked(sku='tea', count=1, size=1)"
+    assert repr(Own(sku="tea", count=1)) == "<tea>"
+    assert repr(Checked.__new__(Checked)) == "Checked()"
+    half = Checked.__new__(Checked)
+    half.__dict__["sku"] = "tea"
+    assert repr(half) == "Checked(sku='tea')"
+    with pytest.raises(ValueError, match=r"no -1 in Checked\(sku='tea', count=-1"):
+        Checked(sku="tea", count=-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda: RetryPolicy(attempt=3),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            "RetryPolicy takes no 'attempt', it takes: attempts, total, on, wait, stop; did you mean 'attempts'?",
+        ),
+        (
+            lambda: Limit(5, mots=3),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            "Limit takes no 'mots', it takes: most; did you mean 'most'?",
+        ),
+        (
+            lambda: Resource(dict, scop="run"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            "Resource takes no 'scop', it takes: factory, scope, enter; did you mean 'scope'?",
+        ),
+        (
+            lambda: ResourceConfig("a.toml", paht="db"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            "ResourceConfig takes no 'paht', it takes: file, path; did you mean 'path'?",
+        ),
+    ],
+)
+def test_a_policy_a_limit_and_a_resource_say_what_they_take(call: Callable[[], object], says: str):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value) == says
 
 
 # -- what a step returns -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import attrs
 
 from .errors import DefinitionError, near, shown
 
-__all__ = ["annotated_fields", "check_fields", "make_init"]
+__all__ = ["annotated_fields", "check_fields", "finish", "frozen", "make_init"]
 
 _MISSING: Any = attrs.NOTHING
 _FACTORY: type = type(attrs.Factory(list[object]))
@@ -99,6 +99,57 @@ def make_init(cls: type) -> Callable[..., None]:
     made: Callable[..., None] = scope["__init__"]
     made.__qualname__ = f"{cls.__name__}.__init__"  # as Python's own TypeErrors name it
     return made
+
+
+class _FrozenEventError(attrs.exceptions.FrozenInstanceError):
+    """What attrs raises, and it says what to write instead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.msg = message
+
+    def __str__(self) -> str:
+        return self.msg
+
+
+_FrozenEventError.__qualname__ = "FrozenInstanceError"  # as a traceback shows it
+_FrozenEventError.__module__ = attrs.exceptions.FrozenInstanceError.__module__
+
+
+def frozen(event: object, name: str, does: str = "set") -> NoReturn:
+    """Refuses to change an event.
+
+    Raises:
+        FrozenInstanceError: In any case.
+    """
+    kind = type(event).__name__
+    instead = ""
+    if does == "set":
+        new = f"attrs.evolve(ev, {name}=…)" if attrs.has(type(event)) else f"{kind}(…)"
+        instead = f": others may have been given it too; send a new one: {new}"
+    raise _FrozenEventError(f"an event is not changed, and {name!r} of this {kind} cannot be {does}{instead}")
+
+
+def finish(cls: type, base: type) -> None:
+    """Gives a class that attrs has made what only an error needs.
+
+    Who assigns to an event is told what to write, by the methods of `base`; and one that is being made, as its
+    validators see it, has a `repr` of the fields that are there.
+    """
+    del cls.__setattr__, cls.__delattr__
+    if "__repr__" in cls.__dict__ and cls.__dict__["__repr__"].__code__.co_filename.startswith(
+        "<attrs generated"
+    ):
+        whole: Callable[[object], str] = cls.__dict__["__repr__"]
+        base_repr: Callable[[object], str] = base.__dict__["__repr__"]
+
+        def __repr__(self: object) -> str:  # noqa: N807
+            try:
+                return whole(self)
+            except AttributeError:
+                return base_repr(self)
+
+        setattr(cls, "__repr__", __repr__)  # noqa: B010 - to pyright it is another one
 
 
 def _example(fields: dict[str, attrs.Attribute[Any]]) -> str:

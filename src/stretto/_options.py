@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TypeGuard, final
+from typing import Any, TypeGuard, TypeVar, final
 
 from ._fields import Fields
 from .errors import DefinitionError, near, shown
 
-__all__ = ["Options", "count", "duration", "flag", "refuse_unknown", "seconds"]
+T = TypeVar("T")
+
+__all__ = ["Options", "count", "duration", "flag", "refuse_unknown", "seconds", "teaches"]
+
+
+def teaches(cls: type[T]) -> type[T]:
+    """Lets the constructor of a class say which name is near, where it is given one that it does not take."""
+    init: Any = cls.__init__
+    names = [name for name in inspect.signature(init).parameters if name != "self"]
+
+    @functools.wraps(init)
+    def __init__(self: T, *args: Any, **keywords: Any) -> None:  # noqa: N807
+        for name in keywords:
+            if name not in names:
+                raise TypeError(
+                    f"{cls.__name__} takes no {name!r}, it takes: {', '.join(names)}{near(name, names)}"
+                )
+        init(self, *args, **keywords)
+
+    setattr(cls, "__init__", __init__)  # noqa: B010 - to mypy it is another one
+    return cls
 
 
 def seconds(value: object, name: str, *, none: str) -> float | None:

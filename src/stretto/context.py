@@ -382,6 +382,8 @@ class Context(Generic[S_co]):
         effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside))
         if waiter_event is not None and not waiter.repeats:  # nobody is asked again for what he has said
             self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
+            if run.trace is not None:
+                run.trace.sent(self._delivery, waiter_event)
             machine.count_asked(self._delivery.step, waiter_event)
         run.perform(effects)
         if run.around is not None and not woken.is_set():

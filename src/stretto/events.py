@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, dataclass_transform
 
 import attrs
 
-from ._event_init import annotated_fields, check_fields, make_init
+from ._event_init import annotated_fields, check_fields, finish, frozen, make_init
 from ._options import count
 from ._types import R_co
 from .errors import near
@@ -90,6 +90,7 @@ class Event:
                 attrs.frozen(slots=False, kw_only=True, init=False)(cls)
                 if "__init__" not in cls.__dict__:
                     cls.__init__ = make_init(cls)
+                finish(cls, Event)
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("__"):
@@ -104,10 +105,10 @@ class Event:
             )
 
         def __setattr__(self, name: str, value: Any) -> None:
-            raise attrs.exceptions.FrozenInstanceError
+            frozen(self, name)
 
         def __delattr__(self, name: str) -> None:
-            raise attrs.exceptions.FrozenInstanceError
+            frozen(self, name, "deleted")
 
         def __eq__(self, other: object) -> bool:
             return self.__dict__ == other.__dict__ if type(other) is type(self) else NotImplemented

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 import anyio
 
 from ._core.turns import Turns
-from ._options import count
+from ._options import count, teaches
 
 if TYPE_CHECKING:
     import anyio.lowlevel  # anyio loads it with its backend, and a limit is used in a loop alone
@@ -20,6 +20,7 @@ __all__ = ["Limit", "Line"]
 
 
 @final
+@teaches
 class Limit:
     """At most `most` step bodies at once, in all steps, workflows and runs that are given this very object.
 

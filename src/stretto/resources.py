@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, final
 
 import attrs
 
-from ._options import flag
+from ._options import flag, teaches
 from ._signatures import label, parameters, unbound
 from .context import Context
 from .errors import DefinitionError, shown
@@ -28,6 +28,7 @@ _SUFFIXES = (".json", ".toml")
 
 
 @final
+@teaches
 @attrs.frozen(repr=False)
 class Resource:
     """``Annotated[T, Resource(factory)]``: a step, or another factory, is handed what the factory makes.
@@ -132,6 +133,7 @@ class Resource:
 
 
 @final
+@teaches
 @attrs.frozen
 class ResourceConfig:
     """``Annotated[Settings, ResourceConfig("app.toml", "db.main")]``: a step is handed a part of a file.

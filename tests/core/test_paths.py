@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 
 from stretto._core.paths import MISSING, find, parsed, rebuild
 from stretto.errors import StateError
+from stretto.events import Event
 from tests.core.states import CLASSES, Frozen, FrozenModel, Inner, Opaque, Slotted
 
 KEYS = st.sampled_from(["a", "b", "c"])
@@ -215,3 +216,23 @@ def test_what_is_no_path_is_told_with_what_to_write():
 
 def test_a_list_is_counted_from_its_end_as_far_as_it_goes():
     assert rebuild({"a": [1, 2]}, ("a", -2), 9) == {"a": [9, 2]}
+
+
+def test_a_path_too_long_to_be_written_is_told():
+    path = ".".join("a" * 100_000)
+    with pytest.raises(StateError) as caught:
+        rebuild({}, path, 1)
+    assert "a path of 100000 keys is too long; keep the state flat, or set a value nearer" in str(
+        caught.value
+    )
+    assert len(str(caught.value)) < 1_000
+    assert find({}, path, None) is None
+
+
+def test_an_event_in_a_state_is_replaced_by_a_new_one():
+    class Note(Event):
+        text: str
+
+    before = {"note": Note(text="old")}
+    assert rebuild(before, "note.text", "new") == {"note": Note(text="new")}
+    assert before == {"note": Note(text="old")}

@@ -496,7 +496,7 @@ async def test_a_wait_is_a_line_of_the_verbose_log(caplog: pytest.LogCaptureFixt
         run.send_event(Answer(text="yes"))
     lines = [record.getMessage().split(maxsplit=1)[1] for record in caplog.records]
     assert lines[0] == "0.000s  ask #1  waits for Answer"
-    assert lines[1].startswith("0.000s  ask #1  <- StartEvent  -> StopEvent")
+    assert lines[1].startswith("0.000s  ask #1  <- StartEvent  -> InputRequiredEvent, StopEvent")
 
 
 async def test_what_a_step_waits_for_is_no_mistake_in_the_graph(caplog: pytest.LogCaptureFixture):

@@ -240,6 +240,39 @@ async def test_what_a_small_journal_has_lost_is_told(tmp_path: Path):
     assert re.search(r"The journal has lost its \d+ oldest entries", text)
 
 
+class Asks(Workflow[str]):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+        await ctx.wait_for_event(HumanResponseEvent, waiter_event=Ask(shop="Mill"))
+        return StopEvent(result="asked")
+
+
+async def test_what_a_wait_writes_to_the_stream_is_among_what_its_step_has_sent(tmp_path: Path):
+    async with Asks(journal=100).run() as run:
+        await anyio.sleep(1)
+        run.send_event(HumanResponseEvent())
+    text = Tags(await page(run, tmp_path)).text
+    assert "Ask(shop='Mill') StopEvent(result='asked') ended" in text
+    assert [entry.kind for entry in run.journal if entry.name == "Ask"] == ["sent"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("x.pdf", ValueError, "a report is an HTML page, and 'x.pdf' does not end in .html or .htm"),
+        ("", ValueError, "a report is an HTML page, and '' does not end in .html or .htm"),
+        ("folder/", ValueError, "a report is an HTML page, and 'folder/' does not end in .html or .htm"),
+        (b"", TypeError, "report takes the name of a file, as in run.report('run.html'), not b''"),
+        (3, TypeError, "report takes the name of a file, as in run.report('run.html'), not 3"),
+    ],
+)
+async def test_a_report_is_written_to_a_page(name: Any, error: type[Exception], says: str):
+    run = await ended(Shops())
+    with pytest.raises(error) as caught:
+        run.report(name)
+    assert str(caught.value) == says
+
+
 async def test_a_run_that_has_not_started_has_no_report(tmp_path: Path):
     run = Shops().run()
     with pytest.raises(WorkflowError, match="report: the run of Shops has not started"):

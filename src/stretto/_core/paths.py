@@ -88,6 +88,11 @@ def rebuild(root: object, path: object, value: object) -> object:
         return _rebuilt(root, parsed(path), 0, value)
     except _WrongTargetError as error:
         raise StateError(f"ctx.store.set({path!r}, …): {error}") from None
+    except RecursionError:
+        raise StateError(
+            f"ctx.store.set({shown(path)}, …): a path of {len(parsed(path))} keys is too long; keep the state flat, or "
+            "set a value nearer to the top"
+        ) from None
 
 
 def _inside(at: object, key: str | int) -> object:

@@ -12,6 +12,8 @@ from typing import TypeVar, cast, final
 
 import attrs
 
+from ..events import Event
+
 __all__ = [
     "Argument", "arguments", "attributes", "field_names", "is_frozen", "is_model", "raw", "replaced", "set_raw",
 ]  # fmt: skip
@@ -95,7 +97,7 @@ def attributes(value: object) -> dict[str, None] | None:
 def is_frozen(kind: type) -> bool:
     """Whether instances of a data class refuse to be assigned to."""
     if attrs.has(kind):
-        return kind.__setattr__ is _Frozen.__setattr__
+        return kind.__setattr__ in {_Frozen.__setattr__, Event.__setattr__}
     if _is_dataclass(kind):
         return bool(getattr(kind, "__dataclass_params__").frozen)  # noqa: B009 - checkers know only the fields
     return bool(getattr(kind, "model_config", {}).get("frozen"))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .page import write_report as write_report
+from .page import file_of as file_of, write_report as write_report
 
-__all__ = ["write_report"]
+__all__ = ["file_of", "write_report"]

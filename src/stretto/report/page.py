@@ -18,6 +18,7 @@ from ..drawing.lettering import clipped, visible
 from ..drawing.policy import content_policy
 from ..drawing.subjects import Executed
 from ..drawing.svg import STYLE
+from ..errors import shown
 from .account import Account, account_of
 from .graph import coloured
 from .timeline import drawn, seconds
@@ -26,8 +27,9 @@ from .works import Work
 if TYPE_CHECKING:
     from .._driver import Driver
 
-__all__ = ["page_of", "write_report"]
+__all__ = ["file_of", "page_of", "write_report"]
 
+_SUFFIXES = (".html", ".htm")
 _MOST = 2_000  # pieces of work that a browser shows without effort
 _LONGEST = 4_000  # letters of a traceback
 _MOST_SENT = 20  # events of one piece of work
@@ -45,7 +47,27 @@ def write_report(
     run: Executed, driver: Driver, blueprint: Blueprint, filename: str | os.PathLike[str]
 ) -> None:
     """Writes the report of a run, which may be at work, to a file."""
-    Path(filename).write_text(page_of(account_of(run, driver, blueprint)), "utf-8")
+    file_of(filename).write_text(page_of(account_of(run, driver, blueprint)), "utf-8")
+
+
+def file_of(filename: object) -> Path:
+    """The file that a report is written to.
+
+    Raises:
+        TypeError: If that is the name of no file.
+        ValueError: If its end says that it is no page.
+    """
+    try:
+        path = Path(filename)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - that is what is looked at
+    except TypeError:
+        raise TypeError(
+            f"report takes the name of a file, as in run.report('run.html'), not {shown(filename)}"
+        ) from None
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ValueError(
+            f"a report is an HTML page, and {str(filename)!r} does not end in {' or '.join(_SUFFIXES)}"
+        )
+    return path
 
 
 def page_of(account: Account) -> str:

@@ -7,7 +7,7 @@ from typing import final
 
 import attrs
 
-from .._options import count, seconds
+from .._options import count, seconds, teaches
 from ..errors import DefinitionError, shown
 from .conditions import Condition, retry_if
 from .joining import alike
@@ -77,6 +77,7 @@ def _stop(value: Stop | None) -> Stop | None:
 
 
 @final
+@teaches
 @attrs.frozen(kw_only=True)
 class RetryPolicy(Policy):
     """When a step that raised is tried again, and after how long: ``@step(retry_policy=RetryPolicy())``.
