@@ -51,7 +51,7 @@ FLOORS = [
     }
     | {"_among", "_talk", "_ways", "_asking", "_board", "_saved_talk"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
-    | {"checking", "report"},
+    | {"checking", "report", "_doubts"},
     {"__init__"},
     {"testing"},
     {"cli", "__main__"},

@@ -10,7 +10,7 @@ from typing import Any
 
 from .events import Event
 
-__all__ = ["arms", "instead_of_container", "is_event", "listed", "members", "told"]
+__all__ = ["arms", "instead_of_container", "is_event", "listed", "may_be_nothing", "members", "told"]
 
 
 def arms(hint: object) -> tuple[Any, ...]:
@@ -22,6 +22,15 @@ def arms(hint: object) -> tuple[Any, ...]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(arm for each in typing.get_args(hint) for arm in arms(each))
     return (hint,)
+
+
+def may_be_nothing(hint: object) -> bool:
+    """Whether None is one of the members of a union, or the only one."""
+    if (named := getattr(hint, "__value__", None)) is not None:
+        return may_be_nothing(named)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(may_be_nothing(each) for each in typing.get_args(hint))
+    return hint is type(None) or hint is None
 
 
 def members(hint: object) -> tuple[Any, ...]:

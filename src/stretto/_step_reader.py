@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, final
 
-from ._annotations import arms, instead_of_container, is_event, listed, members, told
+from ._annotations import arms, instead_of_container, is_event, listed, may_be_nothing, members, told
 from ._signatures import hints, place
 from ._state_class import state_named
 from ._step_spec import Mark, Shape, StepSpec, Taken
@@ -103,6 +103,7 @@ class _Reader:
             needs=needs,
             limiter=self.mark.limiter,
             nested=tuple(self.nested),
+            optional=may_be_nothing(self.hints["return"]),
         )
 
     def _check_function(self, *, threaded: bool) -> None:

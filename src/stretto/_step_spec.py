@@ -75,6 +75,7 @@ class StepSpec(Fields):
         join: For a step that joins: what it waits for.
         in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
         nested: The workflows that it is handed.
+        optional: Whether it may return nothing.
     """
 
     name: str
@@ -104,6 +105,7 @@ class StepSpec(Fields):
     needs: dict[str, Need]
     limiter: Limit | None = None
     nested: tuple[Nested, ...] = ()
+    optional: bool = False
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""

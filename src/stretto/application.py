@@ -147,6 +147,11 @@ class Application:
         self._links.append(Link(kind=kind, to=names, source=source, key=cast("KeyOf | None", key)))
         return self
 
+    @property
+    def external(self) -> frozenset[type[Event]]:
+        """The event classes that come from outside as it was told; those that say so themselves are not among them."""
+        return self._external
+
     def routes(self) -> Iterator[Route]:
         """Every event class that goes from one member to another: source, steps, kind, receiver, and why.
 

@@ -6,7 +6,7 @@ of its own and shares the specs of the steps it inherits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from typing import Any, final
 
 from ._core.plan import Plan, StepPlan
@@ -14,7 +14,7 @@ from ._state_class import agreed_state
 from ._step_spec import Shape, StepSpec
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
 
-__all__ = ["Blueprint", "Finding"]
+__all__ = ["Blueprint", "Finding", "spread"]
 
 
 @final
@@ -91,18 +91,39 @@ class Blueprint:
         kinds = {kind for spec in self.specs for kind in (*spec.accepts, *spec.returns)}
         return (
             len(to) == 1
-            or any(spec is not join and (bool(spec.lists) or spec.context_name is not None) for spec in to)
+            or any(self._forks(spec, index) for spec in to if spec is not join)
             or any(len({*self.takers(kind)} & {*to}) > 1 for kind in kinds)
         )
 
+    def _forks(self, spec: StepSpec, join: int) -> bool:
+        """Whether what a step returns in a list, or sends, may come to this join as several events."""
+        step = self.plan.steps[self.specs.index(spec)]
+        return join in step.calls or (spec.context_name is not None and join in step.may)
+
     # -- checks ----------------------------------------------------------------------------------------------
+
+    def findings_among(
+        self, comes: AbstractSet[type[Event]], goes: AbstractSet[type[Event]]
+    ) -> Iterator[Finding]:
+        """The findings about a workflow that has others around it.
+
+        Args:
+            comes: The types that others send to it.
+            goes: The types that others take from it.
+        """
+        yield from self._check_graph(comes, goes)
 
     def _check(self) -> Iterator[Finding]:
         yield from self._check_ends()
-        yield from self._check_events()
-        reached = self._reached()
+        yield from self._check_graph(frozenset(), frozenset())
+
+    def _check_graph(
+        self, comes: AbstractSet[type[Event]], goes: AbstractSet[type[Event]]
+    ) -> Iterator[Finding]:
+        yield from self._check_events(comes, goes)
+        reached = self.reached(comes)
         for spec in self.specs:
-            if spec not in reached and any(self._makers(kind) for kind in spec.accepts):
+            if spec not in reached and any(self.makers(kind) for kind in spec.accepts):
                 yield Finding(
                     "unreachable",
                     f"{spec.label} cannot be reached from a start event or one from outside; name "
@@ -118,7 +139,7 @@ class Blueprint:
                     f"one event; let a step return a list, or take ev: {kinds}",
                     spec,
                 )
-        for spec in self._dead_ends():
+        for spec in self._dead_ends(goes):
             made = " | ".join(kind.__name__ for kind in spec.returns)
             yield Finding(
                 "dead-end",
@@ -145,11 +166,12 @@ class Blueprint:
                 fatal=True,
             )
 
-    def _check_events(self) -> Iterator[Finding]:
+    def _check_events(
+        self, comes: AbstractSet[type[Event]], goes: AbstractSet[type[Event]]
+    ) -> Iterator[Finding]:
         for spec in self.specs:
             for kind in spec.returns:
-                free = issubclass(kind, (StopEvent, InputRequiredEvent))
-                if not free and not any(self.takers(kind)) and not self.plan.may_await(kind):
+                if not _is_free(kind, goes) and not any(self.takers(kind)) and not self.plan.may_await(kind):
                     yield Finding(
                         "nobody-takes",
                         f"{spec.label} returns {kind.__name__}, which no step of {self.name} takes; add a "
@@ -159,8 +181,8 @@ class Blueprint:
             for kind in spec.accepts:
                 if not (
                     spec.recovers is not None
-                    or _comes_from_outside(kind)
-                    or self._makers(kind, subclasses=spec.accept_event_subclasses)
+                    or self.arrives(kind, comes)
+                    or self.makers(kind, subclasses=spec.accept_event_subclasses)
                 ):
                     yield Finding(
                         "nobody-makes",
@@ -170,40 +192,50 @@ class Blueprint:
                         spec,
                     )
 
-    def _makers(self, kind: type[Event], *, subclasses: bool = False) -> list[StepSpec]:
+    @staticmethod
+    def arrives(kind: type[Event], comes: AbstractSet[type[Event]]) -> bool:
+        """Whether such events come from outside, or from others."""
+        return _comes_from_outside(kind) or kind in comes
+
+    def makers(self, kind: type[Event], *, subclasses: bool = False) -> list[StepSpec]:
+        """The steps that may return such events, or send them."""
         return [
             spec
             for spec in self.specs
             if any(issubclass(kind, made) or (subclasses and issubclass(made, kind)) for made in spec.returns)
         ]
 
-    def _reached(self) -> set[StepSpec]:
+    def reached(self, comes: AbstractSet[type[Event]] = frozenset()) -> set[StepSpec]:
+        """The steps that something may come to; `comes` are the types that others send."""
         begin = {
             spec
             for spec in self.specs
-            if spec.recovers is not None or any(_comes_from_outside(kind) for kind in spec.accepts)
+            if spec.recovers is not None or any(self.arrives(kind, comes) for kind in spec.accepts)
         }
-        return _spread(begin, self.leads_to)
+        return spread(begin, self.leads_to)
 
-    def _dead_ends(self) -> Iterator[StepSpec]:
+    def _dead_ends(self, goes: AbstractSet[type[Event]]) -> Iterator[StepSpec]:
         """Steps that return events of which none leads to an end; to return nothing is an end too."""
         good = {
             spec
             for spec in self.specs
-            if any(
-                issubclass(kind, (StopEvent, InputRequiredEvent)) or self.plan.may_await(kind)
-                for kind in spec.returns
-            )
+            if any(_is_free(kind, goes) or self.plan.may_await(kind) for kind in spec.returns)
         }
         before: dict[StepSpec, list[StepSpec]] = {}
         for spec in self.specs:
             for after in self.leads_to(spec):
                 before.setdefault(after, []).append(spec)
-        ends = _spread(good, lambda spec: before.get(spec, ()))
+        ends = spread(good, lambda spec: before.get(spec, ()))
         yield from (spec for spec in self.specs if spec.returns and spec not in ends)
 
 
-def _spread(begin: set[StepSpec], on: Callable[[StepSpec], Iterable[StepSpec]]) -> set[StepSpec]:
+def _is_free(kind: type[Event], goes: AbstractSet[type[Event]]) -> bool:
+    """Whether no step has to take such events: they end the run, go to the stream, or to others."""
+    return issubclass(kind, (StopEvent, InputRequiredEvent)) or kind in goes
+
+
+def spread(begin: set[StepSpec], on: Callable[[StepSpec], Iterable[StepSpec]]) -> set[StepSpec]:
+    """These steps, those that `on` gives for them, and so on."""
     reached, edge = set(begin), list(begin)
     while edge:
         for after in on(edge.pop()):
