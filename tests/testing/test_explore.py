@@ -768,3 +768,48 @@ def test_the_command_line_repeats_a_schedule(tmp_path: Path):
     other = pytest_in(tmp_path, "--stretto-replay=s1-v0000-")
     assert "no test here explores the workflow that this token is for" in other, other
     assert "--stretto-replay='no' is no token" in pytest_in(tmp_path, "--stretto-replay=no")
+
+
+# -- what pytest shows of a failure ----------------------------------------------------------------------------------
+
+FAILING = """
+from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto.testing import explore
+
+class Ask(Event):
+    number: int
+
+class Race(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        return [Ask(number=number) for number in range(2)]
+
+    @step
+    async def ask(self, ctx: Context, ev: Ask) -> StopEvent[int]:
+        await ctx.sleep(1)
+        if ev.number:
+            raise LookupError("no second")
+        return StopEvent(result=ev.number)
+
+@explore(Race)
+def test_result(run):
+    assert run.result == 0
+
+@explore(Race)
+def test_value(run):
+    assert run.error is None, "it has raised"
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-p", "stretto.testing.plugin")])
+def test_a_failure_is_shown_without_the_frames_of_the_package(tmp_path: Path, options: tuple[str, ...]):
+    said = run_pytest(tmp_path, FAILING, *options)
+    assert "2 failed" in said
+    assert "assert run.result == 0" in said, "the line of the test"
+    assert 'raise LookupError("no second")' in said, "that of the step"
+    assert "it has raised" in said
+    assert said.count("once more: pytest -p stretto.testing.plugin --stretto-replay=") == 2
+    assert "src/stretto" not in said
+    assert "site-packages" not in said
+    full = run_pytest(tmp_path, FAILING, "--full-trace", *options)
+    assert "_explore.py" in full

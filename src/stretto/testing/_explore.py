@@ -18,6 +18,7 @@ from ._agreeing import compare
 from ._choosers import Chooser, Replayed
 from ._delivered import Coverage
 from ._faults import Faults
+from ._hiding import hide_frames
 from ._outcomes import Outcomes
 from ._probe import run_once
 from ._schedule import StaleTokenError, Token
@@ -144,7 +145,7 @@ class Explorer:
         run = self._replayed(token, backend)
         if (error := _error_of(test, run)) is not None:
             add_note(error, repeated(run))
-            raise error
+            raise hide_frames(error)
 
     def _replayed(self, text: str, backend: str) -> TestRun:
         token = Token.read(text)
@@ -164,7 +165,7 @@ class Explorer:
         for chooser, run in self._schedules(backend):
             error = _error_of(test, run)
             if error is not None:
-                raise self._smallest(chooser, run, error, backend, test)
+                raise hide_frames(self._smallest(chooser, run, error, backend, test))
 
     def _smallest(
         self,
