@@ -72,6 +72,7 @@ LAZY = {
     ("testing._probe", "import_module('stretto.testing._trio_time')"),
     ("testing._virtual", "import_module(f'anyio._backends._{name}')"),
     *[("cli.live", each) for each in ("rich.console", "rich.live", "rich.text")],  # an extra
+    ("cli.lines", "termios"),  # where there are terminals
     ("cli.targets", "importlib.import_module(where)"),  # what the command line names
     ("__init__", "import_module(f'.{_LATER[name]}', __name__)"),
     *[("steps", each) for each in ("limits", "retry")],

@@ -86,6 +86,10 @@ class Around(Protocol):
         """What its runs wait for."""
         ...
 
+    def is_idle(self) -> bool:
+        """Whether nothing can happen in any of its runs unless somebody outside sends an event."""
+        ...
+
     def letters(self) -> tuple[DeadLetter, ...]:
         """Its last dead letters."""
         ...

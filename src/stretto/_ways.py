@@ -23,7 +23,7 @@ from ._board import Board
 from ._core.conversation import Conversation
 from ._core.effects import Outward
 from ._core.inputs import WaitAnswered
-from ._core.reporting import Waiting, awaited
+from ._core.reporting import Waiting, awaited, is_idle
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
@@ -362,6 +362,11 @@ class Ways(ABC):
         """What its runs wait for, and those below."""
         for run in self.all_runs():
             yield from (attrs.evolve(each, member=run.member) for each in awaited(run.machine))
+
+    def is_idle(self) -> bool:
+        """Whether nothing can happen in its runs, and those below, unless somebody outside sends an event."""
+        runs = [*self.all_runs()]
+        return bool(runs) and all(is_idle(run.machine) for run in runs)
 
     def letters(self) -> tuple[DeadLetter, ...]:
         """The last dead letters of it and of those below, oldest first."""

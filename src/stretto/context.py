@@ -376,6 +376,8 @@ class Context(Generic[S_co]):
             where=where,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - it is asked of that type alone
             wake=woken.set,
             feeds=run.is_fed_by(event_type, limit),
+            question=waiter_event,
+            timed=limit is not None,
         )
         if run.trace is not None:
             run.trace.waits(self._delivery, event_type, run.clock())

@@ -373,10 +373,11 @@ class Handler(Generic[R]):
         with its cause. What it shows of values is their `repr`, cut at a few lines.
 
         Args:
-            filename: Where to.
+            filename: Where to; it ends in ``.html``.
 
         Raises:
             WorkflowError: If the run has not started.
+            ValueError: If the file is not to be a page.
         """
         from .report import write_report  # noqa: PLC0415 - for who asks for one
 
@@ -404,6 +405,20 @@ class Handler(Generic[R]):
         from ._core.reporting import awaited  # noqa: PLC0415
 
         return () if driver.machine.ended else tuple(awaited(driver.machine))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing can happen in it but by its deadline, unless somebody outside sends it an event.
+
+        No step is at work or about to be, and no wait ends by a timeout of its own. `waiting_for` says which events
+        would help. In an `Application` it is said of all runs of its conversation.
+        """
+        driver = self._driver
+        if driver is None or driver.outcome is not None:
+            return False
+        from ._core.reporting import is_idle  # noqa: PLC0415
+
+        return is_idle(driver.machine) if driver.around is None else driver.around.is_idle()
 
     # -- helpers ---------------------------------------------------------------------------------------------
 

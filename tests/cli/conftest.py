@@ -47,7 +47,7 @@ def stretto(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
     def call(*arguments: str) -> Said:
         code = main(arguments)
-        for name in {name for name in sys.modules if name in {"shop", "broken", "kiosk"}} - before:
+        for name in {name for name in sys.modules if name in {"shop", "broken", "kiosk", "desk"}} - before:
             del sys.modules[name]
         out, err = capfd.readouterr()
         return Said(int(code), str(out), str(err))

@@ -93,14 +93,66 @@ def test_exploring_shows_each_outcome_with_a_token_that_repeats_it(stretto: Comm
 
 
 def test_exploring_says_what_cannot_be_explored(stretto: Command):
-    assert "is made already" in stretto("explore", "shop:made", "--sku=tea").err
-    assert '@explore(make_app, member="name")' in stretto("explore", "shop:app").err
+    said = stretto("explore", "shop:made", "--sku=tea")
+    assert said == (
+        2,
+        "",
+        (
+            "stretto: shop:made is made already, and each schedule needs a new one; name the class, or a function that "
+            "makes a workflow\n"
+        ),
+    )
+    assert "or a function that makes an application\n" in stretto("explore", "shop:app").err
+    assert stretto("explore", "shop:nothing").err.startswith(
+        "stretto: shop:nothing is 3, and this takes a workflow"
+    )
+    assert "no member 'clark'" in stretto("explore", "shop:new_app", "--member", "clark", "--sku=tea").err
+    assert (
+        "Orders is a workflow, and no" in stretto("explore", "shop:Orders", "--member", "x", "--sku=tea").err
+    )
     for wrong in ("0", "-3", "few"):
         said = stretto("explore", "shop:Race", f"--max-schedules={wrong}")
         assert (said.code, f"--max-schedules: a number above 0, and not '{wrong}'" in said.err) == (2, True)
     said = stretto("explore", "shop:Race", "--exhaustive", "--backend=asyncio", "--max-schedules=1")
     assert said.code == 1
     assert "more than 1 schedules" in said.out
+
+
+def test_an_application_is_explored_by_one_of_its_members(stretto: Command):
+    said = stretto("explore", "shop:new_app", "--member=watch", "--sku=tea", "--count=4", "--exhaustive")
+    assert said.code == 0
+    assert "told 5" in said.out
+    assert re.search(r"asyncio: \d+ schedules, all there are", said.out)
+    token = re.findall(r"replay='([^']+)'", said.out)[0]
+    again = stretto("explore", "shop:new_app", "--sku=tea", "--count=4", "--replay", token, "--backend=trio")
+    assert again.code == 0
+    assert "tell" in again.out
+
+
+def test_what_a_function_makes_is_explored_and_made_anew_for_each_schedule(stretto: Command):
+    assert stretto("explore", "shop:needing", "--backend=asyncio").code == 0
+    assert "--member NAME" in stretto("explore", "shop:new_app", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        (
+            "nonsense",
+            "--replay 'nonsense' is no token; paste one whole, from a failure that explore has told",
+        ),
+        (
+            "s1-jAAAA-",
+            "--replay 's1-jAAAA-' was made with durations='jitter', and this test has durations='virtual'",
+        ),
+        ("s1-vAAAA-1x1x1x1x1x", "--replay 's1-vAAAA-1x1x1x1x1x' fits no longer: "),
+    ],
+)
+def test_a_token_that_is_none_or_of_something_else_is_wrong_usage(stretto: Command, token: str, says: str):
+    said = stretto("explore", "shop:Race", "--replay", token, "--backend=asyncio")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"stretto: {says}")
+    assert "Traceback" not in said.err
 
 
 # -- real processes ------------------------------------------------------------------------------------------------
@@ -110,6 +162,12 @@ def start(program: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     (folder / "flow.py").write_text(program, "utf-8")
     command = [sys.executable, "-m", "stretto", *arguments]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_closed_stdout_is_no_error(tmp_path: Path):
+    command = f'"{sys.executable}" -m stretto run shop:Orders --sku=tea >&-'
+    done = subprocess.run(command, shell=True, cwd=HERE, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S602
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 FAN = """

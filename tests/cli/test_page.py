@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -29,6 +33,18 @@ def transcripts() -> Iterator[tuple[str, str]]:
             yield command, prints
 
 
+@contextmanager
+def stdin_of(before: list[str]) -> Generator[TextIO]:
+    """What stands in front of a pipe, as `echo` prints it."""
+    inner, outer = os.pipe()
+    for each in before:
+        _, *words = shlex.split(each)
+        os.write(outer, "".join(f"{word}\n" for word in words).encode())
+    os.close(outer)
+    with os.fdopen(inner) as file:
+        yield file
+
+
 COMMANDS = list(transcripts())
 
 
@@ -44,8 +60,11 @@ def test_a_command_on_the_page_says_what_stands_beneath_it(
     monkeypatch.chdir(tmp_path)
     for name, program in files():
         (tmp_path / name).write_text(program, "utf-8")
+    *before, command = command.split(" | ")
     name, *arguments = shlex.split(command)
-    said = stretto(*arguments)
+    with stdin_of(before) as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", file)
+        said = stretto(*arguments)
     assert name == "stretto"
     assert said.out + said.err == prints
 

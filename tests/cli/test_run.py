@@ -132,6 +132,12 @@ WRONG = {
         "there is"),
     ),
     "no module": ([":Orders"], "':Orders' names no module; write module:Workflow, or file.py:Workflow"),
+    "a report that is no page": (
+        ["shop:Orders", "--sku=tea", "--report", "x.pdf"],
+        ("argument --report: a report is an HTML page, and 'x.pdf' does not end in .html or .htm; stretto run --help "
+        "shows what there is"),
+    ),
+    "the folder as a module": ([".:Orders"], "'.:Orders' names no module; write module:Workflow, or file.py:Workflow"),
     "a time that is none": (
         ["shop:Orders", "--timeout", "soon"],
         ("argument --timeout: a time in seconds above 0, or none, and not 'soon'; stretto run --help shows what there "

@@ -16,9 +16,9 @@ from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
 from stretto._core.machine import Machine
 from stretto._core.past import Held
 from stretto._core.plan import StepPlan
-from stretto._core.reporting import Waiting, awaited, stalled, timed_out, why_stalled
+from stretto._core.reporting import Waiting, awaited, is_idle, stalled, timed_out, why_stalled
 from stretto._core.room import Sender
-from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, RunState
+from stretto._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended, RunState
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import WorkflowStalledError, WorkflowTimeoutError
 from stretto.events import HumanResponseEvent, StopEvent
@@ -222,11 +222,59 @@ def test_what_a_run_waits_for_is_its_waits_and_then_what_may_come_from_outside()
                 wake=int,
             )
         )
-    waits = [Waiting("a", A, "one", {"n": 1}), Waiting("a", B, None, {"n": 1})]
+    waits = [
+        Waiting("a", A, "one", {"n": 1}, suspended=True),
+        Waiting("a", B, None, {"n": 1}, suspended=True),
+    ]
     assert [*awaited(run)] == [*waits, Waiting("b", Outer)]
     assert str(timed_out(run, None, 4.0)) == (
         "Flow timed out after 3 s; no step was active; waiting: Flow.a (flow.py:10) for A, Flow.a (flow.py:10) for B"
     )
+
+
+def test_what_a_wait_writes_and_whether_it_is_for_somebody_outside_is_told():
+    run = state(step("a"))
+    run.waiters = Waiters()
+    asks = Question()
+    run.waiters.add(
+        Waiter(delivery=delivery(run.plan.steps[0]), kind=A, wake=int, question=asks, feeds=False)
+    )
+    (wait,) = awaited(run)
+    assert (wait.question, wait.outside) == (asks, False)
+
+
+@pytest.mark.parametrize(
+    ("hosted", "opened", "feeders"), [(False, False, 0), (True, False, 1), (True, True, 0)]
+)
+def test_a_run_is_idle_where_nothing_can_happen_but_by_an_event_from_outside(
+    hosted: bool, opened: bool, feeders: int
+):
+    run = state(step("a"))
+    run.hosted, run.opened, run.feeders = hosted, opened, feeders
+    assert is_idle(run)
+    one = works(run, 0, 1.0)
+    assert not is_idle(run), "a step is at work"
+    run.active.clear()
+    run.retrying = {one: 2.0}  # type: ignore[assignment, dict-item]  # pyright: ignore[reportAttributeAccessIssue]
+    assert not is_idle(run), "a step is to be tried again"
+    run.retrying = None
+    run.feeders += 1
+    assert not is_idle(run), "a nested run may send"
+    waiter = Waiter(delivery=one, kind=A, wake=int)
+    run.waiters = Waiters()
+    run.waiters.add(waiter)
+    assert is_idle(run), "it is the wait that may be fed"
+    waiter.timed = True
+    assert not is_idle(run), "the wait ends by itself"
+    waiter.timed = False
+    run.ended = Ended.STOPPED
+    assert not is_idle(run)
+
+
+def test_a_run_that_takes_events_from_outside_is_idle_too():
+    run = state(step("a", accepts=(Outer,)))
+    assert run.feeders == 1
+    assert is_idle(run)
 
 
 def test_a_timeout_names_what_no_step_took():

@@ -25,6 +25,7 @@ __all__ = [
     "at_work",
     "awaited",
     "came_instead",
+    "is_idle",
     "no_taker",
     "queued_in",
     "stalled",
@@ -46,6 +47,10 @@ class Waiting:
         waiter_id: The name that the wait was given.
         requirements: Fields that the event must have, and their values.
         member: Whose step it is, in an application.
+        suspended: Whether the step waits in its middle; else it takes such events, whenever they come.
+        question: What the step wrote to the stream as it began to wait, its `waiter_event`.
+        outside: Whether somebody outside may send it; not so in a request, nor, in an application, in a wait for what a
+            member sends.
     """
 
     step: str
@@ -53,6 +58,9 @@ class Waiting:
     waiter_id: str | None = None
     requirements: Mapping[str, object] | None = None
     member: str | None = None
+    suspended: bool = False
+    question: Event | None = None
+    outside: bool = True
 
 
 def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTimeoutError:
@@ -95,9 +103,28 @@ def at_work(state: RunState, at: float) -> str:
 def awaited(state: RunState) -> Iterator[Waiting]:
     """What the run waits for: its waiting steps, in the order of the types; then what may come from outside."""
     for each in state.waiters or ():
-        yield Waiting(each.step.name, each.kind, each.waiter_id, each.requirements)
+        yield Waiting(
+            each.step.name,
+            each.kind,
+            each.waiter_id,
+            each.requirements,
+            suspended=True,
+            question=each.question,
+            outside=each.feeds,
+        )
     for step in state.plan.steps:
         yield from (Waiting(step.name, kind) for kind in step.accepts if is_external(kind))
+
+
+def is_idle(state: RunState) -> bool:
+    """Whether nothing can happen in a run unless somebody outside of it sends an event, its deadline left aside."""
+    if state.ended is not None or state.active or state.retrying:
+        return False
+    fed = not state.opened if state.hosted else state.plan.fed
+    waiters = [*(state.waiters or ())]
+    return state.feeders == fed + sum(each.feeds for each in waiters) and not any(
+        each.timed for each in waiters
+    )
 
 
 def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:

@@ -38,11 +38,15 @@ class Waiter(Fields):
         repeats: Whether it was given at once what its step was given before, in an attempt that failed or before a
             restart.
         feeds: Whether what it waits for may come from outside, or in time, so that its run is not stuck meanwhile.
+        question: What it writes to the stream as it begins to wait.
+        timed: Whether it waits for so long, and no longer.
     """
 
     delivery: Delivery
     kind: type[Event]
     waiter_id: str | None = None
+    question: Event | None = None
+    timed: bool = False
     requirements: Mapping[str, object] | None = None
     where: Callable[[Event], object] | None = None
     wake: Callable[[], object]

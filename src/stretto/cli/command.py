@@ -66,11 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         code = _perform(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is closed: `stretto … >&-`
+            sys.stdout.flush()
     except SystemExit as leaving:  # --help, or a step that wants it so
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BrokenPipeError:  # whoever reads has gone: `stretto … | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1 if sys.stdout is None else sys.stdout.fileno())
         return Exit.FAILED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - it is told, whatever it is
         if not isinstance(error, KeyboardInterrupt):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
+from ..application import Application
+from ..events import StartEvent
 from ..testing import explore
 from ..testing._explore import Explorer, IncompleteError
 from ..testing._outcomes import Outcome, Outcomes
+from ..testing._schedule import StaleTokenError
 from ..workflow import Workflow
 from .endings import Exit
-from .running import given
+from .running import given, member_of
 from .starts import Start
-from .targets import UsageError, load
+from .targets import UsageError, maker
 
 __all__ = ["configure", "perform"]
 
@@ -25,12 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "exit codes: 0 one outcome, and no error; 1 several, or an error; 2 wrong usage"
     parser.add_argument(
-        "target", nargs="?", help="module:Workflow, or file.py:Workflow; or what makes a workflow"
+        "target",
+        nargs="?",
+        help="module:Workflow, or file.py:Workflow; or a function that makes a workflow or an application",
     )
     parser.add_argument(
         "--json", metavar="FILE", help="fields of the start event: a file, - for stdin, or {…} itself"
     )
     parser.add_argument("--start", metavar="EVENT", help="which start event, if the workflow has several")
+    parser.add_argument("--member", metavar="NAME", help="which member is called, of an application")
     parser.add_argument(
         "--backend", choices=["asyncio", "trio"], help="the event loop (default: each that is there)"
     )
@@ -55,30 +62,38 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     Raises:
         UsageError: If the target or the fields are wrong.
     """
-    target = load(options.target)
-    if not isinstance(target, type):
-        raise UsageError(
-            f"{options.target} is made already, and each schedule needs a new one; name the class, or a function that "
-            "makes a workflow"
-            if isinstance(target, Workflow)
-            else f"{options.target} is an application, and this explores a workflow class; an application is explored "
-            'in a test, by one of its members: @explore(make_app, member="name")'
+    make = maker(options.target)
+    start, member = _start(parser, options, rest, make())
+    try:
+        explorer = explore(
+            make,
+            member=member,
+            start=start,
+            mode="exhaustive" if options.exhaustive else "random",
+            durations=options.durations,
+            max_schedules=options.max_schedules,
+            seed=options.seed,
+            backend=options.backend,
+            replay=options.replay,
         )
-    start = given(parser, Start(target.blueprint(), options.start), options, rest)
-    explorer = explore(
-        target,
-        start=start,
-        mode="exhaustive" if options.exhaustive else "random",
-        durations=options.durations,
-        max_schedules=options.max_schedules,
-        seed=options.seed,
-        backend=options.backend,
-        replay=options.replay,
-    )
-    if options.replay is not None:
+        if options.replay is None:
+            return _tell(explorer)
         explorer.check(lambda run: print(run.explain(), run, sep="\n"))
-        return Exit.OK
-    return _tell(explorer)
+    except StaleTokenError as error:
+        raise UsageError(str(error).replace("replay=", "--replay ").rstrip()) from None
+    return Exit.OK
+
+
+def _start(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    rest: Sequence[str],
+    target: Workflow[Any] | Application,
+) -> tuple[StartEvent, str | None]:
+    """What each run begins with, and which member of an application is called."""
+    member = member_of(target, options.member)
+    called = target if isinstance(target, Workflow) else target.members[member or ""]
+    return given(parser, Start(called.blueprint(), options.start), options, rest), member
 
 
 def _tell(explorer: Explorer) -> int:

@@ -7,35 +7,62 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import anyio
 
-from ..events import StepProgress
+from ..events import Event, StepProgress
 from ..handler import Handler
 from .standing import Standing, told
 
-__all__ = ["follow"]
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+__all__ = ["Follower", "following"]
 
 _PAUSE = 0.1  # seconds between two drawings of the board
 
 
-async def follow(run: Handler[Any]) -> None:
-    """Shows how the run stands until it is over."""
-    standing = Standing()
-    drawn = -_PAUSE
+@final
+class Follower:
+    """Shows how a run stands, fed with what `stream_events` gives with ``expose_internal=True``."""
+
+    def __init__(self, run: Handler[Any], view: View) -> None:
+        self._run = run
+        self._view = view
+        self._standing = Standing()
+        self._drawn = -_PAUSE
+
+    def note(self, event: Event) -> None:
+        """Takes the next event of the stream."""
+        self._standing.take(event)
+        now = anyio.current_time()
+        if isinstance(event, StepProgress):
+            self._view.told(event)
+        if now - self._drawn >= _PAUSE:
+            self._drawn = now
+            self._show(last=False)
+
+    def paused(self) -> AbstractContextManager[None]:
+        """For the time of this block nothing is drawn, for somebody else writes there."""
+        return self._view.paused()
+
+    def end(self) -> None:
+        """The stream is over."""
+        self._show(last=True)
+
+    def _show(self, *, last: bool) -> None:
+        self._view.stands(self._standing.lines(self._run.queued), last=last)
+
+
+@contextmanager
+def following(run: Handler[Any]) -> Generator[Follower]:
+    """What shows a run as long as this block lasts."""
     with _board() if _is_drawn() else _lines() as view:
-        async for event in run.stream_events(expose_internal=True):
-            standing.take(event)
-            now = anyio.current_time()
-            if isinstance(event, StepProgress):
-                view.told(event)
-            if now - drawn >= _PAUSE:
-                drawn = now
-                view.stands(standing.lines(run.queued), last=False)
-        view.stands(standing.lines(run.queued), last=True)
+        yield Follower(run, view)
 
 
 class View(Protocol):
@@ -46,6 +73,10 @@ class View(Protocol):
 
     def stands(self, lines: Iterable[str], *, last: bool) -> None:
         """How each step stands now, or at the end."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is drawn within this block."""
+        ...
 
 
 def _is_drawn() -> bool:
@@ -60,21 +91,30 @@ def _board() -> Generator[View]:
 
     console = Console(stderr=True)
     with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-        yield _Board(lambda lines: live.update(Text("\n".join(lines)), refresh=True))
+        yield _Board(live, lambda lines: Text("\n".join(lines)))
 
 
 @final
 class _Board:
     """Draws all steps anew; how far one is stands in its line."""
 
-    def __init__(self, draw: Callable[[Iterable[str]], None]) -> None:
-        self._draw = draw
+    def __init__(self, live: Live, text: Callable[[Iterable[str]], Text]) -> None:
+        self._live = live
+        self._text = text
 
     def told(self, progress: StepProgress) -> None:
         """Is in the line of the step, when it is drawn again."""
 
     def stands(self, lines: Iterable[str], *, last: bool) -> None:  # noqa: ARG002 - the last is drawn as any
-        self._draw(lines)
+        self._live.update(self._text(lines), refresh=self._live.is_started)
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
 
 @final
@@ -87,6 +127,9 @@ class _Lines:
     def stands(self, lines: Iterable[str], *, last: bool) -> None:
         if last:
             print("\n".join(lines), file=sys.stderr)
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 @contextmanager

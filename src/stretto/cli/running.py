@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -14,13 +14,17 @@ from typing import Any
 import anyio
 
 from ..application import Application
-from ..errors import WorkflowCancelledError, near, shown
+from ..blueprint import Blueprint
+from ..errors import WorkflowCancelledError, WorkflowError, near, shown
 from ..events import StartEvent
 from ..handler import Handler
+from ..report import file_of
 from ..workflow import Workflow, with_options
+from .answers import Answers
 from .endings import Exit, code_of, tell
 from .interrupts import interrupts
-from .live import follow
+from .lines import stdin
+from .live import following
 from .starts import Start
 from .targets import UsageError, load, made
 
@@ -53,7 +57,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=_seconds, metavar="SECONDS", help="in place of the workflow's own; or none"
     )
     parser.add_argument(
-        "--report", metavar="FILE", help="writes what happened to a page, run.html, however it ends"
+        "--report",
+        type=_page,
+        metavar="FILE",
+        help="writes what happened to a page, run.html, however it ends",
     )
     parser.add_argument(
         "--progress", action="store_true", help="what is at work, queued and done, on stderr, as it runs"
@@ -78,10 +85,10 @@ def perform(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: 
     """
     workflow = made(load(options.target))
     check_backend(options.backend)
-    runs, called = _called(workflow, options.member)
+    runs, called = _called(workflow, member_of(workflow, options.member))
     start = Start(called.blueprint(), options.start)
     event = given(parser, start, options, rest)
-    for each in workflow.members.values() if isinstance(workflow, Application) else [workflow]:
+    for each in _workflows(workflow):
         _set_options(each, options)
     return anyio.run(partial(_run, workflow, runs, event, options), backend=options.backend)
 
@@ -122,6 +129,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _page(text: str) -> str:
+    try:
+        return str(file_of(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _set_options(workflow: Workflow[Any], options: argparse.Namespace) -> None:
     if options.timeout is not None:
         with_options(workflow, timeout=None if options.timeout == float("inf") else options.timeout)
@@ -131,24 +145,41 @@ def _set_options(workflow: Workflow[Any], options: argparse.Namespace) -> None:
         with_options(workflow, journal=_JOURNAL)
 
 
+def _workflows(target: Workflow[Any] | Application) -> Sequence[Workflow[Any]]:
+    return [*target.members.values()] if isinstance(target, Application) else [target]
+
+
 def _called(
     target: Workflow[Any] | Application, member: str | None
 ) -> tuple[Callable[[StartEvent], Handler[Any]], Workflow[Any]]:
     """What starts the run, and the workflow that it is of."""
     if isinstance(target, Workflow):
+        return target.run, target
+    assert member is not None, "an application has members"
+    return partial(target.run, member), target.members[member]
+
+
+def member_of(target: Workflow[Any] | Application, member: str | None) -> str | None:
+    """The name of the member that is run; None if it is no application.
+
+    Raises:
+        UsageError: If there is none of that name, or no name is given and several could be meant.
+    """
+    if isinstance(target, Workflow):
         if member is not None:
             raise UsageError(f"--member {member}: {type(target).__name__} is a workflow, and no application")
-        return target.run, target
+        return None
     names = [name for name, each in target.members.items() if each.blueprint().starts]
     if member is None and len(names) == 1:
         member = names[0]
     if member is None or member not in target.members:
         hint = "" if member is None else near(member, target.members)
         which = "which member?" if member is None else f"there is no member {member!r}."
+        first = [*names, *target.members][0]
         raise UsageError(
-            f"{which} The application has: {', '.join(target.members)}; write --member {names[0]}{hint}"
+            f"{which} The application has: {', '.join(target.members)}; write --member {first}{hint}"
         )
-    return partial(target.run, member), target.members[member]
+    return member
 
 
 async def _run(
@@ -158,20 +189,20 @@ async def _run(
     options: argparse.Namespace,
 ) -> int:
     """Runs it, and says what came of it; the exit code."""
+    blueprints = [each.blueprint() for each in _workflows(target)]
     try:
-        async with target if isinstance(target, Application) else contextlib.nullcontext():
-            return await _to_its_end(runs(event), options)
+        async with target if isinstance(target, Application) else nullcontext():
+            return await _to_its_end(runs(event), blueprints, options)
     except Exception as error:  # noqa: BLE001 - it is told, whatever it is
         tell(error)
         return code_of(error)
 
 
-async def _to_its_end(run: Handler[Any], options: argparse.Namespace) -> int:
+async def _to_its_end(run: Handler[Any], blueprints: Sequence[Blueprint], options: argparse.Namespace) -> int:
     with anyio.CancelScope() as scope, interrupts(scope.cancel) as interrupted:
         try:
             async with run:
-                if options.progress:
-                    await follow(run)
+                await _watch(run, blueprints, progress=options.progress)
                 result = await run
         finally:
             _write(run, options.report)
@@ -180,6 +211,35 @@ async def _to_its_end(run: Handler[Any], options: argparse.Namespace) -> int:
     if interrupted.code is None:
         raise WorkflowCancelledError("the run was cancelled")
     return interrupted.code
+
+
+async def _watch(run: Handler[Any], blueprints: Sequence[Blueprint], *, progress: bool) -> None:
+    """Shows how the run stands, if that is wanted, and asks for what it waits for, until it is over."""
+    failure: Exception | None = None
+    with following(run) if progress else nullcontext() as follower:
+        paused = nullcontext if follower is None else follower.paused
+        answers = Answers(run, blueprints, stdin(), paused)
+        async with anyio.create_task_group() as beside:
+
+            async def ask() -> None:
+                nonlocal failure
+                try:
+                    await answers.give()
+                except WorkflowError as error:
+                    failure = error
+                    beside.cancel_scope.cancel()
+
+            if sys.platform != "win32":
+                beside.start_soon(ask)
+            async for event in run.stream_events(expose_internal=progress):
+                answers.note(event)
+                if follower is not None:
+                    follower.note(event)
+            beside.cancel_scope.cancel()
+        if follower is not None:
+            follower.end()
+    if failure is not None:
+        raise failure
 
 
 def _write(run: Handler[Any], report: str | None) -> None:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 
-import attrs
-
 from ..blueprint import Blueprint
 from ..errors import near
 from ..events import StartEvent
+from .forms import Form
 from .targets import UsageError
-from .values import UnfitError, from_json, from_text, said
+from .values import UnfitError, from_text
 
 __all__ = ["Start"]
-
-_LISTS = {list, tuple, set, frozenset}
 
 
 @final
@@ -37,36 +33,31 @@ class Start:
 
     def __init__(self, blueprint: Blueprint, chosen: str | None) -> None:
         self.kind = _kind(blueprint, chosen)
-        self._fields = {
-            field.alias or field.name: field
-            for field in (attrs.fields(self.kind) if attrs.has(self.kind) else ())
-            if field.init
-        }
-        self._hints = typing.get_type_hints(self.kind) if self._fields else {}
+        self._form = Form(self.kind)
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Adds an option for each field, unless there is one of that name; a bare event takes any."""
         known = set(parser._option_string_actions)  # noqa: SLF001
         title = f"fields of {self.kind.__name__}"
-        if not self._fields:
+        if not self._form.fields:
             parser.add_argument_group(title, "any: --name value")
             return
         group = parser.add_argument_group(title)
-        for name, field in self._fields.items():
+        for name in self._form.fields:
             flags = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))
             if not known.intersection(flags):
-                self._add(group, name, field, flags)
+                self._add(group, name, flags)
 
-    def _add(self, group: Any, name: str, field: attrs.Attribute[Any], flags: list[str]) -> None:  # noqa: ANN401 - argparse hides the class
-        hint = self._hints.get(name, Any)
-        needed = field.default is attrs.NOTHING
-        one: dict[str, Any] = {"nargs": "?", "const": "true"} if hint is bool else {}
+    def _add(self, group: Any, name: str, flags: list[str]) -> None:  # noqa: ANN401 - argparse hides the class
+        form = self._form
+        one: dict[str, Any] = {"nargs": "?", "const": "true"} if form.hint(name) is bool else {}
+        needed, several = form.is_needed(name), form.is_list(name)
         group.add_argument(
             *flags,
             dest=f"field {name}",
             action="append",
             metavar=name.upper(),
-            help=f"{said(hint)}{', needed' if needed else ''}{'; may be repeated' if _is_list(hint) else ''}",
+            help=f"{form.said(name)}{', needed' if needed else ''}{'; may be repeated' if several else ''}",
             **one,
         )
 
@@ -81,9 +72,9 @@ class Start:
             UsageError: If the fields do not fit.
         """
         given = self._from_json(options.json)
-        if self._fields:
+        if self._form.fields:
             if rest:
-                flags = [f"--{name}" for name in self._fields]
+                flags = [f"--{name}" for name in self._form.fields]
                 raise UsageError(
                     f"{self.kind.__name__} takes no {rest[0]}, it takes: {', '.join(flags)}{near(rest[0], flags)}"
                 )
@@ -94,57 +85,31 @@ class Start:
 
     def _from_options(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        for name, field in self._fields.items():
+        for name in self._form.fields:
             texts = parsed.get(f"field {name}")
             if texts is not None:
-                given[name] = self._read(name, field, texts)
+                try:
+                    given[name] = self._form.read(name, texts)
+                except UnfitError as error:
+                    raise UsageError(f"--{name}: {error}") from None
         return given
-
-    def _read(self, name: str, field: attrs.Attribute[Any], texts: list[str]) -> object:
-        hint = self._hints.get(name, Any)
-        try:
-            if _is_list(hint) and not (len(texts) == 1 and texts[0].startswith("[")):
-                of = [*typing.get_args(hint), Any][0]
-                return from_json(
-                    [from_text(text, of) for text in texts], _LIST_OF.get(typing.get_origin(hint), list)
-                )
-            if len(texts) > 1:
-                raise UnfitError(f"it is given {len(texts)} times, and takes one value")
-            return from_text(texts[0], hint)
-        except UnfitError as error:
-            if _converts(field) and len(texts) == 1:
-                return texts[0]
-            raise UsageError(f"--{name}: {error}") from None
 
     def _from_json(self, source: str | None) -> dict[str, Any]:
         if source is None:
             return {}
-        given = _json(source)
-        for name, value in given.items():
-            field = self._fields.get(name)
-            if field is not None:
-                try:
-                    given[name] = from_json(value, self._hints.get(name, Any))
-                except UnfitError as error:
-                    if not _converts(field):
-                        raise UsageError(f"--json: in {name!r}: {error}") from None
-        return given
+        try:
+            return self._form.read_json(_json(source))
+        except UnfitError as error:
+            raise UsageError(f"--json: {error}") from None
 
     def _made(self, given: dict[str, Any]) -> StartEvent:
-        missing = [
-            f"--{name} ({said(self._hints.get(name, Any))})"
-            for name, field in self._fields.items()
-            if field.default is attrs.NOTHING and name not in given
-        ]
+        missing = [f"--{name} ({self._form.said(name)})" for name in self._form.missing(given)]
         if missing:
             raise UsageError(f"{self.kind.__name__} misses {', '.join(missing)}")
         try:
-            return self.kind(**given)
-        except (TypeError, ValueError) as error:  # of a validator or a converter, or a name that is none
+            return self._form.made(given)
+        except UnfitError as error:
             raise UsageError(str(error)) from error
-
-
-_LIST_OF = {tuple: tuple[Any, ...], set: set, frozenset: frozenset}
 
 
 def _kind(blueprint: Blueprint, chosen: str | None) -> type[StartEvent]:
@@ -161,14 +126,6 @@ def _kind(blueprint: Blueprint, chosen: str | None) -> type[StartEvent]:
             f"{blueprint.name} has several start events, {', '.join(names)}; write --start {names[0]}"
         )
     return blueprint.start
-
-
-def _is_list(hint: Any) -> bool:  # noqa: ANN401 - any annotation
-    return (typing.get_origin(hint) or hint) in _LISTS
-
-
-def _converts(field: Any) -> bool:  # noqa: ANN401 - attrs says little of its converters
-    return field.converter is not None
 
 
 def _pairs(rest: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from ..errors import WorkflowError, near, shown
 from ..nesting import is_workflow_class
 from ..workflow import Workflow
 
-__all__ = ["BrokenModuleError", "Target", "UsageError", "load", "made"]
+__all__ = ["BrokenModuleError", "Target", "UsageError", "load", "made", "maker"]
 
 Target = type[Workflow[Any]] | Workflow[Any] | Application
 
@@ -38,11 +39,39 @@ def load(text: str) -> Target:
     Raises:
         UsageError: If there is none, saying what there is.
     """
-    where, _, name = text.partition(":")
-    module = _module(where, text)
-    found = _named(module, name) if name else _only(module)
+    module, found = _found(text)
     if isinstance(found, types.FunctionType):
         found = _called(found, text)
+    return _checked(text, module, found)
+
+
+def maker(text: str) -> Callable[[], Workflow[Any] | Application]:
+    """What makes the workflow or the application that is meant, a new one each time: a class, or a function.
+
+    Raises:
+        UsageError: If there is none, or it is made already.
+    """
+    module, found = _found(text)
+    if isinstance(found, types.FunctionType):
+        make = partial(_called, found, text)
+        return lambda: made(_checked(text, module, make()))
+    target = _checked(text, module, found)
+    if isinstance(target, type):
+        return target
+    raise UsageError(
+        f"{text} is made already, and each schedule needs a new one; name the class, or a function that makes "
+        f"{'an application' if isinstance(target, Application) else 'a workflow'}"
+    )
+
+
+def _found(text: str) -> tuple[types.ModuleType, object]:
+    """The module that is meant, and what in it."""
+    where, _, name = text.partition(":")
+    module = _module(where, text)
+    return module, _named(module, name) if name else _only(module)
+
+
+def _checked(text: str, module: types.ModuleType, found: object) -> Target:
     if is_workflow_class(found) or isinstance(found, (Workflow, Application)):
         return cast("Target", found)
     raise UsageError(
@@ -65,9 +94,9 @@ def made(target: Target) -> Workflow[Any] | Application:
 
 
 def _module(where: str, text: str) -> types.ModuleType:
-    if not where:
-        raise UsageError(f"{text!r} names no module; write module:Workflow, or file.py:Workflow")
     is_file = where.endswith(".py") or "/" in where
+    if not where or (where.startswith(".") and not is_file):
+        raise UsageError(f"{text!r} names no module; write module:Workflow, or file.py:Workflow")
     folder = str(Path(where).resolve().parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)  # as `python file.py` and `python -m module` do
