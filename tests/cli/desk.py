@@ -163,8 +163,7 @@ class Own(Workflow[str]):
         if ev.name == "makes":
             await anyio.sleep(0.08)
             return Inner()
-        await ctx.wait_for_event(Inner)
-        return StopEvent(result="made inside")
+        return StopEvent(result=f"made inside: {vars(await ctx.wait_for_event(Inner))}")
 
 
 class Never(Own):
@@ -175,6 +174,22 @@ class Never(Own):
         if ev.name == "makes":
             return None
         return StopEvent(result=f"sent from outside: {vars(await ctx.wait_for_event(Inner))}")
+
+
+class Ticks(Workflow[str]):
+    """Tells how far it is while it asks."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Item]:
+        return [Item(name=name) for name in ("asks", "ticks")]
+
+    @step
+    async def work(self, ctx: Context, ev: Item) -> StopEvent[str]:
+        if ev.name == "asks":
+            return StopEvent(result=f"{(await ctx.wait_for_event(Verdict)).yes}")
+        while True:
+            ctx.progress(1, text="ticks")
+            await ctx.sleep(0.01)
 
 
 class Order(Event):

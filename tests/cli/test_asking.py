@@ -155,6 +155,18 @@ def test_progress_is_shown_beside_the_questions(anyio_backend_name: str):
         assert "buy          0 at work, 0 queued, 1 done" in child.shown
 
 
+def test_nothing_is_drawn_over_a_question(anyio_backend_name: str):
+    with terminal("Ticks", anyio_backend_name, "--progress", TERM="xterm") as child:
+        child.until("yes (yes or no): ")
+        before = child.shown
+        time.sleep(0.09)
+        child.until("yes (yes or no): ")
+        assert child.shown == before
+        child.types("yes\n")
+        assert child.end() == (0, "True\n")
+        assert "work         0 at work, 0 queued, 2 done" in child.shown
+
+
 def test_ctrl_c_at_a_question_ends_the_process(anyio_backend_name: str):
     with terminal("Buy", anyio_backend_name) as child:
         child.until("count (int): ")
@@ -227,7 +239,7 @@ os.execv(sys.executable, [sys.executable, "-m", "stretto", *sys.argv[1:]])
 
 
 @contextmanager
-def terminal(target: str, backend: str, *more: str) -> Generator[Child]:
+def terminal(target: str, backend: str, *more: str, TERM: str = "dumb") -> Generator[Child]:  # noqa: N803
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", LEADS, "run", f"desk:{target}", "--backend", backend, *more]
     process = subprocess.Popen(
@@ -237,7 +249,7 @@ def terminal(target: str, backend: str, *more: str) -> Generator[Child]:
         stdout=subprocess.PIPE,
         stderr=theirs,
         start_new_session=True,
-        env={**os.environ, "TERM": "dumb"},
+        env={**os.environ, "TERM": TERM},
     )
     os.close(theirs)
     child = Child(process, ours)
@@ -354,8 +366,8 @@ def test_without_stdin_a_run_that_waits_ends_as_with_an_empty_one(
 
 
 def test_what_a_step_makes_is_not_asked_for_unless_nothing_else_can_come(piped: Piped, typed: Piped):
-    assert piped("Own", "") == (0, "made inside\n", "")
-    assert piped("Own", "x") == (0, "made inside\n", "")
+    assert piped("Own", "") == (0, "made inside: {}\n", "")
+    assert piped("Own", "x") == (0, "made inside: {}\n", "")
     said = typed("Never", "\n")
     assert (said.out, said.err) == ("sent from outside: {}\n", "Never.work waits for Inner\n> ")
     assert piped("Never", "").code == 2
