@@ -20,11 +20,11 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "joins", "retry", "_event_init", "_fields", "_options", "_types"},
+    {"errors", "events", "joins", "retry", "supervision", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_gate", "_holds", "_log", "_loop", "_stream", "_threads", "_trace"}
+    | {"_carry", "_editor", "_gate", "_holds", "_log", "_draw", "_loop", "_stream", "_threads", "_trace"}
     | {
         "_annotations",
         "_assigned",
@@ -37,20 +37,10 @@ FLOORS = [
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
-    {
-        "_driver",
-        "_concluding",
-        "_writing",
-        "_crew",
-        "_worker",
-        "_supplies",
-        "_nesting",
-        "_tasks",
-        "_grace",
-        "_queue",
-    }
-    | {"_among", "_talk", "_ways", "_asking", "_board", "_saved_talk"},
-    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members"}
+    {"_driver", "_concluding", "_writing", "_crew", "_worker", "_supplies", "_nesting", "_tasks", "_grace"}
+    | {"_queue", "_among", "_talk", "_party", "_ways", "_asking", "_board", "_saved_talk"}
+    | {"_supervisor", "_outside_request"},
+    {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members", "_app_options"}
     | {"checking", "report", "_doubts"},
     {"__init__"},
     {"testing"},
@@ -93,6 +83,7 @@ LAZY = {
     *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],
     ("workflow", "recovery"),
     *[(each, "_saved_talk") for each in ("_talk", "application")],
+    ("_talk", "_supervisor"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
 }
 WITHOUT_A_LOOP = {
@@ -100,6 +91,7 @@ WITHOUT_A_LOOP = {
     "events",
     "joins",
     "retry",
+    "supervision",
     "_event_init",
     "_fields",
     "_options",

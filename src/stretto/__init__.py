@@ -7,11 +7,12 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #
 #   cli                     the command `stretto`
 #   checking, _assigned     what is wrong with a workflow, before it runs
-#   application             workflows that send events to each other
+#   application             workflows that send events to each other; _app_options what they are made with
 #   workflow, handler       what a user subclasses, and what running it returns
 #   _members, _beginning    a workflow as a member of an application, and what a run begins with
 #   _block, _overlap        a handler that is entered, and those that are awaited in turn
-#   _talk _ways _asking _board    the runs that one call causes among them, and what all calls share
+#   _talk _ways _party _asking _board    the runs that one call causes among them, and what all calls share
+#   _supervisor _outside_request  what restarts them, and a request that no step makes
 #   _driver                 one run on anyio: its life, its workers; performs what the core decides
 #   _concluding, _writing   how it ends, and what it writes
 #   _supplies               its state, its resources, its turn among the runs of its workflow
@@ -27,9 +28,9 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   resources, limits       what a step is handed, and what it waits for a turn of
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
-#   _carry _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    what these are made of
+#   _carry _draw _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    of which they are
 #   _core                   the pure machine of a run: inputs in, effects out
-#   events, errors, joins, retry, _options    values
+#   events, errors, joins, retry, supervision, _options    values
 
 from __future__ import annotations
 

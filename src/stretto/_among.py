@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context as VarContext, ContextVar
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from ._core.effects import Outward
 from ._core.inputs import Crossed
@@ -116,6 +116,7 @@ class Among(Supplies):
         member: What it is called there.
         caller: The run that asked for it there.
         works: Whether those around it know that it is at work.
+        successor: The run that has taken its place, if it was restarted.
     """
 
     queue: ReadyQueue
@@ -125,6 +126,7 @@ class Among(Supplies):
     member: str | None = None
     caller: Among | None = None
     works = False
+    successor: Among | None = None
     _first: Delivery | None = None
     _working = False
 
@@ -242,6 +244,15 @@ class Among(Supplies):
             f"{delivery.step.label} requests {reply.__name__}, and its run is in no Application; write async with "
             "Application(…) as app, and await app.run(…) there"
         )
+
+    def latest(self) -> Self:
+        """The run that stands in its place now: itself, unless it was restarted."""
+        run: Among = self
+        while run.successor is not None:
+            run = run.successor
+        if run is not self:
+            self.successor = run  # whoever still knows it asks once
+        return cast("Self", run)
 
     # -- one that an event has opened ------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from ._core.inputs import WaitAnswered, WaitBegan, WaitCancelled
 from ._core.state import Delivery
 from ._core.waiting import Waiter
 from ._loop import outlast
-from ._ways import Ways, make_run
+from ._party import make_run
+from ._ways import Ways
 from .errors import DefinitionError, RunEndedError, UndeclaredEventError, WorkflowError, WorkflowTimeoutError
 from .events import Event
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, final
 
+import anyio
+import anyio.lowlevel
 import attrs
 
 from ._core.state import DEAD_LETTERS_KEPT, DeadLetter
 from ._core.wiring import Wiring
 from ._driver import Driver, ambient
+from ._loop import outlast
 from ._options import Options
 from .blueprint import Blueprint
 
 if TYPE_CHECKING:
     from ._stock import Stock
+    from .supervision import Restart
 
 __all__ = ["Board", "DeadLetters", "Seat"]
 
@@ -77,6 +81,7 @@ class Board:
     Attributes:
         drains: Whether what is under way is finished after a StopEvent, or cut.
         strict: Whether each dead letter is an error.
+        supervise: The members that are restarted when they fail, and how; None if none is.
         live: The conversations that are open.
         on_empty: Called when the last one is over.
         stock: The resources that all of it share; None while there are none.
@@ -87,6 +92,7 @@ class Board:
     drains: bool
     strict: bool
     letters: DeadLetters = attrs.field(factory=DeadLetters)
+    supervise: Mapping[str, Restart] | None = None
     live: dict[Open, None] = attrs.field(factory=dict[Open, None])
     on_empty: Callable[[], object] | None = None
     stock: Stock | None = None
@@ -113,3 +119,28 @@ class Board:
         self.live.pop(conversation, None)
         if not self.live and self.on_empty is not None:
             self.on_empty()
+
+    async def end(self, error: BaseException | None) -> None:
+        """Waits for what is open; cuts it if the application was left by an error, or is cancelled meanwhile."""
+        if error is not None:
+            self._cut(f"because its application was left by {type(error).__name__}")
+            await outlast(self._empty)
+            return
+        try:
+            await self._empty()
+        except BaseException:
+            self._cut("because its application was cancelled")
+            await outlast(self._empty)  # noqa: ASYNC102 - it shields itself
+            raise
+
+    def _cut(self, why: str) -> None:
+        for conversation in tuple(self.live):
+            conversation.leave(why)
+
+    async def _empty(self) -> None:
+        """Waits until no conversation is open."""
+        while self.live:
+            empty = anyio.Event()
+            self.on_empty = empty.set
+            await empty.wait()
+        await anyio.lowlevel.checkpoint()

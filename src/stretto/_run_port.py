@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context as VarContext
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ._core.effects import Effects
 from ._core.state import Delivery
@@ -64,6 +64,10 @@ class RunPort(Protocol):
     @property
     def around(self) -> Together | None:
         """What it belongs to, if it is one of several runs of an application."""
+        ...
+
+    def latest(self) -> Self:
+        """The run that stands in its place now: itself, unless it was restarted."""
         ...
 
     def time(self) -> float:

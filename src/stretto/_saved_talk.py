@@ -8,9 +8,9 @@ on, and works for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from contextvars import Context as VarContext
-from typing import Any, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from ._among import Among, behalf
 from ._board import Board, Seat
@@ -25,6 +25,9 @@ from ._ways import Ways
 from .errors import SnapshotError, near
 from .events import Event
 from .snapshots import FORMAT, SavedRun, SnapshotPort, format_of, write_run
+
+if TYPE_CHECKING:
+    from ._party import Supervising
 
 __all__ = ["SavedTalk", "write_talk"]
 
@@ -44,7 +47,9 @@ def write_talk(talk: Ways, types: Iterable[type]) -> dict[str, Any]:
         writer.within = f"runs[{number}]."
         runs.append(_write(talk, run, writer, numbers))
     members = {name: seat.blueprint.name for name, seat in talk.board.seats.items()}
-    return {"stretto": FORMAT, "application": members, "runs": runs, "events": writer.events}
+    restarts = {} if talk.supervisor is None else talk.supervisor.write()
+    data = {"stretto": FORMAT, "application": members, "runs": runs, "events": writer.events}
+    return data | {"restarts": restarts} if restarts else data
 
 
 def _check_goes_on(talk: Ways) -> None:
@@ -58,6 +63,13 @@ def _check_goes_on(talk: Ways) -> None:
         raise SnapshotError(
             f"the conversation of {talk.name} is over, or about to be, and nothing is left that could go on; take "
             "its snapshots before that"
+        )
+    cleaning = None if talk.supervisor is None else talk.supervisor.cleaning
+    if cleaning is not None:
+        member = talk.told(cast("str", cleaning.member))
+        raise SnapshotError(
+            f"{member} is being restarted, and its steps still clean up, so what becomes of their events is not "
+            "decided; take the snapshot when they have ended"
         )
 
 
@@ -76,6 +88,8 @@ def _write(talk: Ways, run: Among, writer: SnapshotWriter, numbers: _Numbers) ->
         data["past"] = True
     if run.machine.closed:
         data["closed"] = True
+    if talk.supervisor is not None:
+        data |= talk.supervisor.write_hold(run)
     if run.machine.ended is not None:
         return data | _write_stopped(run, writer)
     return data | write_run(cast("SnapshotPort", run), writer, numbers.of_behalf)
@@ -106,6 +120,7 @@ class _Numbers:
     def of_behalf(self, carry: VarContext) -> int | None:
         """The number of the run on whose behalf something is on its way."""
         run = carry.get(behalf)
+        run = None if run is None else run.latest()
         if run is None or run.around is not self._talk:
             return None
         if run not in self._numbers:
@@ -127,6 +142,9 @@ class _SavedMember(SavedRun):
         self.current = place.get("past") is None
         closed = place.get("closed")
         self.closed = closed is not None and closed.flag()
+        held, discards = place.get("held"), place.get("discards")
+        self.held = None if held is None else held.seconds()
+        self.discards = discards is not None and discards.flag()
         self.key = self._read_key(place.get("key"))
         super().__init__(seat.blueprint, place, talk.known, seat.options.collect_limit)
 
@@ -185,6 +203,8 @@ class SavedTalk:
         if not members:
             raise place.part("runs").wants("a list of at least one run")
         self.root, *self._others = members
+        restarts = place.get("restarts")
+        self._restarts = {} if restarts is None else dict(self._read_restarts(board, restarts))
 
     @staticmethod
     def _check_members(board: Board, place: Place) -> None:
@@ -207,6 +227,13 @@ class SavedTalk:
             raise part.wants(f"a member: {', '.join(board.seats)}")
         return _SavedMember(self, seat, place)
 
+    @staticmethod
+    def _read_restarts(board: Board, place: Place) -> Iterator[tuple[str, list[float]]]:
+        for name, part in place.entries():
+            if name not in board.seats:
+                raise part.error(f"the application has no member {name!r}, it has: {', '.join(board.seats)}")
+            yield name, [each.seconds() for each in part.items()]
+
     def set_behalf(self, place: Place, carry: VarContext) -> None:
         """Sets the run with that number; before they go on, looks whether there is one."""
         number = place.whole(0, self._count - 1)
@@ -217,5 +244,16 @@ class SavedTalk:
         """Puts the runs into a conversation, all but the one that was called: its handler does that next."""
         others = [(talk.bring_in(each.member, each.key, current=each.current), each) for each in self._others]
         self._runs = [talk.root, *(run for run, _ in others)]
+        policies = talk.board.supervise
+        if policies is not None and (self._restarts or any(each.held is not None for each in self._others)):
+            self._supervise(talk.supervised(policies), others)
         for run, saved in others:
             talk.go_on(run, saved)
+
+    def _supervise(self, supervisor: Supervising, others: list[tuple[Among, _SavedMember]]) -> None:
+        """What had failed goes on to count, and what was held is held; if nobody supervises it now, it is not."""
+        for member, ages in self._restarts.items():
+            supervisor.take_up(member, ages)
+        for run, saved in others:
+            if saved.held is not None:
+                supervisor.take_up_hold(run, saved.held, discards=saved.discards)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
@@ -25,18 +25,21 @@ from ._core.inputs import Interrupted
 from ._core.reporting import at_work
 from ._core.state import DEAD_LETTERS_KEPT, DeadLetter, Delivery, Ended
 from ._loop import outlast
+from ._party import Supervising
 from ._ways import Ways, accepts
 from .errors import DeadLetterError, WorkflowStalledError, add_note, shown
 from .events import Event
 
 if TYPE_CHECKING:
     from ._stock import Stock
+    from .supervision import Restart
 
 __all__ = ["Talk"]
 
 E = TypeVar("E", bound=Event)
 
 _TOLD = 6
+_FAILURES = {Ended.FAILED, Ended.TIMED_OUT}
 
 
 @final
@@ -136,13 +139,13 @@ class Talk(Ways):
         runs = [self.root, *self._runs]
         why = [f"{run.member}: {reason}" for run in runs for reason in run.machine.why_stuck()]
         missing = "" if self.reply is None else f"no {self.reply.__name__} came, and "
-        self.fail(
-            WorkflowStalledError(
-                f"the conversation of {self.name} is stuck: {missing}nothing is left to run; "
-                f"{'; '.join(why[:_TOLD]) or 'no step returned an event'}. Return a StopEvent to end the run that was "
-                "called; if an event is to come from outside, declare its class so: class Go(Event, external=True)"
-            )
+        stuck = WorkflowStalledError(
+            f"the conversation of {self.name} is stuck: {missing}nothing is left to run; "
+            f"{'; '.join(why[:_TOLD]) or 'no step returned an event'}. Return a StopEvent to end the run that was "
+            "called; if an event is to come from outside, declare its class so: class Go(Event, external=True)"
         )
+        self._note_restarts(stuck)
+        self.fail(stuck)
 
     def feeds(self, kind: type[Event]) -> bool:
         """Whether a wait for such events is one for somebody outside: for a type that no member sends."""
@@ -152,14 +155,19 @@ class Talk(Ways):
         """A run without a caller has returned a StopEvent: the next event for its member opens another."""
         self.conversation.close(cast("str", run.member), self._runs.get(run), run)
 
-    def dead(self, letter: DeadLetter, run: Among) -> None:
-        """Nobody took an event of this conversation."""
+    def keep_letter(self, letter: DeadLetter, run: Among) -> DeadLetter:
+        """Keeps a dead letter of one of its runs where it is looked for."""
         letter = letter.of(run.member)
         self.board.letters.add(letter)
         around = self.outermost()
         if around.kept_letters is None:
             around.kept_letters = deque(maxlen=DEAD_LETTERS_KEPT)
         around.kept_letters.append(letter)
+        return letter
+
+    def dead(self, letter: DeadLetter, run: Among) -> None:
+        """Nobody took an event of this conversation."""
+        letter = self.keep_letter(letter, run)
         machine = self.root.machine
         if self.board.strict and machine.ended in {None, Ended.STOPPED} and not machine.errors:
             self.fail(
@@ -185,13 +193,31 @@ class Talk(Ways):
 
     def decided(self, run: Among) -> None:
         """If the run that was called has failed, the others do not go on while it cleans up."""
-        if run is not self.root or run.machine.ended is Ended.STOPPED:
+        ended = run.machine.ended
+        if run is not self.root and self.board.supervise is not None and ended in _FAILURES:
+            self.supervised(self.board.supervise).failed(run)
+        if run is not self.root or ended is Ended.STOPPED:
             return
+        self._note_restarts(run.machine.verdict)
         self._over.set()
         self.conversation.closing = True
         for other in tuple(self._at_work):
             if other is not run:
                 other.cancel(f"because {self.name} was over")
+
+    def supervised(self, policies: Mapping[str, Restart]) -> Supervising:
+        """What restarts its members; made when it first has to."""
+        if self.supervisor is None:
+            from ._supervisor import Supervisor  # noqa: PLC0415 - loaded by who uses it
+
+            self.supervisor = Supervisor(self, policies)
+        return self.supervisor
+
+    def _note_restarts(self, error: BaseException | None) -> None:
+        """What has failed before may be why this conversation comes to nothing."""
+        if self.supervisor is not None and error is not None and not self.conversation.closing:
+            for note in self.supervisor.notes():
+                add_note(error, note)
 
     def cancelled(self, run: Among) -> None:
         """Somebody cancels a run; if it is the one that was called, nothing is waited for any more."""
@@ -255,7 +281,10 @@ class Talk(Ways):
     async def _host(self, run: Among) -> None:
         """One period of work of a run that nobody called, or several that follow at once."""
         failure: BaseException | None = None
+        replaced = False
         try:
+            if self.supervisor is not None:
+                await self.supervisor.hold(run)
             while failure is None and run.has_work and run.machine.ended is None:
                 failure = await run.settle()
                 if failure is None and run.has_work and run.machine.ended is None:
@@ -263,6 +292,10 @@ class Talk(Ways):
         finally:
             self._at_work.pop(run, None)
             self._retire(run)
+            if self.supervisor is not None:
+                replaced = self.supervisor.left(run)
+        if replaced and isinstance(failure, Exception):
+            failure = None
         if failure is not None and self.conversation.closing and run.was_cancelled:
             failure = None  # it was cut
         if failure is not None:
@@ -281,8 +314,8 @@ class Talk(Ways):
             if machine.ended is Ended.STOPPED:
                 self._tell_leftovers(run)
                 self._runs.pop(run, None)
-        elif machine.closed and not machine.waiters and not any(machine.leftovers()):
-            self._runs.pop(run, None)
+        else:
+            self.forget_idle(run)
 
     def _note_at_work(self, error: BaseException, failed: Among) -> None:
         now = self.root.clock()

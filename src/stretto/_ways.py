@@ -8,169 +8,32 @@ an event causes inside a run inherits it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Hashable
 from contextvars import Context as VarContext, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import anyio
-import attrs
-
-from ._among import Among, Around, behalf
-from ._board import Board
-from ._core.conversation import Conversation
-from ._core.effects import Outward
+from ._among import Among, behalf
+from ._core.effects import Effects, Outward
 from ._core.inputs import WaitAnswered
-from ._core.reporting import Waiting, awaited, is_idle
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
 from ._driver import Driver, ambient
-from ._options import Options
+from ._party import Party
 from .errors import QueueFullError, RoutingError, UndeclaredEventError, near, shown
 from .events import Event
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
+    from ._core.succession import Estate
 
-    from .snapshots import SavedRun
-
-__all__ = ["Ways", "accepts", "make_run"]
-
+__all__ = ["Ways", "accepts"]
 
 _ANY_TIME = 0.0
 
 
-def make_run(
-    board: Board, member: str, parent: Among | None, timeout: float | None = None, *, streamed: bool = False
-) -> Among:
-    """A run of a member that was not begun; its time is limited by the shorter of its own limit and this one."""
-    seat = board.seats[member]
-    options = seat.options
-    if timeout is not None and (options.timeout is None or timeout < options.timeout):
-        fields: dict[str, Any] = {**vars(options), "timeout": timeout}
-        options = Options(**fields)
-    return Driver(seat.workflow, seat.blueprint, options, cast("Driver | None", parent), streamed=streamed)
-
-
-class Ways(ABC):
-    """The runs of one conversation, and who of them gets what.
-
-    Attributes:
-        root: The run that was called.
-        within: The conversation around it, if a step of that asked for it.
-        reply: The class of the reply, if it is a request.
-        answer: The reply, once it was given.
-        below: The conversations that requests of its runs have opened.
-        kept_letters: The last dead letters; None if there were none.
-    """
-
-    reply: type[Event] | None = None
-    answer: Event | None = None
-    give: Callable[[Event], object] | None = None
-    tg: TaskGroup | None = None
-    over = False
-    kept_letters: deque[DeadLetter] | None = None
-    _tasks = 0
-    _none_left: anyio.Event | None = None
-
-    def __init__(self, board: Board, root: Among, member: str, within: Ways | None) -> None:
-        self.board = board
-        self.wiring = board.wiring
-        self.root = root
-        self.within = within
-        caller = root.caller
-        self.conversation: Conversation[Among] = Conversation(
-            root,
-            member,
-            parent=None if within is None else within.conversation,
-            asker=None if caller is None else (cast("str", caller.member), caller),
-        )
-        self.below: dict[Ways, None] = {}
-        if within is not None:
-            within.below[self] = None
-        self._runs: dict[Among, Hashable] = {}
-        self._at_work: dict[Among, None] = {root: None}
-        self._early: list[Among] = []
-        self._join(root, member, opened=False)
-
-    def asks(self, reply: type[Event], give: Callable[[Event], object] | None = None) -> None:
-        """It is a request, and done with the first event of this type."""
-        self.reply = reply
-        self.give = give
-        self.conversation.asks = True
-        self._ask_first(self.root)
-
-    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A task of the conversation."""
-        assert self.tg is not None, "the conversation was over"
-        self._tasks += 1
-        self.tg.start_soon(self._member, work)
-
-    async def _member(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        finally:
-            self._tasks -= 1
-            if not self._tasks and self._none_left is not None:
-                self._none_left.set()
-
-    async def none_left(self) -> None:
-        """Waits until its tasks have ended."""
-        if self._tasks:
-            self._none_left = anyio.Event()
-            await self._none_left.wait()
-
-    @abstractmethod
-    async def _host(self, run: Among) -> None:
-        """One period of work of a run that nobody called."""
-
-    @abstractmethod
-    def note(self, run: Among) -> None:
-        """Something has happened in a run."""
-
-    @abstractmethod
-    def dead(self, letter: DeadLetter, run: Among) -> None:
-        """Nobody took an event."""
-
-    @abstractmethod
-    def judge(self) -> None:
-        """Looks whether the conversation goes on."""
-
-    @abstractmethod
-    def fail(self, error: BaseException) -> None:
-        """Ends the conversation with an error."""
-
-    @abstractmethod
-    def leave(self, why: str) -> None:
-        """Ends the conversation without one."""
-
-    @abstractmethod
-    def answered(self, event: Event) -> None:
-        """The reply is there."""
-
-    @property
-    def name(self) -> str:
-        """The member and the class that were called, for messages."""
-        return self.told(cast("str", self.root.member))
-
-    def told(self, member: str) -> str:
-        """A member as messages name it: ``orders (OrderStation)``."""
-        return f"{member} ({self.board.seats[member].blueprint.name})"
-
-    def _join(self, run: Among, member: str, *, opened: bool) -> None:
-        run.around, run.member = cast("Around", self), member
-        run.machine.join_others(opened=opened, closes=opened and self.board.drains)
-        self._ask_first(run)
-
-    def _ask_first(self, run: Among) -> None:
-        kinds = self.wiring.crossing(cast("str", run.member))
-        if self.reply is not None and self.answer is None:
-            kinds |= {self.reply}
-        if kinds:
-            run.machine.ask_others_first(kinds)
+class Ways(Party):
+    """Who of the runs of a conversation gets what."""
 
     # -- the way of an event ---------------------------------------------------------------------------------
 
@@ -205,6 +68,8 @@ class Ways(ABC):
 
     def _to_behalf(self, run: Among, event: Event, carry: VarContext, back: Among | None) -> bool:
         """What no member takes may be waited for by the run on whose behalf it was sent, now or later."""
+        if back is not None and back.successor is not None:
+            back = back.latest()
         if back is None or back is run or back.around is None or back.machine.ended is not None:
             return False
         self._cross(back, event, carry, run)
@@ -218,6 +83,8 @@ class Ways(ABC):
         """The run of the member, which may have to be opened."""
         known = None if back is None or back.member is None else (back.member, back)
         target = self.conversation.find(name, key, known)
+        if target is not None and target.successor is not None:
+            target = target.latest()
         if target is None or (target.machine.ended is not None and target in self._runs):
             return self._open(name, key)
         return target
@@ -231,7 +98,14 @@ class Ways(ABC):
         talk.take(target, event, carry, sender, claims=claims)
 
     def take(
-        self, run: Among, event: Event, carry: VarContext, back: Among | None, *, claims: bool = True
+        self,
+        run: Among,
+        event: Event,
+        carry: VarContext,
+        back: Among | None,
+        *,
+        claims: bool = True,
+        step: str | None = None,
     ) -> None:
         """A run of this conversation is sent an event on behalf of another: the one door into it.
 
@@ -240,6 +114,8 @@ class Ways(ABC):
         """
         if self.over:
             self.dead(DeadLetter(event, f"the conversation of {self.name} is over"), run)
+            return
+        if self.supervisor is not None and self.supervisor.refuses(run, event):
             return
         context = carry.copy()
         context.run(_enter, run, back)
@@ -250,10 +126,13 @@ class Ways(ABC):
             run.wake_up()
         at = run.clock() if is_stop(event) else _ANY_TIME  # nothing else asks when it was sent
         try:
-            effects = machine.event_sent(event, context, at=at, outside=True, claims=claims)
+            effects = machine.event_sent(event, context, step, at=at, outside=True, claims=claims)
         except QueueFullError as full:
             full.refused_by = run, context
             raise
+        self._begin(run, effects, rests=rests)
+
+    def _begin(self, run: Among, effects: Effects, *, rests: bool) -> None:
         for effect in effects:
             if type(effect) is Delivery:
                 run.push(effect)
@@ -267,25 +146,10 @@ class Ways(ABC):
                 self.spawn(partial(self._host, run))
         self.note(run)
 
-    def _open(self, member: str, key: Hashable) -> Among:
-        return self.bring_in(member, key, current=True)
-
-    def bring_in(self, member: str, key: Hashable, *, current: bool) -> Among:
-        """A run of a snapshot, before it goes on: the member's, or an earlier one that has been closed."""
-        run = make_run(self.board, member, self.root)
-        self._join(run, member, opened=True)
-        self._runs[run] = key
-        if current:
-            self.conversation.open(member, key, run)
-        return run
-
-    def go_on(self, run: Among, saved: SavedRun) -> None:
-        """A run of a snapshot goes on."""
-        run.go_on(saved, copy_context())
-        if run.has_work:
-            self._at_work[run] = None
-            self._early.append(run)
-        self.note(run)
+    def hand_on(self, heir: Among, estate: Estate) -> None:
+        """Gives it what the run before it had not begun with."""
+        heir.wake_up()
+        self._begin(heir, estate.hand_on(heir.machine, partial(_enter_copy, heir)), rests=True)
 
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event from outside to the run that waits for it, else to the one that accepts it."""
@@ -305,7 +169,7 @@ class Ways(ABC):
                 f"run.send_event(ev, to={found[0].member!r})"
             )
         if found:
-            cast("Ways", found[0].around).take_from_outside(found[0], event, step)
+            self._give(found[0], event, step)
             return
         members = self.wiring.receivers(None, kind) if to is None else (to,)
         if len(members) > 1:
@@ -314,39 +178,14 @@ class Ways(ABC):
                 f"run.send_event(ev, to={members[0]!r})"
             )
         if not members or members[0] == self.root.member:
-            self.take_from_outside(self.root, event, step)
+            self._give(self.root, event, step)
         else:
-            self._cross(self._target(members[0], self._key(event), None), event, copy_context(), None)
+            self._give(self._target(members[0], self._key(event), None), event, step)
 
-    def take_from_outside(self, run: Among, event: Event, step: str | None) -> None:
+    @staticmethod
+    def _give(run: Among, event: Event, step: str | None) -> None:
         """A run is sent an event by nobody in the conversation."""
-        if step is None:
-            self.take(run, event, copy_context(), None)
-            return
-        context = copy_context()
-        run.make_ambient(context)
-        run.perform(run.machine.event_sent(event, context, step, at=run.clock(), outside=True))
-
-    def opened_runs(self) -> Iterator[Among]:
-        """The runs that its events have opened and that have not ended."""
-        return (run for run in tuple(self._runs) if run.machine.ended is None)
-
-    def key_of(self, run: Among) -> Hashable:
-        """The key of such a run; None if it has none."""
-        return self._runs.get(run)
-
-    def all_runs(self) -> Iterator[Among]:
-        """The runs of this conversation and of those below that have not ended."""
-        yield from (run for run in (self.root, *self._runs) if run.machine.ended is None)
-        for talk in tuple(self.below):
-            yield from talk.all_runs()
-
-    def outermost(self) -> Ways:
-        """The conversation that no request has opened, or that one from outside has."""
-        talk = self
-        while talk.within is not None:
-            talk = talk.within
-        return talk
+        cast("Ways", run.around).take(run, event, copy_context(), None, step=step)
 
     # -- what waits ----------------------------------------------------------------------------------------------
 
@@ -357,20 +196,6 @@ class Ways(ABC):
             self.take(run, event, copy_context(), None)
         elif waiter.error is not None:  # its own condition has failed
             run.perform(run.machine.receive(WaitAnswered(waiter=waiter, event=None)))
-
-    def waiting_for(self) -> Iterator[Waiting]:
-        """What its runs wait for, and those below."""
-        for run in self.all_runs():
-            yield from (attrs.evolve(each, member=run.member) for each in awaited(run.machine))
-
-    def is_idle(self) -> bool:
-        """Whether nothing can happen in its runs, and those below, unless somebody outside sends an event."""
-        runs = [*self.all_runs()]
-        return bool(runs) and all(is_idle(run.machine) for run in runs)
-
-    def letters(self) -> tuple[DeadLetter, ...]:
-        """The last dead letters of it and of those below, oldest first."""
-        return tuple(self.outermost().kept_letters or ())
 
     def _undeclared(
         self, run: Among, kind: type[Event], to: tuple[str, ...], sender: str | None
@@ -387,6 +212,13 @@ def _enter(run: Among, back: Among | None) -> None:
     """What runs in this context belongs to the run, and works for the other."""
     ambient.set(cast("Driver", run))
     behalf.set(back)
+
+
+def _enter_copy(run: Among, carry: VarContext) -> VarContext:
+    """The context variables of what goes to another run; on whose behalf it is stays as it was."""
+    context = carry.copy()
+    run.make_ambient(context)
+    return context
 
 
 def accepts(run: Among, kind: type[Event]) -> bool:

@@ -8,7 +8,6 @@ through, so it is written as one, and looks up what it needs beforehand.
 from __future__ import annotations
 
 import math
-import os
 from contextvars import Context as VarContext
 from functools import partial
 from typing import TYPE_CHECKING, final
@@ -20,6 +19,7 @@ from ._core.effects import Effects, EndRun
 from ._core.inputs import StepCancelled, StepRaised
 from ._core.retrying import overdue
 from ._core.state import Delivery
+from ._draw import draw
 from ._holds import held_up
 from ._loop import native_cancellations
 from ._nesting import racing
@@ -315,8 +315,7 @@ class Worker:
         """A random number for what follows a failure; None if the run or its caller is being cancelled."""
         if delivery.step.plain or (self.was_hit and not self._is_stray()):
             return None
-        # As random.random() has it, without the import, and without a state that a fork would copy.
-        return (int.from_bytes(os.urandom(7), "big") >> 3) * 2.0**-53
+        return draw()
 
     def _is_stray(self) -> bool:
         """Whether a cancellation came out of a step although neither the run nor its caller is cancelled."""

@@ -8,37 +8,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, final
 
-import anyio
 import anyio.lowlevel
 
-from ._asking import told_late
+from ._app_options import AppOptions, check_members
 from ._board import Board, DeadLetters, Seat
 from ._core.wiring import KeyOf, Link, Member, Route, Wiring
-from ._driver import Driver, surrounding
-from ._loop import outlast
+from ._driver import Driver
 from ._members import first_of, plans_below, seat_of, steps_as_data
-from ._options import seconds
+from ._outside_request import ask_from_outside
 from ._talk import Talk
-from ._ways import make_run
 from .errors import DefinitionError, WorkflowError, near, shown
 from .events import Event, StopEvent
 from .handler import Handler
-from .nesting import is_workflow_class
 from .workflow import Workflow
 
 if TYPE_CHECKING:
     from ._saved_talk import SavedTalk
+    from .supervision import Restart
 
 __all__ = ["Application"]
 
 E = TypeVar("E", bound=Event)
-
-_OPTIONS = ("on_stop", "broadcast", "external", "dead_letters")
 
 
 @final
@@ -75,6 +69,8 @@ class Application:
         external: Event classes that come from outside, as those do that are declared with ``external=True``.
         dead_letters: ``"keep"`` keeps an event that nobody takes in `Application.dead_letters`; ``"error"`` makes it
             the error of its conversation too.
+        supervise: The members that are restarted when they fail, each with its `Restart`; a failure of any other one
+            ends its conversation.
         **members: The workflows, by the names that they have here.
 
     Raises:
@@ -89,19 +85,18 @@ class Application:
         broadcast: Iterable[type[Event]] = (),
         external: Iterable[type[Event]] = (),
         dead_letters: Literal["keep", "error"] = "keep",
+        supervise: Mapping[str, Restart] | None = None,
         **members: Workflow[Any],
     ) -> None:
-        for name, value in zip(_OPTIONS, (on_stop, broadcast, external, dead_letters), strict=True):
-            if isinstance(value, Workflow):
-                raise DefinitionError(
-                    f"Application({name}={type(value).__name__}(…)): {name} is an option of the application; give the "
-                    "member another name"
-                )
-        self._drains = _one_of("on_stop", on_stop, "drain", "cancel") == "drain"
-        self._strict = _one_of("dead_letters", dead_letters, "keep", "error") == "error"
-        self._broadcast = _kinds("broadcast", broadcast)
-        self._external = _kinds("external", external)
-        _check_members(members)
+        options: dict[str, Any] = {
+            "on_stop": on_stop,
+            "broadcast": broadcast,
+            "external": external,
+            "dead_letters": dead_letters,
+            "supervise": supervise,
+        }
+        check_members(members, options, Application)
+        self._options = AppOptions.of(members, **options)
         self._members = members
         self._links: list[Link] = []
         self._letters = DeadLetters()
@@ -197,8 +192,8 @@ class Application:
                 Member(name=name, plan=workflow.blueprint().plan, nested=tuple(plans_below(workflow)))
                 for name, workflow in self._members.items()
             ],
-            broadcast=self._broadcast,
-            external=self._external,
+            broadcast=self._options.broadcast,
+            external=self._options.external,
             links=self._links,
         )
 
@@ -211,7 +206,12 @@ class Application:
         wiring = self._wire()
         self._entered = True
         self._board = Board(
-            seats=seats, wiring=wiring, drains=self._drains, strict=self._strict, letters=self._letters
+            seats=seats,
+            wiring=wiring,
+            drains=self._options.drains,
+            strict=self._options.strict,
+            letters=self._letters,
+            supervise=self._options.supervise,
         )
         await anyio.lowlevel.checkpoint()
         return self
@@ -223,7 +223,7 @@ class Application:
         if board is None:
             return
         try:
-            await _end_calls(board, error)  # noqa: ASYNC102 - it shields what must end
+            await board.end(error)  # noqa: ASYNC102 - it shields what must end
         except BaseException as hit:
             error = hit
             raise
@@ -308,27 +308,7 @@ class Application:
             WorkflowStalledError: The reply cannot come.
             DefinitionError: If not exactly one member takes the event.
         """
-        board = self._opened("request")
-        if not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(
-                f"request takes an event to ask with, as in request(Ask(…), reply=Answer), not {shown(ev)}"
-            )
-        limit = seconds(timeout, "timeout", none="no limit")
-        to = board.wiring.receivers(None, type(ev))
-        if len(to) != 1:
-            raise DefinitionError(
-                f"request({type(ev).__name__}(…)) is taken by {', '.join(to) or 'no member'}; a request goes to one: "
-                f"write app.connect({type(ev).__name__}, to=…)"
-            )
-        root = make_run(board, to[0], surrounding(), limit)
-        talk = Talk(board, root, to[0])
-        talk.asks(reply)
-        root.begin(ev, copy_context())
-        failure = await root.settle()
-        answered = talk.answer is not None and root.was_cancelled
-        if failure is not None and not answered:
-            raise told_late(failure, talk, limit, f"app.request(…, reply={reply.__name__}) asked")
-        return cast("E", talk.answer)
+        return await ask_from_outside(self._opened("request"), ev, reply, timeout)
 
     # -- what can be seen ------------------------------------------------------------------------------------
 
@@ -366,67 +346,3 @@ def _open_again(board: Board, saved: SavedTalk, driver: Driver) -> None:
     talk = Talk(board, driver, saved.root.member)
     talk.hold()
     saved.go_on(talk)
-
-
-async def _end_calls(board: Board, error: BaseException | None) -> None:
-    """Waits for what is open; cuts it if the block was left by an error, or is cancelled meanwhile."""
-    if error is not None:
-        _leave(board, f"because its application was left by {type(error).__name__}")
-        await outlast(partial(_empty, board))
-        return
-    try:
-        await _empty(board)
-    except BaseException:
-        _leave(board, "because its application was cancelled")
-        await outlast(partial(_empty, board))  # noqa: ASYNC102 - it shields itself
-        raise
-
-
-def _leave(board: Board, why: str) -> None:
-    for talk in tuple(board.live):
-        talk.leave(why)
-
-
-async def _empty(board: Board) -> None:
-    """Waits until no conversation is open."""
-    while board.live:
-        empty = anyio.Event()
-        board.on_empty = empty.set
-        await empty.wait()
-    await anyio.lowlevel.checkpoint()
-
-
-def _check_members(members: Mapping[str, object]) -> None:
-    known: dict[int, str] = {}
-    for name, member in members.items():
-        if isinstance(member, Application):
-            raise DefinitionError(
-                f"the member {name} is an Application, and members are workflows; give this one the members of that: "
-                "Application(**inner.members, …)"
-            )
-        if not isinstance(member, Workflow):
-            instead = f"{member.__name__}()" if is_workflow_class(member) else "MyWorkflow()"
-            raise DefinitionError(
-                f"the member {name} is {shown(member)}, and members are workflows; write Application({name}={instead})"
-                f"{near(name, _OPTIONS)}"
-            )
-        number, kind = id(cast("object", member)), type(cast("object", member)).__name__
-        if number in known:
-            raise DefinitionError(f"{known[number]} and {name} are the same {kind} object; make one for each")
-        known[number] = name
-
-
-def _one_of(name: str, value: object, *known: str) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise DefinitionError(f"{name} is {' or '.join(map(repr, known))}, not {shown(value)}")
-    return value
-
-
-def _kinds(name: str, value: object) -> frozenset[type[Event]]:
-    """The event classes of an option."""
-    several = isinstance(value, Iterable)
-    kinds: list[Any] = list(cast("Iterable[Any]", value)) if several else [value]
-    for kind in kinds:
-        if not (isinstance(kind, type) and issubclass(kind, Event)):
-            raise DefinitionError(f"{name} lists event classes, as in {name}=[Price], not {shown(kind)}")  # pyright: ignore[reportUnknownArgumentType]
-    return frozenset(kinds)

@@ -492,6 +492,7 @@ async def _send_when_there_is_room(  # noqa: PLR0917 - of the two who send and w
     try:
         await admitted.wait()
     except BaseException:
+        run = run.latest()  # which may have taken over who waits
         run.perform(run.machine.receive(SendCancelled(sender=sender)))
         raise
     if sender.error is not None:

@@ -27,6 +27,7 @@ from stretto import (
     step,
 )
 from stretto.errors import DeadLetterError, RoutingError
+from stretto.supervision import Restart
 from tests.application.programs import Answer, Ask, Asker, Forgetful, Monitor, Oracle, Station, Trade, Traded
 
 pytestmark = pytest.mark.anyio
@@ -215,6 +216,60 @@ async def an_application_that_is_entered_twice():
     app = Application(a=Monitor(), b=Station())
     await enter(app)
     await enter(app)
+
+
+@wrong(
+    "supervise maps members to how they are restarted, as in supervise={'orders': Restart()}, not ['orders']"
+)
+async def a_list_of_members_to_restart():
+    Application(orders=Monitor(), supervise=["orders"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@wrong(
+    "supervise names 'order', and the application has no such member, it has: orders, other; did you mean 'orders'?"
+)
+async def a_restart_of_nobody():
+    Application(orders=Monitor(), other=Station(), supervise={"order": Restart()})
+
+
+@wrong(
+    "supervise['orders'] is 'stop'; write Restart(…) of stretto.supervision, and leave a member out that is not to be "
+    "restarted"
+)
+async def a_restart_that_is_none():
+    Application(orders=Monitor(), supervise={"orders": "stop"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+
+
+@wrong(
+    "Application(supervise=Station(…)): supervise is an option of the application; give the member another name"
+)
+async def a_member_called_supervise():
+    Application(supervise=Station())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@wrong("backoff is fixed(…), exponential(…), jittered(…) or no_wait(), of stretto.retry, not 3")
+async def a_number_for_a_backoff():
+    Restart(backoff=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@wrong("limit is a whole number of at least 1, not 0")
+async def a_restart_that_is_never_made():
+    Restart(limit=0)
+
+
+@wrong("period is a number above 0, not -1")
+async def a_period_in_the_past():
+    Restart(period=-1)
+
+
+@wrong("mailbox is 'keep' or 'discard', not 'drop'")
+async def a_mailbox_that_is_neither():
+    Restart(mailbox="drop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@wrong("strategy is 'one_for_one' or 'rest_for_one', not 'one_for_all'")
+async def a_strategy_that_is_not_there():
+    Restart(strategy="one_for_all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @told(WorkflowError, "app.run belongs into the block of the application: async with Application(…) as app")

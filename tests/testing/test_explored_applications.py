@@ -7,7 +7,19 @@ from typing import Any
 import anyio
 import pytest
 
-from stretto import Application, Context, DefinitionError, Event, StartEvent, StopEvent, Workflow, step
+from stretto import (
+    Application,
+    Context,
+    DefinitionError,
+    Event,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowStalledError,
+    step,
+)
+from stretto.retry import fixed
+from stretto.supervision import Restart
 from stretto.testing import Faults, TestRun, explore
 
 BACKENDS = ("asyncio", "trio")
@@ -42,6 +54,38 @@ class Orders(Workflow[None]):
 
 def shop() -> Application:
     return Application(watch=Watch(), orders=Orders())
+
+
+def supervised() -> Application:
+    return Application(
+        watch=Watch(), orders=Orders(), supervise={"orders": Restart(backoff=fixed(2), on=OSError)}
+    )
+
+
+@on_both
+def test_a_supervised_member_is_restarted_in_every_order_and_what_is_lost_by_it_is_told(backend: str):
+    """A run that is stuck because of what was in flight says so; a failure of another member comes out."""
+    explorer = explore(
+        supervised,
+        member="watch",
+        durations="any",
+        faults=Faults(raises=OSError, leave=True),
+        max_schedules=300,
+        backend=backend,
+    )
+    ends: set[str] = set()
+    for run in explorer.runs(backend):
+        assert run.lost_events == run.leaked_tasks == ()
+        notes = "".join(getattr(run.error, "__notes__", ()))
+        if isinstance(run.error, OSError):
+            ends.add("failed")
+            assert "orders (Orders)" not in notes
+        elif isinstance(run.error, WorkflowStalledError):
+            ends.add("stuck")
+            assert "orders (Orders) was restarted after OSError" in notes
+        else:
+            ends.add("done" if run.error is None else "left")
+    assert ends == {"done", "failed", "left", "stuck"}
 
 
 def runs(backend: str, **options: Any) -> list[TestRun]:

@@ -108,6 +108,8 @@ class Attempts(Queueing):
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
         del self.active[delivery]
+        if self.unfinished is not None:
+            self.unfinished.append(delivery)
         self._note_where(delivery, error)
         if delivery.past is None:
             return self._fail(error)

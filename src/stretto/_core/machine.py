@@ -272,6 +272,8 @@ class Machine(Attempts):
 
     def _step_cancelled(self, delivery: Delivery, value: object) -> Effects:
         del self.active[delivery]
+        if self.unfinished is not None and value is None:
+            self.unfinished.append(delivery)
         self._keep_late(value)
         return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
 

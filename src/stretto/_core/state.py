@@ -65,6 +65,7 @@ class RunState:
         opened: Whether an event has opened it, and nobody waits for its result.
         closes: Whether a StopEvent closes it, and does not end it.
         closed: Whether it has been closed so.
+        unfinished: What steps had begun with and did not return from; None if nobody asks for it.
         resumed: In a run that goes on from a snapshot: the deliveries that are given again what they were given.
     """
 
@@ -94,6 +95,7 @@ class RunState:
     opened = False
     closes = False
     closed = False
+    unfinished: list[Delivery] | None = None
     resumed: list[Delivery] | None = None
     passages: dict[tuple[int | None, type[Event], int | None], int] | None = None
     unequal: list[int] | None = None

@@ -1,0 +1,1005 @@
+"""A member that is supervised and fails: what is begun anew, what is kept, what is told, and when it is enough."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from stretto import (
+    Application,
+    Context,
+    Event,
+    HumanResponseEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowCancelledError,
+    WorkflowStalledError,
+    WorkflowTimeoutError,
+    step,
+)
+from stretto.retry import exponential, fixed, no_wait
+from stretto.supervision import Restart
+from tests.application.programs import Answer, Ask, Boom, Oracle
+
+pytestmark = pytest.mark.anyio
+
+
+class Job(Event):
+    n: int
+    seconds: float = 1
+    fails: bool = False
+
+
+class Done(Event):
+    n: int
+
+
+class Boss(Workflow[list[int]]):
+    """Sends what it is told to, each after so many seconds, and ends when as many have come back as it expects."""
+
+    def __init__(self, jobs: Mapping[Any, list[Job]], expects: int, timeout: float | None = None) -> None:
+        self.jobs = jobs
+        self.expects = expects
+        self.done: list[int] = []
+        super().__init__(timeout=timeout)
+
+    @step
+    async def send(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[list[int]] | None:
+        began = anyio.current_time()
+        for at, jobs in self.jobs.items():
+            await anyio.sleep(began + at - anyio.current_time())
+            for job in jobs:
+                ctx.send_event(job)
+        return None if self.expects else StopEvent(result=[])
+
+    @step
+    async def gather(self, ev: Done) -> StopEvent[list[int]] | None:
+        self.done.append(ev.n)
+        return StopEvent(result=self.done) if len(self.done) >= self.expects else None
+
+
+class Worker(Workflow):
+    """Works on one job after the other."""
+
+    def __init__(self, timeout: float | None = None, queue_size: int | None = None) -> None:
+        self.log: list[tuple[float, str]] = []
+        self.runs: dict[str, int] = {}
+        self.began = anyio.current_time()
+        super().__init__(timeout=timeout, queue_size=queue_size)
+
+    def say(self, what: str) -> None:
+        self.log.append((round(anyio.current_time() - self.began, 6), what))
+
+    @step(num_workers=1)
+    async def work(self, ctx: Context, ev: Job) -> Done:
+        self.runs.setdefault(ctx.run_id, len(self.runs))
+        seen = await ctx.store.get("seen", 0)
+        await ctx.store.set("seen", seen + 1)
+        self.say(f"{ev.n} begins in run {self.runs[ctx.run_id]}, {seen} before it")
+        try:
+            await anyio.sleep(ev.seconds)
+            if ev.fails:
+                raise Boom(str(ev.n))
+        finally:
+            self.say(f"{ev.n} ends")
+        return Done(n=ev.n)
+
+
+def jobs(*numbers: int, fails: tuple[int, ...] = (), seconds: float = 1) -> list[Job]:
+    return [Job(n=n, seconds=seconds, fails=n in fails) for n in numbers]
+
+
+def letters(app: Application) -> list[tuple[Any, str]]:
+    return [(getattr(letter.event, "n", letter.event), letter.reason) for letter in app.dead_letters]
+
+
+IN_FLIGHT = "it was being handled when worker (Worker) failed with Boom('{}') and was restarted"
+
+
+async def test_a_member_that_fails_is_begun_anew_and_what_it_had_not_begun_with_is_kept(
+    caplog: pytest.LogCaptureFixture,
+):
+    boss, worker = Boss({0: jobs(0, 1, 2, 3, fails=(1,))}, expects=3), Worker()
+    supervise = {"worker": Restart(backoff=fixed(5))}
+    async with Application(boss=boss, worker=worker, supervise=supervise) as app:
+        async with app.run("boss") as run:
+            assert await run == [0, 2, 3]
+        assert letters(app) == [(1, IN_FLIGHT.format(1))]
+        assert [letter.member for letter in run.dead_letters] == ["worker"]
+    assert worker.log == [
+        (0, "0 begins in run 0, 0 before it"), (1, "0 ends"),
+        (1, "1 begins in run 0, 1 before it"), (2, "1 ends"),
+        (7, "2 begins in run 1, 0 before it"), (8, "2 ends"),
+        (8, "3 begins in run 1, 1 before it"), (9, "3 ends"),
+    ]  # fmt: skip
+    (told, dead) = caplog.records
+    assert told.getMessage() == (
+        "boss (Boss): worker (Worker) failed with Boom('1') and is restarted in 5 s, restart 1 of 5 in 60 s"
+    )
+    assert told.exc_info is not None
+    assert dead.getMessage().startswith(
+        "Worker: dead letter Job(n=1, seconds=1, fails=True): it was being handled"
+    )
+
+
+async def test_who_is_not_named_fails_its_conversation_as_before():
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+    async with Application(boss=boss, worker=Worker(), supervise={"boss": Restart()}) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+    assert not any("restart" in note for note in caught.value.__notes__)
+
+
+async def test_what_comes_during_the_backoff_waits_its_turn_behind_what_was_kept():
+    boss = Boss({0: jobs(0, 1, 2, fails=(0,)), 3: jobs(3), 20: jobs(4)}, expects=4)
+    worker = Worker()
+    async with Application(boss=boss, worker=worker, supervise={"worker": Restart(backoff=fixed(9))}) as app:
+        assert await app.run("boss") == [1, 2, 3, 4]
+    begins = [(at, what.split(",")[0]) for at, what in worker.log if "begins" in what]
+    assert begins == [
+        (0, "0 begins in run 0"), (10, "1 begins in run 1"), (11, "2 begins in run 1"), (12, "3 begins in run 1"),
+        (20, "4 begins in run 1"),
+    ]  # fmt: skip
+
+
+async def test_a_mailbox_that_is_discarded_is_told_and_so_is_what_comes_before_the_restart():
+    boss = Boss({0: jobs(0, 1, 2, fails=(0,)), 3: jobs(3), 10: jobs(4), 11: jobs(5)}, expects=2)
+    supervise = {"worker": Restart(backoff=fixed(9), mailbox="discard")}
+    async with Application(boss=boss, worker=Worker(), supervise=supervise) as app:
+        assert await app.run("boss") == [4, 5]
+        why = "worker (Worker) failed with Boom('0') and was restarted"
+        assert letters(app) == [
+            (1, f"it was queued when {why}, and its mailbox was discarded"),
+            (2, f"it was queued when {why}, and its mailbox was discarded"),
+            (0, f"it was being handled when {why}"),
+            (3, "worker (Worker) is to be restarted in 7 s, and its mailbox is discarded"),
+        ]
+
+
+async def test_more_restarts_than_its_limit_in_the_period_fail_the_conversation_with_the_last_error():
+    boss = Boss({0: jobs(0, 1, 2, 3, fails=(0, 1, 2))}, expects=1)
+    supervise = {"worker": Restart(backoff=fixed(1), limit=2, period=30)}
+    async with Application(boss=boss, worker=Worker(), supervise=supervise) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+        assert str(caught.value) == "2"
+        assert sorted(n for n, _ in letters(app)) == [0, 1, 3]  # and the error says what 2 has come to
+    notes = caught.value.__notes__
+    assert [note for note in notes if "restart" in note] == [
+        "worker (Worker) is not restarted: it was restarted 2 x in 30 s, and that is its limit",
+        "before that, worker (Worker) was restarted after Boom('0')",
+        "before that, worker (Worker) was restarted after Boom('1')",
+    ]
+    assert "in worker (Worker), which works for boss (Boss)" in notes
+    assert any("Worker.work" in note and "Job(n=2" in note for note in notes)
+
+
+async def test_failures_that_are_far_enough_from_each_other_are_never_too_many():
+    boss = Boss({10.0 * n: jobs(n, fails=(n,)) for n in range(20)} | {300: jobs(99)}, expects=1)
+    supervise = {"worker": Restart(backoff=exponential(1, factor=9, maximum=99), limit=1, period=10)}
+    async with Application(boss=boss, worker=Worker(), supervise=supervise) as app:
+        assert await app.run("boss") == [99]
+        assert [n for n, _ in letters(app)] == list(range(20))
+
+
+async def test_the_restarts_of_one_conversation_are_nothing_to_another():
+    results: dict[int, Any] = {}
+
+    class Calls(Workflow[list[int]]):
+        @step
+        async def send(self, ctx: Context, ev: StartEvent) -> Job | None:
+            for job in jobs(0, 1, 2, fails=(0, 1) if ev.bad else ()):
+                ctx.send_event(job)
+
+        @step
+        async def gather(self, ctx: Context, ev: Done) -> StopEvent[list[int]] | None:
+            return StopEvent(result=[ev.n]) if ev.n == 2 else None
+
+    supervise = {"worker": Restart(backoff=fixed(1), limit=1)}
+    async with Application(calls=Calls(), worker=Worker(), supervise=supervise) as app:
+
+        async def call(number: int, bad: bool) -> None:
+            try:
+                results[number] = await app.run("calls", bad=bad)
+            except Boom as error:
+                results[number] = error
+
+        async with anyio.create_task_group() as tg:
+            for number in range(4):
+                tg.start_soon(call, number, number == 1)
+    assert isinstance(results.pop(1), Boom)
+    assert results == {0: [2], 2: [2], 3: [2]}
+
+
+# -- what is at work when it fails -----------------------------------------------------------------------------
+
+
+class Pair(Workflow):
+    """Works on several jobs at once; what is cut takes a while to clean up."""
+
+    def __init__(self, clean_up: float = 4) -> None:
+        self.clean_up = clean_up
+        self.log: list[str] = []
+        super().__init__(timeout=None)
+
+    @step(num_workers=3)
+    async def work(self, ev: Job) -> Done:
+        self.log.append(f"begin {ev.n}")
+        try:
+            await anyio.sleep(ev.seconds)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(self.clean_up)
+            self.log.append(f"cut {ev.n} at {anyio.current_time():.0f}")
+            raise
+        if ev.fails:
+            raise Boom(str(ev.n))
+        self.log.append(f"end {ev.n}")
+        return Done(n=ev.n)
+
+
+@pytest.mark.parametrize(("backoff", "at"), [(2, 5), (7, 8)])
+async def test_the_new_run_begins_when_the_old_one_has_cleaned_up_and_the_backoff_is_over(
+    backoff: int, at: int
+):
+    pair, began = Pair(), anyio.current_time()
+    sent = [Job(n=0, fails=True), Job(n=1, seconds=9), Job(n=2, seconds=9), Job(n=3, seconds=0)]
+    boss = Boss({0: sent}, expects=1)
+    async with Application(boss=boss, pair=pair, supervise={"pair": Restart(backoff=fixed(backoff))}) as app:
+        assert await app.run("boss") == [3]
+        assert anyio.current_time() - began == pytest.approx(at)
+        assert sorted(n for n, _ in letters(app)) == [0, 1, 2]
+    assert pair.log[-2:] == ["begin 3", "end 3"]
+
+
+async def test_a_step_that_ends_all_the_same_is_not_in_flight_and_what_it_returns_is_told():
+    class Stubborn(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            with contextlib.suppress(BaseException):  # what is tested
+                await anyio.sleep(ev.seconds)
+            if ev.fails:
+                raise Boom(str(ev.n))
+            return Done(n=ev.n)
+
+    boss = Boss({0: [Job(n=0, fails=True), Job(n=1, seconds=9)], 3: jobs(2)}, expects=1)
+    async with Application(
+        boss=boss, worker=Stubborn(), supervise={"worker": Restart(backoff=no_wait())}
+    ) as app:
+        assert await app.run("boss") == [2]
+        told = [(letter.event, letter.reason.split(" when ")[0]) for letter in app.dead_letters]
+    assert told == [
+        (Job(n=0, fails=True), "it was being handled"),
+        (Done(n=1), "it was not used"),
+    ]
+
+
+async def test_what_was_half_collected_is_told_and_the_new_run_collects_from_nothing():
+    class Half(Event):
+        n: int
+
+    class Sends(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Half | Job | None:
+            ctx.send_event(Half(n=0))
+            await anyio.sleep(1)
+            ctx.send_event(Job(n=1, seconds=0, fails=True))
+            await anyio.sleep(1)
+            for n in (2, 3):
+                ctx.send_event(Half(n=n))
+
+        @step
+        async def end(self, ev: Done) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+    class Collects(Worker):
+        @step
+        async def collect(self, ctx: Context, ev: Half) -> Done | None:
+            batch = ctx.collect_events(ev, [Half] * 2)
+            return None if batch is None else Done(n=sum(each.n for each in batch))
+
+    supervise = {"worker": Restart(backoff=no_wait())}
+    async with Application(sends=Sends(), worker=Collects(), supervise=supervise) as app:
+        assert await app.run("sends") == 5
+        why = "when worker (Collects) failed with Boom('1') and was restarted"
+        assert letters(app) == [(1, f"it was being handled {why}"), (0, f"it was not used {why}")]
+
+
+async def test_a_run_that_is_past_its_own_time_limit_has_failed():
+    boss, worker = Boss({0: [Job(n=0, seconds=99), *jobs(1, 2)]}, expects=2), Worker(timeout=3)
+    async with Application(boss=boss, worker=worker, supervise={"worker": Restart(backoff=fixed(10))}) as app:
+        assert await app.run("boss") == [1, 2]
+        ((_, why),) = letters(app)
+    assert why.startswith("it was being handled when worker (Worker) failed with WorkflowTimeoutError(")
+    assert [at for at, what in worker.log if "begins" in what] == [0, 13, 14]
+
+
+# -- where events go -------------------------------------------------------------------------------------------
+
+
+async def test_what_comes_back_for_the_run_that_has_failed_is_for_the_new_one():
+    class Query(Event):
+        n: int
+
+    class Found(Event):
+        n: int
+
+    class Shop(Workflow):
+        @step
+        async def work(self, ev: Job) -> Query:
+            return Query(n=ev.n)
+
+        @step
+        async def stumble(self, ev: Ask) -> None:
+            raise Boom
+
+        @step
+        async def found(self, ctx: Context, ev: Found) -> Done:
+            return Done(n=ev.n)
+
+    class Store(Workflow):
+        @step
+        async def look(self, ev: Query) -> Found:
+            await anyio.sleep(5)
+            return Found(n=10 * ev.n)
+
+    class Sends(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | Ask | None:
+            ctx.send_event(Job(n=1))
+            await anyio.sleep(1)
+            ctx.send_event(Ask())
+            await anyio.sleep(0.5)
+            ctx.send_event(Ask())
+
+        @step
+        async def end(self, ev: Done) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+    supervise = {"shop": Restart(backoff=no_wait())}
+    async with Application(a=Sends(), shop=Shop(), store=Store(), supervise=supervise) as app:
+        assert await app.run("a") == 10
+        assert [type(letter.event) for letter in app.dead_letters] == [Ask, Ask]
+
+
+async def test_what_no_member_takes_is_kept_for_a_wait_of_the_new_run():
+    class Loose(Event):
+        n: int
+
+    class Waits(Workflow):
+        @step
+        async def work(self, ctx: Context, ev: Job) -> Ask | Done:
+            if ev.fails:
+                ctx.send_event(Ask(n=1))
+                await anyio.sleep(1)
+                raise Boom
+            kind: type[Event] = Loose
+            got: Any = await ctx.wait_for_event(kind)
+            return Done(n=got.n)
+
+    class Tells(Workflow):
+        @step
+        async def tell(self, ctx: Context, ev: Ask) -> Loose | None:
+            await anyio.sleep(ev.seconds + 1)
+            return Loose(n=7)
+
+    boss = Boss({0: [Job(n=0, fails=True)], 9: [Job(n=1)]}, expects=1)
+    supervise = {"waits": Restart(backoff=no_wait())}
+    async with Application(boss=boss, waits=Waits(), tells=Tells(), supervise=supervise) as app:
+        assert await app.run("boss") == [7]
+
+
+async def test_each_key_has_a_run_of_its_own_and_the_others_are_not_touched():
+    worker = Worker()
+    sent = {0: jobs(0, 2, fails=(0,)), 0.25: [Job(n=1, seconds=5), Job(n=3)]}
+    app = Application(
+        boss=Boss(sent, expects=3), worker=worker, supervise={"worker": Restart(backoff=fixed(2))}
+    )
+    app.connect(Job, key=lambda ev: ev.n % 2)
+    async with app:
+        assert await app.run("boss") == [2, 1, 3]
+        assert [n for n, _ in letters(app)] == [0]
+    begins = [(at, what.split(",")[0]) for at, what in worker.log if "begins" in what]
+    assert begins == [
+        (0, "0 begins in run 0"), (0.25, "1 begins in run 1"), (3, "2 begins in run 2"), (5.25, "3 begins in run 1"),
+    ]  # fmt: skip
+
+
+async def test_the_successor_of_a_run_that_was_closed_finishes_what_that_took_in_and_the_next_one_is_not_hurt():
+    class Closes(Workflow):
+        log: list[str] = []  # noqa: RUF012
+
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Job) -> Done | StopEvent[int]:
+            await anyio.sleep(ev.seconds)
+            self.log.append(f"{ev.n} in {ctx.run_id}")
+            if ev.fails:
+                raise Boom(str(ev.n))
+            return StopEvent(result=ev.n) if ev.n == 0 else Done(n=ev.n)
+
+    sent = {0: jobs(0, 1, 2, fails=(1,)), 1.5: [Job(n=3, seconds=5)]}
+    closes = Closes()
+    async with Application(
+        boss=Boss(sent, expects=2), closes=closes, supervise={"closes": Restart(backoff=fixed(2))}
+    ) as app:
+        assert await app.run("boss") == [2, 3]
+        assert [n for n, _ in letters(app)] == [1]
+    runs = [line.split()[-1] for line in sorted(closes.log)]
+    assert runs[0] == runs[1]
+    assert len(set(runs)) == 3
+
+
+# -- those that were declared after it -------------------------------------------------------------------------
+
+
+class Part(Event):
+    n: int
+
+
+def rest_for_one(log: list[str], **more: Any) -> Application:  # noqa: C901 - five members
+    class Line(Workflow):
+        """Counts what it was given."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            super().__init__(timeout=None)
+
+        async def count(self, ctx: Context, seconds: float) -> None:
+            n = await ctx.store.get("n", 0) + 1
+            await ctx.store.set("n", n)
+            try:
+                await anyio.sleep(seconds)
+            except BaseException:
+                log.append(f"{self.name} is cut")
+                raise
+            log.append(f"{self.name} {n}")
+
+    class First(Line):
+        @step
+        async def work(self, ctx: Context, ev: Ask) -> None:
+            await self.count(ctx, 1)
+
+    class Second(Line):
+        @step
+        async def work(self, ctx: Context, ev: Job) -> None:
+            await self.count(ctx, ev.seconds)
+            if ev.fails:
+                raise Boom
+
+    class Third(Line):
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Part) -> None:
+            await self.count(ctx, 3)
+
+    class Fourth(Line):
+        @step
+        async def work(self, ctx: Context, ev: Done) -> None:
+            await self.count(ctx, 9 if ev.n == 1 else 0)
+
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Ask | Job | Part | Done:
+            for event in (Ask(), Job(n=0, fails=True), Part(n=1), Part(n=2), Done(n=0)):
+                ctx.send_event(event)
+            await anyio.sleep(0.5)
+            ctx.send_event(Done(n=1))
+            await anyio.sleep(20)
+            for event in (Ask(), Job(n=1), Part(n=3), Done(n=2)):
+                ctx.send_event(event)
+            return StopEvent(result="sent")
+
+    return Application(
+        sends=Sends(timeout=None),
+        first=First("first"),
+        second=Second("second"),
+        third=Third("third"),
+        fourth=Fourth("fourth"),
+        **more,
+    )
+
+
+async def test_rest_for_one_restarts_the_members_that_were_declared_after_it_and_no_other():
+    log: list[str] = []
+    policy = Restart(backoff=fixed(2), strategy="rest_for_one")
+    async with rest_for_one(log, supervise={"second": policy}) as app:
+        assert await app.run("sends") == "sent"
+        told = [
+            (type(each.event).__name__, getattr(each.event, "n", None), each.reason)
+            for each in app.dead_letters
+        ]
+    why = "was restarted, because second (Second) failed"
+    assert sorted(told) == [
+        ("Done", 1, f"it was being handled when fourth (Fourth) {why}"),
+        ("Job", 0, "it was being handled when second (Second) failed with Boom() and was restarted"),
+        ("Part", 1, f"it was being handled when third (Third) {why}"),
+    ]
+    assert sorted(log) == [
+        "first 1", "first 2", "fourth 1", "fourth 1", "fourth is cut", "second 1", "second 1", "third 1", "third 2",
+        "third is cut",
+    ]  # fmt: skip
+
+
+async def test_rest_for_one_keeps_or_discards_the_mailbox_of_each_as_that_declares():
+    log: list[str] = []
+    policy = Restart(backoff=fixed(2), strategy="rest_for_one")
+    discards = Restart(mailbox="discard")
+    async with rest_for_one(log, supervise={"second": policy, "third": discards}) as app:
+        assert await app.run("sends") == "sent"
+        told = {n: reason for n, reason in letters(app) if "queued" in reason}
+    assert told == {
+        2: "it was queued when third (Third) was restarted, because second (Second) failed, and its mailbox was "
+        "discarded"
+    }
+
+
+async def test_rest_for_one_reaches_a_member_that_waits_for_its_own_restart():
+    class Fails(Workflow):
+        def __init__(self, at: float) -> None:
+            self.at = at
+            self.log: list[float] = []
+            super().__init__(timeout=None)
+
+        async def work(self) -> None:
+            self.log.append(anyio.current_time())
+            if len(self.log) == 1:
+                await anyio.sleep(self.at)
+                raise Boom
+
+    class One(Fails):
+        @step(num_workers=1)
+        async def take(self, ev: Job) -> None:
+            await self.work()
+
+    class Two(Fails):
+        @step(num_workers=1)
+        async def take(self, ev: Part) -> None:
+            await self.work()
+
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job | Part:
+            for n in range(2):
+                ctx.send_event(Job(n=n))
+                ctx.send_event(Part(n=n))
+            return StopEvent(result="sent")
+
+    began, one, two = anyio.current_time(), One(2), Two(1)
+    supervise = {
+        "one": Restart(backoff=fixed(5), strategy="rest_for_one"),
+        "two": Restart(backoff=fixed(3)),
+    }
+    async with Application(sends=Sends(), one=one, two=two, supervise=supervise) as app:
+        assert await app.run("sends") == "sent"
+        assert sorted(n for n, _ in letters(app)) == [0, 0]
+    assert [at - began for at in one.log] == [0, 7]
+    assert [at - began for at in two.log] == [0, 7]  # and not at 4, when its own backoff is over
+
+
+# -- how the conversation ends ---------------------------------------------------------------------------------
+
+
+async def test_the_drain_waits_for_what_was_kept_and_not_for_a_backoff_that_nothing_waits_for():
+    for sent, seconds in ((jobs(0, 1, fails=(0,)), 9), (jobs(0, fails=(0,)), 1)):
+        worker, began = Worker(), anyio.current_time()
+        supervise = {"worker": Restart(backoff=fixed(7))}
+        async with Application(boss=Boss({0: sent}, expects=0), worker=worker, supervise=supervise) as app:
+            assert await app.run("boss") == []
+            assert anyio.current_time() - began == pytest.approx(seconds)
+            assert (0, IN_FLIGHT.format(0)) in letters(app)
+
+
+async def test_what_is_kept_is_cut_and_told_if_that_is_asked_for():
+    class Quits(Boss):
+        @step
+        async def quit(self, ev: Ask) -> StopEvent[list[int]]:
+            await anyio.sleep(3)
+            return StopEvent(result=[])
+
+    class Both(Quits):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask:
+            return Ask()
+
+    supervise = {"worker": Restart(backoff=fixed(7))}
+    app = Application(
+        boss=Both({0: jobs(0, 1, fails=(0,))}, expects=9),
+        worker=Worker(),
+        on_stop="cancel",
+        supervise=supervise,
+    )
+    async with app:
+        assert await app.run("boss") == []
+        assert [n for n, _ in letters(app)] == [0, 1]
+
+
+async def test_the_deadline_of_the_conversation_holds_during_the_backoff_and_says_what_had_failed():
+    boss = Boss({0: jobs(0, 1, fails=(0,)), 50: []}, expects=1, timeout=9)
+    began = anyio.current_time()
+    async with Application(
+        boss=boss, worker=Worker(), supervise={"worker": Restart(backoff=fixed(7.5))}
+    ) as app:
+        with pytest.raises(WorkflowTimeoutError) as caught:
+            await app.run("boss")
+        assert anyio.current_time() - began == pytest.approx(9)
+        assert sorted(n for n, _ in letters(app)) == [0]  # and 1 was at work again
+    assert "worker (Worker) was restarted after Boom('0')" in caught.value.__notes__
+
+
+async def test_a_deadline_during_the_backoff_tells_what_waits_for_it():
+    class Impatient(Boss):
+        @step
+        async def soon(self, ev: Ask) -> StopEvent[list[int]]:
+            await anyio.sleep_forever()
+            return StopEvent(result=[])
+
+    class Outer(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job | None:
+            for job in jobs(0, 1, 2, fails=(0,)):
+                ctx.send_event(job)
+            await anyio.sleep(0.5)
+            await ctx.sleep(1.5)
+            raise Boom("outer")
+
+    supervise = {"worker": Restart(backoff=fixed(7))}
+    async with Application(outer=Outer(), worker=Worker(), supervise=supervise) as app:
+        with pytest.raises(Boom, match="outer"):
+            await app.run("outer")
+        assert sorted(n for n, _ in letters(app)) == [0, 1, 2]
+
+
+async def test_a_restart_that_would_come_after_the_deadline_is_none():
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1, timeout=8)
+    began = anyio.current_time()
+    async with Application(
+        boss=boss, worker=Worker(), supervise={"worker": Restart(backoff=fixed(7))}
+    ) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+        assert anyio.current_time() - began == pytest.approx(1)
+    assert (
+        "worker (Worker) is not restarted: its restart, 7 s later, would be at or after the deadline of its "
+        "conversation" in caught.value.__notes__
+    )
+
+
+async def test_who_is_cancelled_during_the_backoff_leaves_nothing_and_tells_what_was_kept():
+    boss = Boss({0: jobs(0, 1, 2, fails=(0,))}, expects=2)
+    async with Application(
+        boss=boss, worker=Worker(), supervise={"worker": Restart(backoff=fixed(7))}
+    ) as app:
+        async with app.run("boss") as run:
+            await anyio.sleep(4)
+            await run.cancel()
+            with pytest.raises(WorkflowCancelledError):
+                await run
+        assert [n for n, _ in letters(app)] == [0, 1, 2]
+        with anyio.move_on_after(4):
+            await app.run("boss")
+        assert [n for n, _ in letters(app)][3:] == [0, 1, 2]
+
+
+async def test_a_conversation_whose_only_event_was_in_flight_is_stuck_at_once_and_says_what_had_failed():
+    boss, began = Boss({0: jobs(0, fails=(0,))}, expects=1), anyio.current_time()
+    async with Application(
+        boss=boss, worker=Worker(), supervise={"worker": Restart(backoff=fixed(7))}
+    ) as app:
+        with pytest.raises(WorkflowStalledError) as caught:
+            await app.run("boss")
+    assert anyio.current_time() - began == pytest.approx(1)
+    assert caught.value.__notes__ == [
+        "worker (Worker) was restarted after Boom('0')",
+        "worker (Worker) is to be restarted in 7 s, and 0 events wait for it",
+    ]
+
+
+async def test_what_a_restart_tells_is_no_error_where_dead_letters_are():
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+    supervise = {"worker": Restart(backoff=no_wait())}
+    app = Application(boss=boss, worker=Worker(), supervise=supervise, dead_letters="error")
+    async with app:
+        assert await app.run("boss") == [1]
+        assert len(app.dead_letters) == 1
+
+
+# -- which errors ----------------------------------------------------------------------------------------------
+
+
+async def test_only_what_on_is_true_of_is_worth_a_restart():
+    for on, lives in ((Boom, True), (lambda error: str(error) == "0", True), (OSError, False)):
+        boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+        supervise = {"worker": Restart(backoff=no_wait(), on=on)}
+        async with Application(boss=boss, worker=Worker(), supervise=supervise) as app:
+            if lives:
+                assert await app.run("boss") == [1]
+            else:
+                with pytest.raises(Boom):
+                    await app.run("boss")
+
+
+async def test_a_predicate_that_fails_is_told_with_the_failure():
+    def broken(error: Exception) -> bool:
+        raise LookupError("broken")
+
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+    async with Application(boss=boss, worker=Worker(), supervise={"worker": Restart(on=broken)}) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+    assert any("LookupError('broken')" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_ctrl_c_and_an_exit_are_never_outlived(kind: type[BaseException]):
+    class Exits(Workflow):
+        @step
+        async def leave(self, ev: Ask) -> None:
+            raise kind
+
+    class Sends(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask:
+            return Ask()
+
+    async with Application(sends=Sends(), exits=Exits(), supervise={"exits": Restart()}) as app:
+        with pytest.raises(kind):
+            await app.run("sends")
+
+
+async def test_ctrl_c_in_the_clean_up_of_one_that_is_replaced_is_not_outlived_either():
+    class Exits(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            if ev.fails:
+                await anyio.sleep(1)
+                raise Boom
+            try:
+                await anyio.sleep(9)
+            except BaseException:  # noqa: BLE001 - what is tested
+                raise KeyboardInterrupt from None
+            return Done(n=ev.n)
+
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+    async with Application(boss=boss, exits=Exits(), supervise={"exits": Restart()}) as app:
+        with pytest.raises(KeyboardInterrupt):
+            await app.run("boss")
+
+
+async def test_a_sibling_that_fails_in_its_clean_up_is_outlived_with_the_failure():
+    class Messy(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            try:
+                await anyio.sleep(ev.seconds)
+            except BaseException:  # noqa: BLE001 - what is tested
+                raise LookupError from None
+            if ev.fails:
+                raise Boom
+            return Done(n=ev.n)
+
+    boss = Boss({0: [Job(n=0, fails=True), Job(n=1, seconds=9)], 3: jobs(2)}, expects=1)
+    async with Application(boss=boss, messy=Messy(), supervise={"messy": Restart(backoff=no_wait())}) as app:
+        assert await app.run("boss") == [2]
+        assert sorted(n for n, _ in letters(app)) == [0, 1]
+
+
+# -- calls -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_was_called_is_its_callers_business():
+    worker = Worker()
+    async with Application(boss=Boss({}, 1), worker=worker, supervise={"worker": Restart()}) as app:
+        with pytest.raises(Boom):
+            await app.run("worker", Job(n=0, fails=True))
+    assert len(worker.runs) == 1
+
+
+async def test_who_has_asked_is_given_the_error_and_may_ask_again_while_another_run_of_the_member_is_restarted():
+    class Asks(Workflow[list[object]]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[list[object]] | Ask | Job:
+            ctx.send_event(Job(n=0, seconds=1, fails=True))
+            ctx.send_event(Job(n=1, seconds=1))
+            got: list[object] = []
+            for fails in (True, False):
+                try:
+                    got.append((await ctx.request(Ask(n=1, seconds=2, fails=fails), Answer)).n)
+                except Boom as error:
+                    got.append(error)
+            return StopEvent(result=got)
+
+    class Both(Oracle):
+        @step(num_workers=1)
+        async def work(self, ev: Job) -> None:
+            self.log.append(f"work {ev.n} at {anyio.current_time() - began:.0f}")
+            if ev.fails:
+                raise Boom
+
+    both, began = Both(), anyio.current_time()
+    async with Application(asks=Asks(), both=both, supervise={"both": Restart(backoff=fixed(9))}) as app:
+        error, answer = await app.run("asks")
+    assert isinstance(error, Boom)
+    assert answer == 10
+    assert [line for line in both.log if "work" in line] == ["work 0 at 0", "work 1 at 9"]
+
+
+async def test_a_member_is_restarted_in_the_conversation_of_a_request_too():
+    class Asks(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[int] | Ask:
+            return StopEvent(result=(await ctx.request(Ask(n=1), Answer, timeout=20)).n)
+
+    class Delegates(Workflow):
+        @step
+        async def ask(self, ctx: Context, ev: Ask) -> Job | None:
+            ctx.send_event(Job(n=1, fails=True))
+            ctx.send_event(Job(n=2))
+
+        @step
+        async def tell(self, ev: Done) -> Answer:
+            return Answer(n=ev.n)
+
+    supervise = {"worker": Restart(backoff=fixed(5))}
+    async with Application(asks=Asks(), delegates=Delegates(), worker=Worker(), supervise=supervise) as app:
+        assert await app.run("asks") == 2
+        assert await app.request(Ask(n=1), Answer) == Answer(n=2)
+
+
+async def test_a_request_of_a_step_that_is_cut_is_cancelled_before_the_restart():
+    class Asks(Workflow):
+        log: list[str] = []  # noqa: RUF012
+
+        @step
+        async def work(self, ctx: Context, ev: Job) -> Ask | Done:
+            if ev.fails:
+                await anyio.sleep(ev.seconds)
+                raise Boom
+            if ev.n == 1:
+                await ctx.request(Ask(n=5, seconds=99), Answer)
+            return Done(n=ev.n)
+
+    oracle, sent = Oracle(), {0: jobs(0, 1, fails=(0,)), 2: jobs(2)}
+    supervise = {"asks": Restart(backoff=no_wait())}
+    async with Application(
+        boss=Boss(sent, expects=1), asks=Asks(), oracle=oracle, supervise=supervise
+    ) as app:
+        assert await app.run("boss") == [2]
+        assert sorted(n for n, _ in letters(app)) == [0, 1]
+    assert oracle.log == ["asked 5", "left 5"]
+
+
+async def test_somebody_outside_may_send_to_a_member_that_is_held():
+    class Waits(Worker):
+        @step
+        async def hear(self, ev: HumanResponseEvent) -> Done:
+            return Done(n=ev.n)
+
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=2)
+    supervise = {"worker": Restart(backoff=fixed(7))}
+    async with (
+        Application(boss=boss, worker=Waits(), supervise=supervise) as app,
+        app.run("boss") as run,
+    ):
+        await anyio.sleep(3)
+        run.send_event(HumanResponseEvent(n=5), to="worker")
+        assert sorted(await run) == [1, 5]
+
+
+async def test_who_waits_for_room_in_a_member_that_fails_waits_for_that_of_the_new_run():
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job:
+            for n in range(5):
+                await ctx.send(Job(n=n, fails=n == 0))
+                sent.append((n, round(anyio.current_time() - began, 3)))
+            return StopEvent(result="sent")
+
+        @step
+        async def end(self, ev: Done) -> None:
+            pass
+
+    sent: list[tuple[int, float]] = []
+    narrow, began = Worker(queue_size=1), anyio.current_time()
+    async with Application(
+        sends=Sends(), narrow=narrow, supervise={"narrow": Restart(backoff=fixed(5))}
+    ) as app:
+        assert await app.run("sends") == "sent"
+        assert [vars(each.event)["n"] for each in app.dead_letters if type(each.event) is Job] == [0]
+    assert sent == [(0, 0), (1, 0), (2, 1), (3, 7), (4, 8)]
+    begins = [(at, what[0]) for at, what in narrow.log if "begins" in what]
+    assert begins == [(0, "0"), (6, "1"), (7, "2"), (8, "3"), (9, "4")]
+
+
+async def test_who_is_cancelled_while_it_waits_for_the_room_of_the_new_run_sends_nothing():
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job:
+            for n in range(3):
+                with anyio.move_on_after(3) as scope:
+                    await ctx.send(Job(n=n, fails=n == 0, seconds=1))
+                    await ctx.send(Job(n=10 + n))
+                    await ctx.send(Job(n=20 + n))
+                cut.append(scope.cancelled_caught)
+            return StopEvent(result="sent")
+
+        @step
+        async def end(self, ev: Done) -> None:
+            pass
+
+    cut: list[bool] = []
+    narrow = Worker(queue_size=1)
+    async with Application(
+        sends=Sends(), narrow=narrow, supervise={"narrow": Restart(backoff=fixed(30))}
+    ) as app:
+        assert await app.run("sends") == "sent"
+        assert [vars(each.event)["n"] for each in app.dead_letters if type(each.event) is Job] == [0]
+    assert cut == [False, True, True]
+    assert [what.split()[0] for _, what in narrow.log if "begins" in what] == ["0", "10", "20"]
+
+
+# -- under load ------------------------------------------------------------------------------------------------
+
+KILLS = 1_000
+
+
+class Killed(Workflow):
+    """Fails at every so-manieth job that it begins, with others at work."""
+
+    def __init__(self) -> None:
+        self.begun = self.kills = 0
+        self.handled: Counter[int] = Counter()
+        super().__init__(timeout=None)
+
+    @step(num_workers=4)
+    async def work(self, ev: Job) -> None:
+        self.begun += 1
+        kills = self.begun % 7 == 0 and self.kills < KILLS
+        await anyio.sleep(0.001 * (self.begun % 3))
+        if kills:
+            self.kills += 1
+            raise Boom(str(ev.n))
+        self.handled[ev.n] += 1
+
+
+def drivers() -> Iterator[object]:
+    return (each for each in gc.get_objects() if type(each).__name__ == "Driver")
+
+
+async def test_a_member_that_is_killed_a_thousand_times_under_load_loses_nothing_that_is_not_told():
+    class Floods(Workflow[int]):
+        alive = 0
+
+        @step
+        async def send(self, ctx: Context, ev: StartEvent) -> StopEvent[int] | Job:
+            n = 0
+            while killed.kills < KILLS:
+                for _ in range(20):
+                    ctx.send_event(Job(n=n))
+                    n += 1
+                await anyio.sleep(0.01)
+                if n % 2_000 == 0:
+                    gc.collect()
+                    self.alive = max(self.alive, sum(1 for _ in drivers()))
+            return StopEvent(result=n)
+
+    killed, floods = Killed(), Floods(timeout=None)
+    told: Counter[int] = Counter()
+    logging.getLogger("stretto").setLevel(logging.CRITICAL)
+    try:
+        supervise = {"killed": Restart(backoff=no_wait(), limit=KILLS, period=1e9)}
+        async with Application(floods=floods, killed=killed, supervise=supervise) as app:
+            app.dead_letters.listen(lambda letter: told.update([vars(letter.event)["n"]]))
+            sent = await app.run("floods")
+    finally:
+        logging.getLogger("stretto").setLevel(logging.NOTSET)
+    assert killed.kills == KILLS
+    assert sum(told.values()) >= KILLS
+    assert killed.handled + told == Counter(range(sent))
+    assert floods.alive <= 6

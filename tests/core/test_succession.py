@@ -1,0 +1,295 @@
+"""What a run that has failed leaves to the one that takes its place: nothing twice, and nothing untold."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextvars import Context, copy_context
+
+from hypothesis import given, strategies as st
+
+from stretto._core.effects import Resume
+from stretto._core.inputs import (
+    CancelAsked,
+    EventSent,
+    SendBegan,
+    StepCancelled,
+    StepRaised,
+    StepReturned,
+    WaitAnswered,
+    WaitBegan,
+)
+from stretto._core.machine import Machine
+from stretto._core.mail import Mail
+from stretto._core.plan import StepPlan
+from stretto._core.recovering import Recovery
+from stretto._core.room import Sender
+from stretto._core.state import Delivery
+from stretto._core.succession import in_flight, take_estate
+from stretto._core.waiting import Waiter
+from stretto.events import Event, StepFailedEvent
+from stretto.joins import All
+from stretto.retry import RetryPolicy, fixed
+from tests.core.plans import A, B, C, Question, ids, plan, step
+
+CARRY = copy_context()
+ONE = step("one", limit=1, accepts=(A,))
+TWO = step("two", index=1, limit=2, accepts=(B, A))
+
+
+def machine(*steps: StepPlan) -> Machine:
+    made = Machine(plan(*(steps or (ONE, TWO))), 0.0, math.inf, 100)
+    made.join_others(opened=True)
+    made.unfinished = []
+    return made
+
+
+def send(to: Machine, event: Event, *, outside: bool = True) -> list[Delivery]:
+    effects = to.receive(EventSent(event=event, carry=CARRY.copy(), at=0.0, outside=outside))
+    return [effect for effect in effects if isinstance(effect, Delivery)]
+
+
+def begin(*deliveries: Delivery) -> None:
+    for each in deliveries:
+        each.started = 0.0
+
+
+def fail(run: Machine, delivery: Delivery, draw: float | None = None) -> None:
+    run.receive(StepRaised(delivery=delivery, error=ValueError(), at=1.0, draw=draw))
+
+
+def end(run: Machine, *, at_work: bool = True) -> None:
+    """Cancels whatever has begun."""
+    run.receive(CancelAsked(why="by its caller", at=1.0))
+    for each in [each for each in run.active if each.started is not None and at_work]:
+        run.receive(StepCancelled(delivery=each))
+
+
+def handed(old: Machine, new: Machine) -> list[tuple[str, int]]:
+    """What goes to the new run, by step, in the order in which it will begin there."""
+    ready = take_estate(old).hand_on(new, Context.copy)
+    assert ready == list(new.active)
+    queued = [each for queue in new.waiting for each in queue or () if isinstance(each, Delivery)]
+    return [(each.step.name, id(each.event)) for each in [*ready, *queued]]
+
+
+def test_what_no_step_has_begun_with_goes_to_the_step_that_it_was_queued_for_in_order():
+    run, events = machine(), [A(n=n) for n in range(4)]
+    begin(*[each for event in events[:1] for each in send(run, event)])
+    for event in events[1:]:
+        send(run, event)
+    first = next(each for each in run.active if each.step is ONE)
+    fail(run, first)
+    end(run)
+    assert ids(list(in_flight(run))) == [id(events[0]), id(events[0])]  # the first of each step
+    new = machine()
+    assert handed(run, new) == [
+        ("two", id(events[1])),
+        ("one", id(events[1])),
+        ("two", id(events[2])),
+        ("one", id(events[2])),
+        ("one", id(events[3])),
+        ("two", id(events[3])),
+    ]
+    assert list(run.leftovers()) == []
+
+
+def test_a_step_that_has_handled_an_event_is_not_given_it_again_because_another_one_had_not():
+    run, event = machine(), A()
+    one, two = send(run, event)
+    begin(one)
+    run.receive(StepReturned(delivery=one, value=None, at=1.0))
+    (failing,) = send(run, A())[:1]
+    begin(failing)
+    fail(run, failing)
+    names = handed(run, machine())
+    assert (two.step.name, id(event)) in names
+    assert (one.step.name, id(event)) not in names
+
+
+def test_its_context_is_that_of_the_new_run_and_a_question_is_not_asked_again():
+    entered: list[Context] = []
+
+    def enter(carry: Context) -> Context:
+        entered.append(carry)
+        return carry.copy()
+
+    answers = step(accepts=(Question,), limit=1)
+    run, new = machine(answers), machine(answers)
+    send(run, Question(n=1))
+    (ready,) = take_estate(run).hand_on(new, enter)
+    assert isinstance(ready, Delivery)
+    assert len(entered) == 1
+    assert ready.carry is not entered[0]
+
+
+def test_what_was_kept_for_a_wait_is_kept_again():
+    run, new = machine(), machine()
+    mail = [C(n=1), C(n=2)]
+    for event in mail:
+        send(run, event)
+    estate = take_estate(run)
+    assert ids(list(estate.events())) == ids(mail)
+    assert list(run.leftovers()) == []
+    assert estate.hand_on(new, Context.copy) == []
+    assert ids(list(new.leftovers())) == ids(mail)
+    late = C(n=3)
+    send(run, late)
+    assert take_estate(run).hand_on(new, Context.copy) == []
+    assert ids(list(new.leftovers())) == ids([*mail, late])
+
+
+def test_what_was_tried_once_or_is_being_recovered_is_a_leftover_and_is_not_handed_on():
+    retried = step("retried", limit=1, retry=RetryPolicy(attempts=3, wait=fixed(1)), accepts=(A,))
+    failing = step("failing", index=1, accepts=(B,))
+    rescue = step(
+        "rescue",
+        index=2,
+        limit=1,
+        accepts=(StepFailedEvent,),
+        recovers=Recovery(for_steps=("failing",), max_recoveries=9),
+    )
+    run = machine(retried, failing, rescue)
+    tried, waits = A(n=1), A(n=2)
+    (delivery,) = send(run, tried)
+    begin(delivery)
+    fail(run, delivery, draw=0.5)  # it waits for its time
+    (second,) = send(run, waits)
+    for event in (B(n=1), B(n=2)):
+        (each,) = send(run, event)
+        begin(each)
+        fail(run, each, draw=0.5)
+    end(run)
+    estate = take_estate(run)
+    assert ids(list(estate.events())) == [id(second.event)]
+    left = list(run.leftovers())
+    assert any(each is tried for each in left)
+    assert sum(isinstance(each, StepFailedEvent) for each in left) == 2
+
+
+def test_what_has_been_given_something_before_a_restart_of_the_program_is_a_leftover_too():
+    run = machine(ONE)
+    send(run, A())
+    again = A(n=2)
+    send(run, again)
+    (queue,) = run.waiting
+    assert queue is not None
+    (delivery,) = queue
+    assert isinstance(delivery, Delivery)
+    delivery.own_past().again = [Mail(C(n=3), outside=False)]
+    assert len(handed(run, machine(ONE))) == 1
+    assert ids(list(run.leftovers()))[0] == id(again)
+
+
+def sender(event: Event, delivery: Delivery | None = None) -> Sender:
+    return Sender(delivery, event, None, carry=CARRY.copy(), wake=lambda: None, parks=False)
+
+
+def test_who_waits_outside_for_room_waits_for_that_of_the_new_run_and_who_waits_inside_does_not():
+    run, new = machine(ONE), machine(ONE)
+    for each in (run, new):
+        each.bound(1)
+    begun, queued = A(n=0), A(n=1)
+    begin(*send(run, begun))
+    send(run, queued)
+    waits = [sender(A(n=2)), sender(A(n=3)), sender(A(n=4), next(iter(run.active)))]
+    for each in waits:
+        run.receive(SendBegan(sender=each))
+    fail(run, next(iter(run.active)))
+    first, second, own = waits
+    effects = take_estate(run).hand_on(new, Context.copy)
+    assert [type(effect) for effect in effects] == [
+        Delivery,
+        Resume,
+    ]  # as there is room for one
+    assert isinstance(effects[1], Resume)
+    assert effects[1].waiter is first
+    assert list(new.room or ()) == [second]
+    assert list(run.room or ()) == [own]
+    assert [first.error, second.error] == [None, None]
+
+
+def test_what_a_step_was_given_in_its_middle_was_in_flight_with_its_event():
+    run, own, given = machine(), A(n=1), C(n=2)
+    (delivery, *_) = send(run, own)
+    begin(delivery)
+    waiter = Waiter(delivery=delivery, kind=C, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=True))
+    send(run, given)
+    assert waiter.event is given
+    fail(run, delivery)
+    assert ids(list(in_flight(run))) == ids([own, given])
+
+
+def test_a_step_that_waits_for_a_worker_in_its_middle_is_not_queued_for_the_new_run():
+    run = machine(step("one", limit=1, accepts=(A,)))
+    (delivery,) = send(run, A(n=1))
+    begin(delivery)
+    waiter = Waiter(delivery=delivery, kind=C, wake=lambda: None)
+    run.receive(WaitBegan(waiter=waiter, parks=True))
+    (other,) = send(run, A(n=2))
+    begin(other)
+    third = A(n=3)
+    send(run, third)
+    run.receive(WaitAnswered(waiter=waiter, event=C()))  # and it waits for a worker, behind the third
+    fail(run, other)
+    assert handed(run, machine(step("one", limit=1, accepts=(A,)))) == [("one", id(third))]
+
+
+def test_of_a_fork_nothing_is_handed_on_and_what_is_in_no_fork_is():
+    forks = step("forks", accepts=(A,), returns=(B,), returns_list=True)
+    works = step("works", index=1, limit=1, accepts=(B,), returns=(C,))
+    joins = step("joins", index=2, limit=1, accepts=(C,), join=All())
+
+    def made() -> Machine:
+        return machine(forks, works, joins)
+
+    run, loose, branches = made(), B(n=9), [B(n=1), B(n=2)]
+    (delivery,) = send(run, A())
+    begin(delivery)
+    run.receive(StepReturned(delivery=delivery, value=branches, at=0.5))
+    send(run, loose)
+    first = next(iter(run.active))
+    begin(first)
+    fail(run, first)
+    assert handed(run, made()) == [("works", id(loose))]
+    assert ids(list(in_flight(run))) == [id(branches[0])]
+    assert ids(list(run.leftovers())) == [id(branches[1])]
+
+
+@given(
+    events=st.lists(st.sampled_from([A, B, C]), max_size=12),
+    begun=st.integers(0, 4),
+    returned=st.integers(0, 3),
+    rounds=st.integers(1, 3),
+)
+def test_each_delivery_is_handled_or_in_flight_or_left_over_or_handed_on_and_none_twice(
+    events: list[type[A]], begun: int, returned: int, rounds: int
+):
+    run = machine()
+    sent: Counter[tuple[str, int]] = Counter()
+    alive = [kind(n=n) for n, kind in enumerate(events)]  # so that no identity comes up twice
+    for event in alive:
+        send(run, event)
+        sent.update((each.name, event.n) for each in (ONE, TWO) if type(event) in each.accepts)
+    told: Counter[tuple[str, int]] = Counter()
+    for _ in range(rounds):
+        at_work = list(run.active)[:begun]
+        begin(*at_work)
+        for each in at_work[:returned]:
+            run.receive(StepReturned(delivery=each, value=None, at=1.0))
+            told[each.step.name, each.event.n] += 1  # pyright: ignore[reportAttributeAccessIssue]
+        for each in at_work[returned : returned + 1]:
+            fail(run, each)
+        end(run)
+        told.update((each.step.name, each.event.n) for each in run.unfinished or ())  # pyright: ignore[reportAttributeAccessIssue]
+        new = machine()
+        take_estate(run).hand_on(new, Context.copy)
+        assert list(run.leftovers()) == []
+        run = new
+    queued = [each for queue in run.waiting for each in queue or () if isinstance(each, Delivery)]
+    told.update((each.step.name, each.event.n) for each in [*run.active, *queued])  # pyright: ignore[reportAttributeAccessIssue]
+    assert told == sent
+    assert Counter(event.n for event in alive if type(event) is C) == Counter(
+        event.n for event in run.leftovers() if type(event) is C
+    )
