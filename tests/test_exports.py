@@ -98,7 +98,11 @@ PUBLIC = [(name, getattr(stretto, name)) for name in NAMES] + [
 ]
 
 
-PUBLIC += [(f"joins.{name}", getattr(stretto.joins, name)) for name in ("All", "First")]
+PUBLIC += [
+    (f"joins.{name}", getattr(stretto.joins, name))
+    for name in stretto.joins.__all__
+    if name not in {"Losers", "Order"}
+]
 PUBLIC += [("snapshots.snapshot_type", stretto.snapshots.snapshot_type)]
 PUBLIC += [(f"retry.{name}", getattr(stretto.retry, name)) for name in stretto.retry.__all__]
 

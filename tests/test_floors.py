@@ -79,6 +79,7 @@ LAZY = {
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
     *[("_worker", each) for each in ("_thread_context", "_threads")],
     ("_step_reader", "_thread_context"),
+    *[(where, "joins") for where in ("_core.plan", "_core.saving")],
     *[("_writing", each) for each in ("_stream", "_trace", "journal")],
     *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],
     ("workflow", "recovery"),

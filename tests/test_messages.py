@@ -57,7 +57,7 @@ from stretto import (
 )
 from stretto.errors import CollectError, RoutingError, StateError, WaitTimeoutError, shown
 from stretto.events import StepFailedEvent
-from stretto.joins import All, First
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 from stretto.retry import fixed
 from stretto.snapshots import snapshot_type
 
@@ -227,6 +227,41 @@ def two_events_of_one_type():
         async def begin(self, one: Ask, other: Ask) -> StopEvent: ...
 
 
+@at_definition("W.join (here) has the class Quorum beside 'asks'; write Quorum(lambda came: …)")
+def a_policy_that_is_a_class_and_needs_a_function():
+    class W(Workflow):
+        @step
+        async def join(self, asks: Annotated[list[Ask], Quorum]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.join (here) settles failures in 'asks', which does not say so; write asks: Annotated[list[Ask | "
+    "StepFailedEvent], Settle(order='arrival')]"
+)
+def a_settled_list_that_holds_no_failures():
+    class W(Workflow):
+        @step
+        async def join(self, asks: Annotated[list[Ask], Settle()]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.join (here) settles failures alone in 'asks'; name the events that come of what does not fail too"
+)
+def a_settled_list_of_failures_alone():
+    class W(Workflow):
+        @step
+        async def join(self, asks: Annotated[list[StepFailedEvent], Settle()]) -> StopEvent: ...
+
+
+@at_definition(
+    "W.join (here) joins 'asks' by 'nunber', which Ask does not have, it has: number; did you mean 'number'?"
+)
+def a_key_that_is_no_field():
+    class W(Workflow):
+        @step
+        async def join(self, asks: Annotated[list[Ask], ByKey("nunber")]) -> StopEvent: ...
+
+
 @at_definition(
     "W.begin (here) joins 'one' and 'other', and 'one' is Ask | Answer; to join one of each type, give each "
     "parameter one type; to take whatever comes, leave one parameter"
@@ -263,7 +298,8 @@ def a_policy_that_is_a_class():
 
 
 @at_definition(
-    "W.begin (here) has First(n=2, order='arrival') beside 'ask', which is no list of events; write list[E]"
+    "W.begin (here) has First(n=2, losers='cancel', order='arrival') beside 'ask', which is no list of events; write "
+    "list[E]"
 )
 def a_policy_beside_an_event():
     class W(Workflow):
@@ -272,7 +308,8 @@ def a_policy_beside_an_event():
 
 
 @at_definition(
-    "W.begin (here) has First(n=1, order='arrival') and All(order='arrival') beside 'asks'; one is enough"
+    "W.begin (here) has First(n=1, losers='cancel', order='arrival') and All(order='arrival') beside 'asks'; one is "
+    "enough"
 )
 def two_policies():
     class W(Workflow):
@@ -1382,6 +1419,87 @@ class Fork(Workflow[int]):
     @step
     async def join(self, answers: Annotated[list[Answer], First()]) -> StopEvent[int]:
         raise ValueError(len(answers))
+
+
+async def asks_later(came: object) -> bool:
+    return True
+
+
+ASYNC = (
+    ": the function is async, and nothing can wait for it; let a step before the join find out, and write a plain def "
+    "that looks at its event"
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: First(losers="drop"),  # pyright: ignore[reportArgumentType]
+            "First(losers='drop'): losers are for 'cancel', 'drain' or 'keep'",
+        ),
+        (
+            lambda: Until(losers="keap", when=print),  # pyright: ignore[reportArgumentType]
+            "Until(losers='keap'): losers are for 'cancel', 'drain' or 'keep'; did you mean 'keep'?",
+        ),
+        (
+            lambda: Quorum(3),  # pyright: ignore[reportArgumentType]
+            "Quorum(3): it takes a function that is asked about what has come, a sequence; write Quorum(lambda …: …)",
+        ),
+        (
+            lambda: Until(None),  # pyright: ignore[reportArgumentType]
+            "Until(None): it takes a function that is asked about one event; write Until(lambda …: …)",
+        ),
+        (
+            lambda: Until(asks_later),
+            f"Until(asks_later (here)){ASYNC}",
+        ),
+        (
+            lambda: ByKey(asks_later),
+            f"ByKey(asks_later (here)){ASYNC}",
+        ),
+        (
+            lambda: ByKey(3),  # pyright: ignore[reportArgumentType]
+            (
+                "ByKey(3): it takes the name of a field, or a function that gives the key of an event; write "
+                "ByKey('sku') or ByKey(lambda ev: ev.sku)"
+            ),
+        ),
+        (lambda: ByKey("a b"), "ByKey('a b'): it takes the name of a field, as in ByKey('sku')"),
+        (Window, "Window(): it would never end; write Window(10), Window(seconds=5), or both"),
+        (
+            lambda: Window(0),
+            "Window(0): a window has one event or more; write Window(10), or Window(seconds=5)",
+        ),
+        (
+            lambda: Window(seconds=0),
+            "Window(seconds=0): a window lasts a time in seconds, more than none; write Window(seconds=5)",
+        ),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_told_where_it_is_made(make: Callable[[], object], says: str):
+    with pytest.raises(DefinitionError) as caught:
+        make()
+    assert text(caught.value) == says
+
+
+async def test_a_predicate_that_fails_is_told_with_the_policy_the_join_and_the_event():
+    def fails(came: object) -> bool:
+        raise LookupError
+
+    class Fails(Fork):
+        @step
+        async def join(self, answers: Annotated[list[Answer], Quorum(fails)]) -> StopEvent[int]:
+            return StopEvent(result=0)
+
+    with pytest.raises(LookupError) as caught:
+        await Fails().run(count=1)
+    assert [text(note) for note in caught.value.__notes__] == [
+        (
+            "raised by Quorum(when=fails (here), losers='cancel', order='arrival'), by which Fails.join (here) joins, "
+            "when it was asked about Answer()"
+        )
+    ]
 
 
 async def test_what_a_race_leaves_over_is_told_with_the_reason():

@@ -260,7 +260,7 @@ class Among(Supplies):
     def idle_for_good(self) -> bool:
         """Whether nothing of a run without a caller is at work, nor will be unless it is sent to."""
         machine = self.machine
-        busy = machine.active or machine.feeders or machine.waiters or machine.retrying
+        busy = machine.active or machine.feeders or machine.waiters or machine.is_timed
         return machine.opened and not busy
 
     @property

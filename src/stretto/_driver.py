@@ -28,6 +28,7 @@ from ._core.effects import (
     Abort,
     Belated,
     Closed,
+    Effect,
     Effects,
     EndRun,
     Kept,
@@ -144,7 +145,7 @@ class Driver(Concluding):
             effects = self.machine.event_sent(event, context, at=self.machine.begun)
         for effect in effects:
             if type(effect) is not Delivery:
-                self.perform((effect,))
+                self._perform_early(effect)
             elif self._first is None:
                 self._first = effect
             else:
@@ -156,6 +157,13 @@ class Driver(Concluding):
             self._queue_up(runs.line())
         if self.around is not None:
             self.around.note(self)
+
+    def _perform_early(self, effect: Effect) -> None:
+        """Performs what is asked for before the run is at work; a timer waits until there is a task group for it."""
+        if type(effect) is Retry:
+            self._due = [*self._due, effect]
+        else:
+            self.perform((effect,))
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.

@@ -71,6 +71,8 @@ class _Reader:
         accepts = tuple(dict.fromkeys(kind for each in taken for kind in each.kinds))
         self._check_accepted(accepts)
         join = self._read_join(taken)
+        if join is not None:
+            accepts = self._arriving(accepts, join)
         returns, bare, lists = self._read_return()
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
@@ -198,6 +200,13 @@ class _Reader:
         if odd:
             raise self._error(odd)
         return join
+
+    @staticmethod
+    def _arriving(accepts: tuple[type[Event], ...], join: Join) -> tuple[type[Event], ...]:
+        """The events that the join is sent; the failures that it settles are none."""
+        from .joined import arriving  # noqa: PLC0415 - only for who joins
+
+        return arriving(accepts, join)
 
     def _check_filled(self, given: inspect.Parameter, what: str, before: str | None = None) -> None:
         """Raises if stretto cannot fill the parameter by its name, or fills another one with the same."""

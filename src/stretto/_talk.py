@@ -107,7 +107,7 @@ class Talk(Ways):
         if machine.ended is not None:
             works, fed = run in self._at_work, False
         else:
-            works = bool(machine.active or machine.retrying)
+            works = bool(machine.active or machine.is_timed)
             fed = machine.feeders > (not machine.opened) or (machine.plan.fed and not machine.closed)
             fed = fed or (not machine.closed and self._is_fed(run))
         run.works = works

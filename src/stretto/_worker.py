@@ -161,7 +161,7 @@ class Worker:
         if (
             self._native is None
             or self.in_lane
-            or not (machine.active or machine.feeders or machine.retrying)
+            or not (machine.active or machine.feeders or machine.is_timed)
         ):
             return None
         return await self.host.queue.wait()

@@ -56,7 +56,7 @@ class Blueprint:
             [_plan(spec, index) for index, spec in enumerate(self.specs)],
             agreed_state(name, self.specs),
         )
-        self.timed = any(not step.plain for step in self.plan.steps)
+        self.timed = any(not step.plain for step in self.plan.steps) or _has_timed_windows(self.specs)
         self.starts: tuple[type[StartEvent], ...] = tuple(
             dict.fromkeys(
                 kind for spec in self.specs for kind in spec.accepts if issubclass(kind, StartEvent)
@@ -131,7 +131,7 @@ class Blueprint:
                     spec,
                 )
         for spec in self.specs:
-            if spec.join is not None and len(spec.event_names) == 1 and not self.forks_to(spec):
+            if spec.join is not None and len(spec.event_names) == 1 and self._is_alone(spec):
                 kinds = _names(spec.accepts)
                 yield Finding(
                     "lone-join",
@@ -147,6 +147,12 @@ class Blueprint:
                 "follows return a StopEvent",
                 spec,
             )
+
+    def _is_alone(self, join: StepSpec) -> bool:
+        """Whether each of its lists has one event; a window waits for more also where nothing forks."""
+        from .joins import Window  # noqa: PLC0415 - only for who joins
+
+        return not isinstance(join.join, Window) and not self.forks_to(join)
 
     def _check_ends(self) -> Iterator[Finding]:
         found = ", ".join(f"{spec.label} takes {_names(spec.accepts)}" for spec in self.specs)
@@ -269,12 +275,23 @@ def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
     """Where a join may cut work short, each step is called in a scope of its own, the longer way."""
     if all(spec.join is None for spec in specs):
         return specs
-    from .joins import First  # noqa: PLC0415 - only for who joins
+    from .joins import First, Quorum, Until  # noqa: PLC0415 - only for who joins
 
-    if not any(isinstance(spec.join, First) for spec in specs):
-        return specs
-    longer: dict[str, Any] = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
-    return [StepSpec(**{**vars(spec), **longer}) for spec in specs]
+    other: dict[str, Any] = {}
+    if _has_timed_windows(specs):
+        other = {"in_lane": False}  # a window ends in a task of the group
+    races = (spec.join for spec in specs if isinstance(spec.join, (First, Quorum, Until)))
+    if any(race.losers == "cancel" for race in races):
+        other = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
+    return [StepSpec(**{**vars(spec), **other}) for spec in specs] if other else specs
+
+
+def _has_timed_windows(specs: Sequence[StepSpec]) -> bool:
+    if all(spec.join is None for spec in specs):
+        return False
+    from .joins import Window  # noqa: PLC0415 - only for who joins
+
+    return any(isinstance(spec.join, Window) and spec.join.seconds is not None for spec in specs)
 
 
 def _may_take(spec: StepSpec, made: type[Event]) -> bool:

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import attrs
 
 from stretto._core.gathering import Each, Join
-from stretto.events import Event
-from stretto.joins import All, First
+from stretto.events import Event, StepFailedEvent
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 
 Came: TypeAlias = tuple[int, int, int, Event]
 """As which of the run an event came, from which branch of the fork, to which join."""
@@ -35,6 +35,7 @@ class Node:
     won: int | None = None
     over: bool = False
     served: set[int] = attrs.Factory(set)
+    had: set[int] = attrs.Factory(set)
 
     def is_for(self, join: int) -> bool:
         return self.listed is not None or sum(join in may for may in self.may) > 1
@@ -60,6 +61,9 @@ class Family:
         self.due: list[tuple[Node, int, list[Event]]] = []
         self.lost: list[Node] = []
         self.late: list[tuple[int, Event]] = []
+        self.failed: list[Event] = []
+        self.at = 0.0
+        self.times: dict[int, float] = {}
 
     def send(
         self, sender: Node | None, event: Event, takers: Sequence[int | tuple[int, ...]]
@@ -71,7 +75,7 @@ class Family:
             self.worlds.append(sender)
         begun: list[Node | None] = []
         for taker in takers:
-            may = (taker,) if isinstance(taker, int) else taker
+            may = (taker, *further(self.joins, taker)) if isinstance(taker, int) else taker
             home: Node | None = sender
             number = len(sender.may)
             if not sender.over:
@@ -97,9 +101,30 @@ class Family:
     ) -> list[Node | None]:
         if not isinstance(taker, int):
             return [self.born(home, number)]
-        self.serial += 1
-        self.come((self.serial, number, taker, event), home)
+        self.come((self.next(), number, taker, event), home)
         return []
+
+    def next(self) -> int:
+        self.serial += 1
+        self.times[self.serial] = self.at
+        return self.serial
+
+    def fail(self, node: Node, may: Sequence[int], failure: Event) -> bool:
+        """Whether a join settles it."""
+        for join in may:
+            home = node.up
+            while home is not None and home.done and not home.is_for(join):
+                home = home.up
+            if home is not None and isinstance(self.joins[join], Settle):
+                self.come((self.next(), node.number, join, failure), node.up)
+                return True
+        return False
+
+    def tick(self, seconds: float) -> None:
+        self.at += seconds
+        for home in [*(each for world in self.worlds for each in [world, *world.below()]), None]:
+            for join in range(len(self.joins)):
+                self.over(self.loose if home is None else home.came, join, home, self.at)
 
     def replace(self, node: Node) -> Node:
         other = self.born(node.up, node.number)
@@ -122,37 +147,84 @@ class Family:
         serial, number, join, event = came
         while home is not None and home.done and not home.is_for(join):
             number, home = home.number, home.up
-        if home is None:
-            self.loose.append((serial, number, join, event))
-            self.match(self.loose, join, None)
-        elif home.over:
+        if home is None and isinstance(event, StepFailedEvent):
+            self.failed.append(event)
+        elif home is not None and (home.over or join in home.had):
             self.late.append((join, event))
         else:
-            home.came.append((serial, number, join, event))
+            kept = self.loose if home is None else home.came
+            self.over(kept, join, home, self.times[serial])
+            kept.append((serial, number, join, event))
             self.look(home, join)
 
-    def at(self, came: list[Came], join: int) -> list[Came]:
+    def of(self, came: list[Came], join: int) -> list[Came]:
         return [each for each in came if each[2] == join]
 
-    def look(self, home: Node, join: int) -> None:
+    def look(self, home: Node | None, join: int) -> None:
         policy = self.joins[join]
-        if not home.is_for(join):
-            return
-        if isinstance(policy, Each):
+        if home is None:
+            self.match(self.loose, join, None)
+        elif isinstance(policy, (Each, Window)) and home.is_for(join):
             self.match(home.came, join, home)
-        elif isinstance(policy, First) and len(self.at(home.came, join)) >= policy.n:
-            self.cut(home, join, policy.n)
+        elif isinstance(policy, (First, Quorum, Until)) and home.is_for(join) and join not in home.had:
+            events = [came[3] for came in self.of(home.came, join)]
+            count = next((n for n in range(1, len(events) + 1) if enough(policy, events[:n])), None)
+            if count is not None and policy.losers == "cancel":
+                self.cut(home, join, count)
+            elif count is not None:
+                self.go_on(home, join, count)
+
+    def go_on(self, home: Node, join: int, count: int) -> None:
+        """It has enough, and the losers go on."""
+        came, home.had = self.of(home.came, join), {*home.had, join}
+        home.came = [each for each in home.came if each not in came[count:]]
+        self.late += [(join, each[3]) for each in came[count:]]
+        if getattr(self.joins[join], "losers", "") == "keep":
+            home.came = [each for each in home.came if each not in came]
+            self.call_in_order(join, came[:count], home)
+
+    def over(self, came: list[Came], join: int, home: Node | None, at: float) -> None:
+        """Calls the windows that are over at that time."""
+        policy = self.joins[join]
+        while isinstance(policy, Window) and policy.seconds is not None:
+            open_ = self.of(came, join)
+            if not open_ or self.times[open_[0][0]] + policy.seconds > at:
+                return
+            self.part(came, join, home, open_[: policy.n])
+
+    def part(self, came: list[Came], join: int, home: Node | None, taken: list[Came]) -> None:
+        for each in taken:
+            came.remove(each)
+        source = getattr(self.joins[join], "order", "") == "source"
+        taken = sorted(taken, key=lambda each: (each[1] * source, each[0]))
+        self.call(join, taken, home, taken[0][1])
+
+    def last_parts(self, came: list[Came], home: Node | None) -> bool:
+        found = False
+        for join in range(len(self.joins)):
+            policy = self.joins[join]
+            while isinstance(policy, (ByKey, Window)) and (left := self.of(came, join)):
+                found = True
+                same = [
+                    each for each in left if isinstance(policy, Window) or type(each[3]) is type(left[0][3])
+                ]
+                self.part(came, join, home, same[: policy.n] if isinstance(policy, Window) else same)
+        return found
 
     def match(self, came: list[Came], join: int, home: Node | None) -> None:
         policy = self.joins[join]
+        if isinstance(policy, Window):
+            while policy.n is not None and len(left := self.of(came, join)) >= policy.n:
+                self.part(came, join, home, left[: policy.n])
+            return
         if not isinstance(policy, Each):
-            for each in self.at(came, join):
+            for each in self.of(came, join):
                 came.remove(each)
                 self.call(join, [each], None, 0)
             return
         while True:
             found = [
-                next((each for each in self.at(came, join) if type(each[3]) is kind), None)
+                next((each for each in self.of(came, join) if type(each[3]) is kind), None)
                 for kind in policy.kinds
             ]
             if None in found:
@@ -163,7 +235,7 @@ class Family:
             self.call(join, taken, home, taken[0][1])
 
     def cut(self, home: Node, join: int, count: int) -> None:
-        enough = self.at(home.came, join)[:count]
+        enough = self.of(home.came, join)[:count]
         home.over, home.won = True, join
         for each in [home, *home.below()]:
             self.late += [(came[2], came[3]) for came in each.came if came not in enough]
@@ -190,6 +262,8 @@ class Family:
         over = node.over and node.won is not None and not any(each.is_live() for each in node.down)
         if node.called or (node.is_live() and not over) or any(not each.called for each in node.below()):
             return False
+        if not node.over and self.last_parts(node.came, node):
+            return True
         node.called = True
         if node.over:
             if node.won is not None:
@@ -198,18 +272,20 @@ class Family:
             return True
         several = [join for join in range(len(self.joins)) if sum(join in may for may in node.may) > 1]
         for join in sorted({*several, *(node.listed or ()), *(came[2] for came in node.came)}):
-            came = self.at(node.came, join)
+            came = self.of(node.came, join)
             node.came = [each for each in node.came if each not in came]
             if isinstance(self.joins[join], Each):
                 for serial, _, _, event in sorted(came, key=lambda each: each[0]):
                     self.come((serial, node.number, join, event), node.up)
-            elif came or not any(join in each.served for each in node.below()):
+            elif isinstance(self.joins[join], (ByKey, Window)):
+                continue
+            elif came or not any(join in each.served for each in [node, *node.below()]):
                 self.call_in_order(join, came, node)
         return True
 
     def call_in_order(self, join: int, came: list[Came], node: Node) -> None:
         policy = self.joins[join]
-        assert isinstance(policy, (All, First))
+        assert isinstance(policy, (All, First, Quorum, Until, Settle))
         source = policy.order == "source"
         node.served.add(join)
         self.call(join, sorted(came, key=lambda each: (each[1] * source, each[0])), node.up, node.number)
@@ -226,3 +302,16 @@ class Family:
         node = Node(home, number)
         (self.worlds if home is None else home.down).append(node)
         return node
+
+
+def further(joins: Sequence[Join], join: int) -> tuple[int, ...]:
+    """Where the calls of a join may lead to that go on in the fork."""
+    return ((join + 1) % len(joins),) if isinstance(joins[join], (ByKey, Window)) else ()
+
+
+def enough(policy: First | Quorum | Until, events: Sequence[Event]) -> bool:
+    if isinstance(policy, First):
+        return len(events) == policy.n
+    if isinstance(policy, Quorum):
+        return bool(policy.when(events))
+    return bool(policy.when(events[-1]))

@@ -8,16 +8,16 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from stretto._core.effects import Abort, DeadLetter, EndRun
-from stretto._core.gathering import Each
-from stretto._core.inputs import StepRaised
+from stretto._core.effects import Abort, DeadLetter, EndRun, Retry
+from stretto._core.gathering import Each, Join
+from stretto._core.inputs import RetryDue, StepRaised
 from stretto._core.joined import Joined
 from stretto._core.machine import Machine
 from stretto._core.plan import Plan
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery
 from stretto.events import Event, StepFailedEvent
-from stretto.joins import All, First
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 from tests.core.plans import A, B, C, Numbered, Outer, SubA, plan, step
 from tests.core.restarts import restarted
 
@@ -28,13 +28,34 @@ RETURNS = (A, B, C, SubA, Numbered, Outer)
 Seen = tuple[str, str, object]
 
 
-def forking() -> Plan:
+def is_third(event: Numbered) -> bool:
+    return event.n % 3 == 0
+
+
+def has_three(came: Sequence[Numbered]) -> bool:
+    return len(came) > 2
+
+
+# What joins the three types, of which one is raced for: the usual ones, and others that close by a rule.
+POLICIES: list[tuple[Join, Join]] = [
+    (All(order="source"), First(2)),
+    (Settle(), First(2, losers="keep")),
+    (Window(2), First(2, losers="drain")),
+    (Window(3, seconds=5), Until(is_third)),
+    (Window(seconds=5), Until(is_third, losers="keep")),
+    (ByKey(is_third), Until(is_third, losers="drain")),
+    (Settle(order="source"), Quorum(has_three)),
+    (All(), Quorum(has_three, losers="keep")),
+]
+
+
+def forking(every: Join, race: Join) -> Plan:
     """What begins and works may return anything, in a list too; one handler recovers once."""
     return plan(
         step("begin", accepts=(C,), returns=RETURNS, returns_list=True, limit=99),
         step("work", index=1, returns=RETURNS, returns_list=True, limit=99),
-        step("every", index=2, accepts=(B,), returns=RETURNS, join=All(order="source"), limit=99),
-        step("race", index=3, accepts=(SubA,), returns=RETURNS, join=First(2), limit=99),
+        step("every", index=2, accepts=(B,), returns=RETURNS, join=every, limit=99),
+        step("race", index=3, accepts=(SubA,), returns=RETURNS, join=race, limit=99),
         step(
             "pair",
             index=4,
@@ -56,6 +77,8 @@ def forking() -> Plan:
 
 
 def told(event: object) -> object:
+    if isinstance(event, StepFailedEvent):
+        return "failed", event.step
     if isinstance(event, Joined):
         return [told(each) for each in event.events]
     return getattr(event, "n", None) if isinstance(event, (Numbered, Outer)) else type(event).__name__
@@ -66,6 +89,8 @@ class Life:
 
     def __init__(self, of: Plan) -> None:
         self.run: Any = Machine(of, 0.0, float("inf"), 100)
+        self.at = 0.0
+        self.timers: list[float] = []
 
     def take(self, effects: Any) -> list[Seen]:
         """What one sees of it; who has lost ends at once, since it would not run again after a restart."""
@@ -79,45 +104,62 @@ class Life:
                     seen.append(("dead", effect.reason, told(effect.event)))
                 case EndRun():
                     seen.append(("end", "", None))
+                case Retry():
+                    self.timers.append(effect.at)
                 case _:
                     assert isinstance(effect, Abort), effect
         for effect in list(effects):
             if isinstance(effect, Abort) and effect.delivery in self.run.active:
-                seen += self.take(self.run.step_returned(effect.delivery, None, 0.0))
+                seen += self.take(self.run.step_returned(effect.delivery, None, self.at))
         return seen
 
     def may_list(self, who: int) -> bool:
         return [*self.run.active][who].step.name in {"begin", "work", "rescue"}
 
+    def waits(self, seconds: float) -> list[Seen]:
+        """What one sees until then; each timer is on time."""
+        end, seen = self.at + seconds, list[Seen]()
+        while self.timers and min(self.timers) <= end:
+            self.at = min(self.timers)
+            self.timers.remove(self.at)
+            seen += self.take(self.run.receive(RetryDue(at=self.at)))
+        self.at = end
+        return seen
+
     def sends(self, event: Event, who: int | None) -> list[Seen]:
         cause = None if who is None else [*self.run.active][who]
-        return self.take(self.run.event_sent(event, CARRY, at=0.0, cause=cause))
+        return self.take(self.run.event_sent(event, CARRY, at=self.at, cause=cause))
 
     def returns(self, who: int, value: object) -> list[Seen]:
-        return self.take(self.run.step_returned([*self.run.active][who], value, 0.0))
+        return self.take(self.run.step_returned([*self.run.active][who], value, self.at))
 
     def fails(self, who: int, error: Exception) -> list[Seen]:
         delivery = [*self.run.active][who]
-        return self.take(self.run.receive(StepRaised(delivery=delivery, error=error, at=0.0, draw=0.5)))
+        return self.take(self.run.receive(StepRaised(delivery=delivery, error=error, at=self.at, draw=0.5)))
 
     def is_replaced(self) -> None:
         before = [(each.step.name, told(each.event)) for each in self.run.active]
-        self.run, effects = restarted(self.run, 0.0)
+        self.timers.clear()
+        self.run, effects = restarted(self.run, self.at)
         assert self.take(effects) == [("start", *each) for each in before]
 
 
 moves = st.tuples(
-    st.sampled_from(["sends", "returns", "returns", "returns a list", "fails", "comes from outside"]),
+    st.sampled_from(
+        ["sends", "returns", "returns", "returns a list", "fails", "comes from outside", "waits"]
+    ),
     st.integers(0, 99),
     st.lists(st.sampled_from(KINDS), max_size=3),
 )
 
 
 @settings(deadline=None)
-@given(st.lists(moves, max_size=25))
-def test_a_fork_goes_on_after_a_restart_as_if_there_had_been_none(life: Sequence[tuple[str, int, Any]]):
+@given(st.sampled_from(POLICIES), st.lists(moves, max_size=25))
+def test_a_fork_goes_on_after_a_restart_as_if_there_had_been_none(
+    joins: tuple[Join, Join], life: Sequence[tuple[str, int, Any]]
+):
     number = 0
-    lives = [Life(forking()), Life(forking())]
+    lives = [Life(forking(*joins)), Life(forking(*joins))]
     for each in lives:
         each.sends(C(), None)
         each.sends(A(n=-1), None)
@@ -136,6 +178,8 @@ def test_a_fork_goes_on_after_a_restart_as_if_there_had_been_none(life: Sequence
                     seen.append(each.returns(who, events))
                 case "returns" if who is not None:
                     seen.append(each.returns(who, events[0] if events else None))
+                case "waits":
+                    seen.append(each.waits(at % 7))
                 case "fails" if who is not None:
                     seen.append(each.fails(who, error))
                 case "sends" if who is not None:

@@ -9,18 +9,36 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stretto._core.gathering import Arrival, Each, Gathering, Join
+from stretto._core.gathering import Arrival, Each, Join, gather
 from stretto._core.joining import Forks
 from stretto.errors import DefinitionError
-from stretto.events import Event
-from stretto.joins import All, First
+from stretto.events import Event, StepFailedEvent
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 from tests.core.counting import calls_during
-from tests.core.families import Family, Node
+from tests.core.families import Family, Node, further
 from tests.core.plans import A, B, Numbered, SubA
 
 pytestmark = pytest.mark.timeout(600)  # to make a long life that fails a short one takes its time
 
 JOINS: list[Join] = [All(), All(order="source"), First(), First(2, order="source"), Each((A, B))]
+POLICIES: list[Join] = [
+    *JOINS,
+    First(2, losers="keep"),
+    First(1, losers="drain", order="source"),
+    Until(lambda event: isinstance(event, B)),
+    Until(lambda event: isinstance(event, B), losers="keep", order="source"),
+    Until(lambda event: isinstance(event, B), losers="drain"),
+    Quorum(lambda came: sum(isinstance(event, B) for event in came) >= 2),
+    Quorum(lambda came: len({type(event) for event in came}) > 1, losers="keep"),
+    Quorum(lambda came: len(came) > 2, losers="drain", order="source"),
+    ByKey(type),
+    ByKey(lambda event: type(event).__name__, order="source"),
+    Window(2),
+    Window(seconds=5, order="source"),
+    Window(3, seconds=5),
+    Settle(),
+    Settle(order="source"),
+]
 BRANCHES = st.lists(st.sampled_from(range(len(JOINS))), max_size=2, unique=True).map(
     lambda may: tuple(sorted(may))
 )
@@ -39,13 +57,14 @@ class Branch:
 class ForksLife(RuleBasedStateMachine):
     """The forks of one run."""
 
-    @initialize(lifetime=st.integers(5, 40))
-    def begin(self, lifetime: int) -> None:
+    @initialize(lifetime=st.integers(5, 40), joins=st.tuples(*[st.sampled_from(POLICIES)] * len(JOINS)))
+    def begin(self, lifetime: int, joins: Sequence[Join]) -> None:
         self.lifetime = lifetime
+        self.joins = joins
         self.forks = Forks[Branch, str](
-            dict(enumerate(JOINS)), lambda join, events, origin: Branch(join, events)
+            dict(enumerate(joins)), lambda join, events, origin: Branch(join, events)
         )
-        self.model = Family(JOINS)
+        self.model = Family(joins)
         self.live: list[tuple[Branch, Node]] = []
         self.alive: list[Event] = []  # identities are compared
         self.went_in = 0
@@ -64,7 +83,7 @@ class ForksLife(RuleBasedStateMachine):
         for taker in takers:
             if isinstance(taker, int):
                 self.went_in += 1
-                self.forks.arrive(taker, event, place)
+                self.forks.arrive(taker, event, place, further(self.joins, taker))
             else:
                 branch = Branch()
                 answers.append(branch if self.forks.begin(branch, place, taker) else None)
@@ -74,6 +93,8 @@ class ForksLife(RuleBasedStateMachine):
 
     def agree(self) -> None:
         """Both say the same is due, lost and late; what is due begins."""
+        assert ids(self.forks.failed) == ids(self.model.failed)
+        self.came_out += len(self.forks.failed)
         due = [(branch.join, ids(branch.events)) for branch in self.forks.due]
         assert due == [(join, ids(events)) for _, join, events in self.model.due]
         self.came_out += sum(len(branch.events) for branch in self.forks.due)
@@ -86,6 +107,8 @@ class ForksLife(RuleBasedStateMachine):
         assert lost == {branch for branch in self.forks.lost if branch in self.forks.spots}
         for news in (
             self.forks.due,
+            self.forks.failed,
+            self.model.failed,
             self.forks.late,
             self.forks.lost,
             self.model.due,
@@ -142,10 +165,10 @@ class ForksLife(RuleBasedStateMachine):
         self.lifetime -= 1
         branch, node = self.drawn(data)
         if not node.lost:
-            calls = tuple(join for join in listed if not isinstance(JOINS[join], Each))
+            calls = tuple(join for join in listed if not isinstance(self.joins[join], Each))
             if calls:
                 node.listed = calls
-                for join in range(len(JOINS)):
+                for join in range(len(self.joins)):
                     self.model.look(node, join)
             self.forks.ends(branch, len(sent), "", calls)
             for kind, takers in sent:
@@ -156,6 +179,41 @@ class ForksLife(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_branch_returns_nothing(self, data: st.DataObject) -> None:
         self.ends(*self.drawn(data))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), may=BRANCHES)
+    def a_branch_fails_and_may_be_settled(self, data: st.DataObject, may: tuple[int, ...]) -> None:
+        branch, node = self.drawn(data)
+        if node.lost:
+            return
+        failure = StepFailedEvent(step="work", event=A(), exception=ValueError(), attempts=1, elapsed=0.0)
+        self.alive.append(failure)
+        settled = self.forks.fails(branch, may, failure)
+        assert settled == self.model.fail(node, may, failure)
+        self.went_in += settled
+        self.agree()
+        if settled:
+            self.ends(branch, node)
+
+    @precondition(lambda self: hasattr(self, "forks"))
+    @rule(seconds=st.integers(1, 6))
+    def time_passes(self, seconds: int) -> None:
+        self.model.tick(seconds)
+        if (due := self.forks.timing.to_ask()) is not None:
+            assert due > self.forks.at
+        self.forks.time_is(self.model.at)
+        in_order = sorted(self.forks.due, key=_by_identity)  # at one instant windows end in any order
+        self.forks.due.clear()
+        self.forks.due.extend(in_order)
+        self.model.due.sort(key=_by_identity)
+        self.agree()
+
+    @precondition(lambda self: hasattr(self, "forks"))
+    @rule()
+    def nothing_is_left_to_do(self) -> None:
+        self.forks.end_windows()
+        self.model.last_parts(self.model.loose, None)
+        self.agree()
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -196,6 +254,10 @@ class ForksLife(RuleBasedStateMachine):
 
 TestForksLife = ForksLife.TestCase
 TestForksLife.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+def _by_identity(due: Any) -> list[int]:
+    return ids(due.events if isinstance(due, Branch) else due[2])
 
 
 def ids(events: Sequence[Event]) -> list[int]:
@@ -484,20 +546,19 @@ def test_what_comes_out_of_a_branch_behind_what_decides_the_race_around_it_is_la
 @given(st.lists(st.sampled_from([A, B, SubA]), max_size=12), st.booleans())
 def test_one_of_each_takes_the_earliest_of_each(kinds: list[type[Numbered]], subclasses: bool):
     kinds = [kind for kind in kinds if subclasses or kind is not SubA]
-    gathering = Gathering(Each((A, B), subclasses))
+    gathering = gather(Each((A, B), subclasses))
     taken: list[list[Event]] = []
     events = [kind() for kind in kinds]
     for serial, event in enumerate(events):
         gathering.add(Arrival(serial, 0, event))
-        if gathering.is_enough:
+        if gathering.is_enough():
             taken.append([each.event for each in gathering.take()])
     lefts = [event for event in events if not isinstance(event, B)]
     rights = [event for event in events if isinstance(event, B)]
     assert [ids(pair) for pair in taken] == [ids(pair) for pair in zip(lefts, rights, strict=False)]
     assert len(gathering) == abs(len(lefts) - len(rights))
-    assert [*gathering.missing()] == ([A] if len(lefts) <= len(rights) else []) + (
-        [B] if len(rights) <= len(lefts) else []
-    )
+    missing = ["a A"] * (len(lefts) <= len(rights)) + ["a B"] * (len(rights) <= len(lefts))
+    assert gathering.awaited() == " and ".join(missing)
 
 
 def test_an_event_of_exactly_a_type_is_taken_as_that_and_not_as_the_base_before_it():
@@ -505,7 +566,7 @@ def test_an_event_of_exactly_a_type_is_taken_as_that_and_not_as_the_base_before_
 
 
 def test_what_the_first_are_taken_of_keeps_the_others_in_the_order_of_arrival():
-    gathering = Gathering(First(2))
+    gathering = gather(First(2))
     events = [A(n=number) for number in range(5)]
     for serial, event in enumerate(events):
         gathering.add(Arrival(serial, 0, event))
@@ -514,7 +575,7 @@ def test_what_the_first_are_taken_of_keeps_the_others_in_the_order_of_arrival():
 
 
 def test_what_is_kept_is_told_in_the_order_of_arrival():
-    gathering = Gathering(Each((A, B)))
+    gathering = gather(Each((A, B)))
     events = [B(n=1), B(n=2), A(n=3)]
     for serial, event in enumerate(events):
         gathering.add(Arrival(serial, 0, event))

@@ -14,9 +14,18 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given, strategies as st
 
-from stretto import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, Workflow, step
+from stretto import (
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
 from stretto.drawing import to_mermaid
-from stretto.joins import First
+from stretto.joins import ByKey, First, Quorum, Settle, Until, Window
 
 
 class Ask(Event):
@@ -267,6 +276,41 @@ def test_the_text_does_not_depend_on_the_order_of_a_set():
         for seed in ("0", "1", "77")
     }
     assert told == {to_mermaid(Branches) + "\n"}
+
+
+def first_of_its_kind(asks: Any) -> bool:
+    return True
+
+
+def test_a_join_says_by_which_policy_and_what_becomes_of_the_rest():
+    policies = {
+        First(losers="keep"): "joins the first and keeps the rest",
+        First(2, losers="drain"): "joins the first 2 and drains the rest",
+        Quorum(first_of_its_kind): "joins as soon as first_of_its_kind",
+        Until(first_of_its_kind, losers="keep"): "joins until first_of_its_kind and keeps the rest",
+        ByKey("shop"): "joins by shop",
+        ByKey(first_of_its_kind): "joins by first_of_its_kind",
+        Window(10): "joins each 10",
+        Window(seconds=5): "joins each 5 s",
+        Window(10, seconds=60): "joins each 10 or 60 s",
+    }
+    for policy, says in policies.items():
+
+        class Joins(Workflow):
+            @step
+            async def begin(self, ev: StartEvent) -> list[Ask]: ...
+            @step
+            async def join(self, asks: Annotated[list[Ask], policy]) -> Fine: ...
+
+        assert picture(Joins)[1] == f'join{{{{"join {says}"}}}}'
+
+    class Settles(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask]: ...
+        @step
+        async def join(self, asks: Annotated[list[Ask | StepFailedEvent], Settle()]) -> Fine: ...
+
+    assert picture(Settles)[1] == 'join{{"join joins all with failures"}}'
 
 
 def test_a_step_that_joins_is_a_hexagon_that_says_how():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, assert_type
 
-from stretto import Event, StartEvent, StopEvent, Workflow, step
-from stretto.joins import All, First
+from stretto import Event, StartEvent, StepFailedEvent, StopEvent, Workflow, step
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 
 
 class Left(Event):
@@ -14,6 +15,10 @@ class Left(Event):
 
 class Right(Event):
     n: int
+
+
+def enough(lefts: Sequence[Left]) -> bool:
+    return len(lefts) > 1
 
 
 class Joins(Workflow[int]):
@@ -32,6 +37,28 @@ class Joins(Workflow[int]):
         return StopEvent(result=len(found))
 
     @step
+    async def quorum(self, lefts: Annotated[list[Left], Quorum(enough, losers="keep")]) -> StopEvent[int]:
+        assert_type(lefts, list[Left])
+        return StopEvent(result=lefts[0].n)
+
+    @step
+    async def until(self, lefts: Annotated[list[Left], Until(lambda left: left.n > 1)]) -> StopEvent[int]:
+        return StopEvent(result=lefts[-1].n)
+
+    @step
+    async def keyed(self, lefts: Annotated[list[Left], ByKey("n")]) -> StopEvent[int]:
+        return StopEvent(result=lefts[0].n)
+
+    @step
+    async def windows(self, lefts: Annotated[list[Left], Window(3, seconds=0.5)]) -> StopEvent[int]:
+        return StopEvent(result=lefts[0].n)
+
+    @step
+    async def settled(self, lefts: Annotated[list[Left | StepFailedEvent], Settle()]) -> StopEvent[int]:
+        assert_type(lefts, list[Left | StepFailedEvent])
+        return StopEvent(result=len(lefts))
+
+    @step
     async def pair(self, left: Left, right: Right) -> StopEvent[int]:
         return StopEvent(result=left.n + right.n)
 
@@ -39,3 +66,6 @@ class Joins(Workflow[int]):
 All("source")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 First(order="any")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 First("2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+First(losers="leave")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Quorum(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Window(seconds="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -4,8 +4,10 @@ Values: `plan` what a class declares, `inputs` what happens to a run, `effects` 
 on its way. Parts that know no inputs: `routing` which steps take an event, `returning` what a step may return,
 `collecting` the buffers of `collect_events`, `waiting` who waits for what, `past` what a delivery is given again,
 `retrying` whether there is a next one, `alarms` what waits for its time, `recovering` who handles a step that is given
-up, `joining` the forks and what is due to their joins, `gathering` what has arrived at one, `reaching` which joins a
-step leads to, `joined` what a join is given, `reporting` how a run in trouble is told.
+up, `joining` the forks and what is due to their joins, upon `calling` what a policy decides about them, `branches` what
+is kept of each, `gathering` what has arrived at one (of one kind each `arrivals`, `races`, `parts`, `pairing`),
+`timing` when windows are over, `reaching` which joins a step leads to, `joined` what a join is given, `reporting` how a
+run in trouble is told.
 
 The machine, a class for each subject, one upon the other: `state` what a run keeps, `workers` who works and who
 queues, `outcome` how a run ends, `waits` the waits in the middle of a step, `forking` branches and joins, `sending`

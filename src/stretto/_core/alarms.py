@@ -50,6 +50,12 @@ class Alarms(Generic[T]):
             heapify(self._heap)
         return True
 
+    def first(self) -> float | None:
+        """When the next is due."""
+        while self._heap and not self._holds(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     def times(self) -> Iterator[tuple[float, T]]:
         """What is in it, each with its time, in the order in which it will be taken out."""
         return ((place[0], place[-1]) for place in sorted(self._heap) if self._holds(place))

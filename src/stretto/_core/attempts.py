@@ -56,16 +56,17 @@ class Attempts(Queueing):
     # -- another attempt -------------------------------------------------------------------------------------
 
     def _retry_due(self, at: float) -> Effects:
-        if self.ended is not None or self.retrying is None:
+        if self.ended is not None:
             return NOTHING
         if at >= self.deadline:
             return self._deadline_passed(at)
-        return [
+        again = [
             effect
-            for delivery in self.retrying.take_due(at)
+            for delivery in (() if self.retrying is None else self.retrying.take_due(at))
             if delivery.past is not None
             for effect in self._again(delivery, delivery.past)
         ]
+        return [*again, *self._windows_due(at)]
 
     def _again(self, delivery: Delivery, past: Past) -> Effects:
         """The delivery becomes ready once more, at the tail."""
@@ -80,22 +81,16 @@ class Attempts(Queueing):
         """The handler of the step is started in place of failing the run, if its budget allows."""
         handler = delivery.step.handler
         if handler is None or handler.recovers is None:
-            return self._failed(delivery, error)
+            return self._settle_in_join(delivery, past, error, at)
         limit = handler.recovers.max_recoveries
         spent = spend(past.spent, handler.index, limit)
         if spent is None:
             add_note(
                 error, f"not recovered: {handler.label} did so {limit} x on the way to this event already"
             )
-            return self._failed(delivery, error)
+            return self._settle_in_join(delivery, past, error, at)
         self._note_where(delivery, error)
-        event = StepFailedEvent(
-            step=delivery.step.name,
-            event=delivery.event,
-            exception=error,
-            attempts=delivery.attempt,
-            elapsed=0.0 if past.began is None else at - past.began,
-        )
+        event = _failure(delivery, past, error, at)
         following = Delivery(handler, event, past.carry, past=Past(past.carry.copy(), spent))
         self._count_taken(handler, event)
         freed = self._release(delivery)
@@ -105,6 +100,15 @@ class Attempts(Queueing):
             effects.append(following)
         effects += self._branch_left(delivery, following)
         return effects
+
+    def _settle_in_join(self, delivery: Delivery, past: Past, error: Exception, at: float) -> Effects:
+        """The failure goes to a join that takes failures too; where none does it fails the run."""
+        if not self._branch_failed(delivery, _failure(delivery, past, error, at), at):
+            return self._failed(delivery, error)
+        self._note_where(delivery, error)
+        freed = self._release(delivery)
+        effects: list[Effect] = [] if freed is None else [freed]
+        return [*effects, *self._leave_over(past), *self._branch_left(delivery), *self._check_stalled()]
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
         del self.active[delivery]
@@ -183,3 +187,13 @@ class Attempts(Queueing):
         past.kept.clear()
         past.again = None
         return effects
+
+
+def _failure(delivery: Delivery, past: Past, error: Exception, at: float) -> StepFailedEvent:
+    return StepFailedEvent(
+        step=delivery.step.name,
+        event=delivery.event,
+        exception=error,
+        attempts=delivery.attempt,
+        elapsed=0.0 if past.began is None else at - past.began,
+    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .branches import Fork, Spot
 from .delivery import Delivery, Origin
 from .effects import Effects
-from .gathering import Arrival, Gathering
-from .joining import Fork, Forks, Spot
+from .gathering import Arrival, Gathering, gather
+from .joining import Forks
 from .places import Place
 from .saving import MOST, Restoring, Saving
 
@@ -41,21 +42,26 @@ def write_forks(out: Saving, forks: AnyForks, path: str) -> dict[str, object]:
             if delivery in forks.spots
         ],
         "loose": _gathered(out, forks.loose, f"{path}.loose"),
+        "origins": {out.name(join): _origin(out, origin) for join, origin in forks.origins.items()},
     }
 
 
+def _origin(out: Saving, origin: Origin) -> dict[str, object]:
+    carry, spent = origin
+    return {**out.behalf(carry), "spent": out.by_name(spent)}
+
+
 def _fork(out: Saving, fork: AnyFork, numbers: dict[AnyFork, int], path: str) -> dict[str, object]:
-    carry, spent = fork.origin
     return {
-        **out.behalf(carry),
+        **_origin(out, fork.origin),
         "around": None if fork.around is None else numbers[fork.around],
         "number": fork.number,
-        "spent": out.by_name(spent),
         "more": fork.open,
         "sent": fork.sent,
         "may": out.by_name(fork.may),
         "listed": None if fork.listed is None else [out.name(each) for each in fork.listed],
         "served": [out.name(each) for each in sorted(fork.served)],
+        "had": [out.name(each) for each in sorted(fork.had)],
         "won": None if fork.won is None else out.name(fork.won),
         "over": fork.over,
         "arrived": _gathered(out, fork.arrived, f"{path}.arrived"),
@@ -77,6 +83,7 @@ def _gathered(out: Saving, gathered: dict[int, Gathering], path: str) -> dict[st
                 arrival.serial,
                 arrival.number,
                 out.writer.event(arrival.event, f"{path}.{out.name(join)}[{at}][2]"),
+                *([max(0.0, out.at - arrival.at)] if gathering.due() is not None else ()),
             ]
             for at, arrival in enumerate(gathering.in_rows())
         ]
@@ -89,7 +96,7 @@ def read_forks(into: Restoring, place: Place | None) -> Effects:
 
     Without them, as in a snapshot of a workflow that had no joins then, each delivery stands outside of all forks.
     """
-    return into.run.take_up_forks(lambda forks: _Reading(into, forks).fill(place))
+    return into.run.take_up_forks(lambda forks: _Reading(into, forks).fill(place), into.at)
 
 
 class _Reading:
@@ -107,6 +114,7 @@ class _Reading:
             spot = self._forks.spots.setdefault(delivery, Spot(None, 0))
             if spot.fork is not None:
                 spot.fork.live[delivery] = None
+        self._forks.watch_all()
 
     def _read(self, place: Place) -> None:
         opened, decided = list(place.listed("open")), list(place.listed("decided"))
@@ -121,23 +129,30 @@ class _Reading:
         for each in place.listed("branches"):
             self._branch(each)
         self._gathered(place.part("loose"), self._forks.loose)
+        origins = dict(_by_text(place.get("origins")))
+        for join in self._forks.loose:
+            name = self._into.run.plan.steps[join].name
+            self._forks.origins[join] = self._origin(origins.get(name))
 
     def _fork(self, place: Place) -> AnyFork:
-        into = self._into
-        fork: AnyFork = Fork(
-            None, place.part("number").whole(0, MOST), (into.carry(place), into.spent(place.get("spent")))
-        )
+        fork: AnyFork = Fork(None, place.part("number").whole(0, MOST), self._origin(place))
         fork.open = place.part("more").flag()
         fork.sent = place.part("sent").whole(0, MOST)
         fork.may = {self._join(name): count.whole(0, MOST) for name, count in _named(place.part("may"))}
         if place.get("listed") is not None:
             fork.listed = [self._join(each) for each in place.listed("listed")]
         fork.served = {self._join(each) for each in place.listed("served")}
+        fork.had = {self._join(each) for each in place.listed("had")}
         won = place.get("won")
         fork.won = None if won is None else self._join(won)
         fork.over = place.part("over").flag()
         self._gathered(place.part("arrived"), fork.arrived)
         return fork
+
+    def _origin(self, place: Place | None) -> Origin:
+        """Where something was sent from; what is not known was sent from where the run goes on."""
+        place = Place({}) if place is None else place
+        return self._into.carry(place), self._into.spent(place.get("spent"))
 
     def _connect(self, fork: AnyFork, place: Place) -> None:
         """It is in another fork, which was opened before it."""
@@ -161,10 +176,15 @@ class _Reading:
             join = self._join(name)
             step = self._into.run.plan.steps[join]
             assert step.join is not None  # it was looked for among the joins
-            gathering = Gathering(step.join)
+            gathering = gather(step.join)
             for each in arrived.items():
-                serial, number, event = each.exactly(3)
-                came = Arrival(serial.whole(0, MOST), number.whole(0, MOST), self._into.taken(step, event))
+                serial, number, event, *since = each.between(3, 4)
+                came = Arrival(
+                    serial.whole(0, MOST),
+                    number.whole(0, MOST),
+                    self._into.taken(step, event),
+                    self._into.at - (since[0].seconds() if since else 0.0),
+                )
                 self._forks.came_before(came.serial)
                 gathering.add(came)
             if gathering:
@@ -189,6 +209,10 @@ class _Reading:
         if not self._opened:
             raise number.wants("the number of a fork, of which there are none")
         return self._opened[number.whole(0, len(self._opened) - 1)]
+
+
+def _by_text(place: Place | None) -> Iterator[tuple[str, Place]]:
+    return iter(()) if place is None else place.entries()
 
 
 def _named(place: Place) -> Iterator[tuple[Place, Place]]:

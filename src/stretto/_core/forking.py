@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from ..events import Event
+from ..errors import add_note, shown
+from ..events import Event, StepFailedEvent
 from .collecting import is_sequence
 from .delivery import Delivery, Origin, spent_by
-from .effects import NOTHING, Abort, Effect, Effects
+from .effects import NOTHING, Abort, Effect, Effects, Retry
 from .past import Past
 from .plan import StepPlan
 from .waits import Waits
@@ -28,14 +29,15 @@ class Forking(Waits):
     """Sends events to branches and joins, and calls the joins."""
 
     def _fork(
-        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None
+        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None, at: float
     ) -> Effects:
         """An event goes to these steps, some of which may join it."""
         forks, effects, spent = self._forks(), list[Effect](), spent_by(cause)
+        forks.at = max(forks.at, at)
         place = forks.place(cause, len(takers), (carry.copy(), spent))
         for taker in takers:
             if taker.join is not None:
-                forks.arrive(taker.index, event, place)
+                forks.arrive(taker.index, event, place, taker.further)
                 continue
             delivery = _delivery(taker, event, carry if taker is takers[0] else carry.copy(), spent)
             if not forks.begin(delivery, place, taker.may):
@@ -51,6 +53,7 @@ class Forking(Waits):
 
             joins = {step.index: step.join for step in self.plan.steps if step.join is not None}
             self.forks = Forks(joins, self._joined)
+            self.forks.at = self.begun
         return self.forks
 
     def _joined(self, join: int, events: list[Event], origin: Origin) -> Delivery:
@@ -59,9 +62,10 @@ class Forking(Waits):
         carry, spent = origin
         return _delivery(self.plan.steps[join], Joined(events=tuple(events)), carry.copy(), spent)
 
-    def take_up_forks(self, fill: Callable[[Forks[Delivery, Origin]], None]) -> Effects:
+    def take_up_forks(self, fill: Callable[[Forks[Delivery, Origin]], None], at: float) -> Effects:
         """Those of a snapshot; calls the joins that nothing more comes to."""
         forks = self._forks()
+        forks.at = at
         fill(forks)
         forks.close_up()
         return self._news(forks)
@@ -72,9 +76,10 @@ class Forking(Waits):
         """Whether the work of a fork was cut short, because its join had enough, and this is part of it."""
         return delivery is not None and self.forks is not None and self.forks.is_lost(delivery)
 
-    def _branch_returned(self, delivery: Delivery, value: object, count: int) -> None:
+    def _branch_returned(self, delivery: Delivery, value: object, count: int, at: float) -> None:
         """What a step returned is about to be sent."""
         if self.forks is not None:
+            self.forks.at = max(self.forks.at, at)
             listed = delivery.step.calls if isinstance(value, list) else ()
             self.forks.ends(delivery, count, (delivery.carry.copy(), spent_by(delivery)), listed)
 
@@ -87,6 +92,13 @@ class Forking(Waits):
         else:
             self.forks.replace(delivery, following)
         return self._news(self.forks)
+
+    def _branch_failed(self, delivery: Delivery, failure: StepFailedEvent, at: float) -> bool:
+        """Whether a join settles it that a step has failed. The step is at its end then, and has only to leave."""
+        if self.forks is None:
+            return False
+        self.forks.at = max(self.forks.at, at)
+        return self.forks.fails(delivery, delivery.step.may, failure)
 
     def _lost_returned(self, delivery: Delivery, value: object) -> Effects:
         """A step has ended that was cancelled: what it returned all the same comes too late."""
@@ -106,7 +118,7 @@ class Forking(Waits):
     def _news(self, forks: Forks[Delivery, Origin]) -> Effects:
         """Starts what is due, ends what is lost, tells what came too late."""
         effects: list[Effect] = []
-        while forks.due or forks.lost or forks.late:
+        while forks.due or forks.lost or forks.late or forks.broken or forks.failed:
             while forks.late:
                 join, event = forks.late.popleft()
                 reason = f"{self.plan.steps[join].label} had enough before it came"
@@ -118,7 +130,38 @@ class Forking(Waits):
                     effects.append(due)
             while forks.lost:
                 effects += self._lose(forks, forks.lost.popleft())
+            while forks.broken:
+                effects += self._broken(*forks.broken.popleft())
+            while forks.failed:
+                effects += self._fail(forks.failed.popleft().exception)
+        if (at := forks.timing.to_ask()) is not None:
+            effects.append(Retry(at=at))
         return effects
+
+    def _broken(self, join: int, event: Event | None, error: BaseException) -> Effects:
+        """A predicate of a join has raised: that ends the run, as a step does that fails."""
+        step = self.plan.steps[join]
+        add_note(
+            error,
+            f"raised by {step.join!r}, by which {step.label} joins, when it was asked about {shown(event)}",
+        )
+        return self._fail(error)
+
+    # -- windows ---------------------------------------------------------------------------------------------
+
+    def _windows_due(self, at: float) -> Effects:
+        """The time of a window may be over."""
+        if self.forks is None:
+            return NOTHING
+        self.forks.time_is(at)
+        return self._news(self.forks)
+
+    def _last_windows(self) -> Effects:
+        """Nothing else is left to do in the run: what the windows outside of all forks have."""
+        if self.forks is None:
+            return NOTHING
+        self.forks.end_windows()
+        return self._news(self.forks)
 
     def _lose(self, forks: Forks[Delivery, Origin], delivery: Delivery) -> Effects:
         """A step at work is cancelled; one that has not begun never does."""

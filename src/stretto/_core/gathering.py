@@ -1,109 +1,67 @@
-"""What has arrived at one join in one fork, and when that is enough.
+"""What has arrived at one join in one fork: of each policy a structure of its own, and which it is.
 
-The events of a list are kept in one row, in the order of arrival; those of a join of one of each type in a row for
-each type. So an arrival costs O(1), and so does the question whether it is enough.
+The three families (`Gathering` itself, the races, and what is called in parts) have what `joining` asks of them in
+common. An arrival costs O(1), and so does the question whether it is enough, but for what a predicate of the user's
+does.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from operator import attrgetter
-from typing import TypeAlias, final
+from typing import TypeAlias, TypeGuard, assert_never
 
-import attrs
+from ..joins import All, ByKey, First, Quorum, Settle, Until, Window
+from .arrivals import Arrival, Gathering
+from .pairing import Each, Pairs
+from .parts import Groups, Windows
+from .races import Counted, Satisfied, Sought
 
-from ..events import Event
-from ..joins import All, First
+__all__ = [
+    "Arrival",
+    "Each",
+    "Gathering",
+    "Join",
+    "Race",
+    "gather",
+    "goes_on_inside",
+    "is_race",
+    "waits_outside",
+]
 
-__all__ = ["Arrival", "Each", "Gathering", "Join"]
-
-_IN_ORDER = {"arrival": attrgetter("serial"), "source": attrgetter("number", "serial")}
-
-
-@final
-@attrs.frozen
-class Each:
-    """One event of each type is joined, of each the earliest, as soon as there is one of each.
-
-    Attributes:
-        kinds: The types, in the order in which the step takes them.
-        subclasses: Whether events of their subclasses are taken too.
-    """
-
-    kinds: tuple[type[Event], ...]
-    subclasses: bool = False
-
-    def slot(self, event: Event) -> int:
-        """Which of the types it is of: exactly that, or the first that it is a subclass of."""
-        kinds = self.kinds
-        if type(event) in kinds:
-            return kinds.index(type(event))
-        return next(at for at, kind in enumerate(kinds) if isinstance(event, kind))
+Race: TypeAlias = First | Quorum | Until
+Join: TypeAlias = All | Settle | Race | ByKey | Window | Each
 
 
-Join: TypeAlias = All | First | Each
+def gather(join: Join) -> Gathering:
+    """An empty one, for a join of this kind."""
+    match join:
+        case All() | Settle():
+            return Gathering(join.order)
+        case First():
+            return Counted(join)
+        case Quorum():
+            return Satisfied(join)
+        case Until():
+            return Sought(join)
+        case ByKey():
+            return Groups(join)
+        case Window():
+            return Windows(join)
+        case Each():
+            return Pairs(join)
+        case _:
+            assert_never(join)
 
 
-@final
-@attrs.frozen(eq=False, repr=False)
-class Arrival:
-    """An event at a join: as which of the run it came, and from which branch of the fork."""
-
-    serial: int
-    number: int
-    event: Event
+def is_race(join: Join) -> TypeGuard[Race]:
+    """Whether it has enough at a moment, so that there are losers."""
+    return isinstance(join, (First, Quorum, Until))
 
 
-@final
-class Gathering:
-    """The arrivals at one join in one fork that it was not called with yet."""
+def goes_on_inside(join: Join) -> bool:
+    """Whether the calls stay in the fork whose arrivals they are given."""
+    return isinstance(join, (ByKey, Window, Each))
 
-    __slots__ = ("_empty", "_rows", "join")
 
-    def __init__(self, join: Join) -> None:
-        self.join = join
-        self._rows = [deque[Arrival]() for _ in (join.kinds if isinstance(join, Each) else (Event,))]
-        self._empty = len(self._rows)
-
-    def add(self, arrival: Arrival) -> None:
-        """Keeps it."""
-        row = self._rows[self.join.slot(arrival.event) if isinstance(self.join, Each) else 0]
-        self._empty -= not row
-        row.append(arrival)
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether the step can be called with it although there is work left that may send more."""
-        if isinstance(self.join, First):
-            return len(self._rows[0]) >= self.join.n
-        return isinstance(self.join, Each) and not self._empty
-
-    def take(self) -> list[Arrival]:
-        """What the step is called with, in its order."""
-        if isinstance(self.join, Each):
-            taken = [row.popleft() for row in self._rows]
-            self._empty = sum(not row for row in self._rows)
-            return taken
-        count = self.join.n if isinstance(self.join, First) else len(self._rows[0])
-        first = [self._rows[0].popleft() for _ in range(min(count, len(self._rows[0])))]
-        return sorted(first, key=_IN_ORDER[self.join.order])
-
-    def missing(self) -> Iterator[type[Event]]:
-        """The types of which none is there, where one of each is joined."""
-        if isinstance(self.join, Each):
-            yield from (self.join.kinds[at] for at, row in enumerate(self._rows) if not row)
-
-    def events(self) -> Iterator[Event]:
-        """The events."""
-        return (arrival.event for arrival in self)
-
-    def in_rows(self) -> Iterator[Arrival]:
-        """Row by row, in the order in which they are taken: one that was longer in a fork inside may come later."""
-        return (arrival for row in self._rows for arrival in row)
-
-    def __iter__(self) -> Iterator[Arrival]:
-        return iter(sorted(self.in_rows(), key=_IN_ORDER["arrival"]))
-
-    def __len__(self) -> int:
-        return sum(map(len, self._rows))
+def waits_outside(join: Join) -> bool:
+    """Whether what arrives outside of all forks waits for more; else each event is a list of its own."""
+    return isinstance(join, (Window, Each))

@@ -15,128 +15,30 @@ for another join only; a batch is walked once. A closed fork leaves nothing behi
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar, final
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TypeVar, final
 
 import attrs
 
-from ..events import Event
-from .gathering import Arrival, Each, Gathering, Join
+from ..events import Event, StepFailedEvent
+from ..joins import Settle
+from .branches import Fork, Place, outside
+from .calling import Calling
+from .gathering import Arrival, Gathering, Race, gather, goes_on_inside
 from .joined import Joined
+from .pairing import Each
 
-__all__ = ["Fork", "Forks", "Place"]
+__all__ = ["Forks"]
 
 B = TypeVar("B", bound=Hashable)
 T = TypeVar("T")
 
-_SEVERAL = 2
-
 
 @final
-@attrs.define(eq=False, repr=False)
-class Fork(Generic[B, T]):
-    """What one branch has sent off.
+class Forks(Calling[B, T]):
+    """All forks of one run."""
 
-    Attributes:
-        around: The fork in which that branch stands, and its `number` there.
-        origin: Where it was sent from; the core only hands it on.
-        open: Whether more may be sent off in it.
-        sent: How many branches it has.
-        may: For each join, how many of its branches may lead there.
-        listed: The joins that are called even with nothing, since a list was returned; None if none was.
-        live: What is at work in it, or about to be.
-        arrived: What each join has been sent and not been called with.
-        served: The joins that were called for a fork inside it.
-        won: The join for which it was cut short.
-        over: Whether what arrives comes too late.
-    """
-
-    around: Fork[B, T] | None
-    number: int
-    origin: T
-    open: bool = True
-    sent: int = 0
-    may: dict[int, int] = attrs.field(factory=dict[int, int])
-    listed: Sequence[int] | None = None
-    live: dict[B | Fork[B, T], None] = attrs.field(factory=dict["B | Fork[B, T]", None])
-    arrived: dict[int, Gathering] = attrs.field(factory=dict[int, Gathering])
-    served: set[int] = attrs.field(factory=set[int])
-    won: int | None = None
-    over: bool = False
-
-    def is_for(self, join: int) -> bool:
-        """Whether it is known to be a fork for this join."""
-        return self.listed is not None or self.may.get(join, 0) >= _SEVERAL
-
-    def passes(self, join: int) -> bool:
-        """Whether it is known to be none."""
-        return not self.open and not self.is_for(join)
-
-    def is_none(self) -> bool:
-        """Whether it is known to be a fork for no join at all."""
-        return not self.open and self.listed is None and all(each < _SEVERAL for each in self.may.values())
-
-    def calls(self) -> list[int]:
-        """The joins that it has, in the order of definition."""
-        several = (join for join, count in self.may.items() if count >= _SEVERAL)
-        return sorted({*self.arrived, *(self.listed or ()), *several})
-
-
-@final
-@attrs.define(eq=False, repr=False)
-class Spot(Generic[B, T]):
-    """Where a live branch stands.
-
-    Attributes:
-        fork: The fork that it is in, if any, and the `number` of the branch that it is or has followed from.
-        own: What it has sent off itself.
-        ends: Whether it has returned, and sends off no more than what it returned.
-        lost: Whether its fork was cut short.
-    """
-
-    fork: Fork[B, T] | None
-    number: int
-    own: Fork[B, T] | None = None
-    ends: bool = False
-    lost: bool = False
-
-
-@final
-@attrs.frozen(eq=False, repr=False)
-class Place(Generic[B, T]):
-    """Where an event goes: into a fork, as its next branch; or, with a number, where that branch stands already."""
-
-    fork: Fork[B, T] | None
-    number: int | None
-    origin: T
-
-
-@final
-class Forks(Generic[B, T]):
-    """All forks of one run.
-
-    Attributes:
-        spots: Where each live branch stands.
-        opened: The forks that are not closed.
-        loose: What arrived outside of all forks, where one of each type is joined.
-        due: The branches that joins have made, and nobody has taken yet.
-        lost: The branches that are to be cancelled.
-        late: What came too late, and to which join.
-    """
-
-    __slots__ = ("_joins", "_make", "_serial", "due", "late", "loose", "lost", "opened", "spots")
-
-    def __init__(self, joins: Mapping[int, Join], make: Callable[[int, list[Event], T], B]) -> None:
-        self._joins = joins
-        self._make = make
-        self._serial = 0
-        self.spots: dict[B, Spot[B, T]] = {}
-        self.opened: dict[Fork[B, T], None] = {}
-        self.loose: dict[int, Gathering] = {}
-        self.due: deque[B] = deque()
-        self.lost: deque[B] = deque()
-        self.late: deque[tuple[int, Event]] = deque()
+    __slots__ = ()
 
     # -- what was before a restart ---------------------------------------------------------------------------
 
@@ -155,7 +57,7 @@ class Forks(Generic[B, T]):
         for spot in self.spots.values():
             own = spot.own
             if own is not None and own not in self.opened:
-                own.around, own.number = _outside(own.around, own.number)
+                own.around, own.number = outside(own.around, own.number)
                 found.append(own)
         return found
 
@@ -179,15 +81,15 @@ class Forks(Generic[B, T]):
             self._enter(branch, *spot)
         return spot is not None
 
-    def arrive(self, join: int, event: Event, place: Place[B, T]) -> None:
-        """An event comes to a join."""
-        spot = self._branch(place, (join,))
+    def arrive(self, join: int, event: Event, place: Place[B, T], further: Sequence[int] = ()) -> None:
+        """An event comes to a join; if what is called with it goes on in this fork, that may come to further joins."""
+        spot = self._branch(place, (join, *further))
         if spot is None:
             self.late.append((join, event))
             return
         fork, number = spot
         self._serial += 1
-        self._arrive(join, Arrival(self._serial, number, event), fork, place.origin)
+        self._arrive(join, Arrival(self._serial, number, event, self.at), fork, place.origin)
 
     def sent(self, sender: B | None, place: Place[B, T]) -> None:
         """The event has reached its takers. What comes from outside is complete with that."""
@@ -220,6 +122,19 @@ class Forks(Generic[B, T]):
         self._enter(other, spot.fork, spot.number)
         self.leave(branch)
 
+    def fails(self, branch: B, may: Sequence[int], failure: StepFailedEvent) -> bool:
+        """A branch has failed that may lead to these joins; whether one of them may settle that, and is told."""
+        spot = self.spots[branch]
+        for join in may:
+            number, home = spot.number, spot.fork
+            while home is not None and home.passes(join):
+                number, home = home.number, home.around
+            if home is not None and isinstance(self._joins[join], Settle):
+                self._serial += 1
+                self._arrive(join, Arrival(self._serial, number, failure, self.at), home, home.origin)
+                return True
+        return False
+
     def is_lost(self, branch: B) -> bool:
         """Whether the fork of a branch was cut short."""
         spot = self.spots.get(branch)
@@ -246,7 +161,7 @@ class Forks(Generic[B, T]):
     # -- forks -----------------------------------------------------------------------------------------------
 
     def _open(self, around: Fork[B, T] | None, number: int, origin: T) -> Fork[B, T]:
-        around, number = _outside(around, number)
+        around, number = outside(around, number)
         fork = Fork(around, number, origin)
         self.opened[fork] = None
         if around is not None:
@@ -271,17 +186,13 @@ class Forks(Generic[B, T]):
             return None
         return around, fork.number
 
-    def _enter(self, branch: B, fork: Fork[B, T] | None, number: int) -> None:
-        fork, number = _outside(fork, number)
-        self.spots[branch] = Spot(fork, number)
-        if fork is not None:
-            fork.live[branch] = None
-
     def _settle(self, fork: Fork[B, T]) -> None:
         """Nothing more is sent off in it, so it is known for which joins it is a fork."""
         fork.open = False
         passing = [join for join in fork.arrived if fork.passes(join)]
         arrivals = [(arrival, join) for join in passing for arrival in fork.arrived.pop(join)]
+        for join in passing:
+            self.timing.watch((fork, join), None)
         for arrival, join in sorted(arrivals, key=_by_serial):
             self._arrive(join, arrival, fork, fork.origin)
         self._close_up(fork)
@@ -289,6 +200,8 @@ class Forks(Generic[B, T]):
     def _close_up(self, fork: Fork[B, T] | None) -> None:
         """Closes the fork if nothing is live in it, and then the one around; no recursion, forks may be deep."""
         while fork is not None and not fork.live and (fork.over or not fork.open) and fork in self.opened:
+            if not fork.over and self._call_parts(fork.arrived, fork):
+                return
             del self.opened[fork]
             self._close(fork)
             if fork.around is not None:
@@ -318,51 +231,38 @@ class Forks(Generic[B, T]):
             if isinstance(self._joins[join], Each):
                 for arrival in fork.arrived.pop(join, ()):
                     self._arrive(join, attrs.evolve(arrival, number=fork.number), fork.around, fork.origin)
+            elif goes_on_inside(self._joins[join]):
+                continue
             elif join in fork.arrived or join not in fork.served:
                 self._call(fork, join)
 
-    # -- joins -----------------------------------------------------------------------------------------------
+    # -- races -------------------------------------------------------------------------------------------------
 
-    def _arrive(self, join: int, arrival: Arrival, fork: Fork[B, T] | None, origin: T) -> None:
-        while fork is not None and fork.passes(join):
-            arrival, fork = attrs.evolve(arrival, number=fork.number), fork.around
-        policy = self._joins[join]
-        if fork is not None and fork.over:
-            self.late.append((join, arrival.event))
-        elif fork is not None:
-            fork.arrived.setdefault(join, Gathering(policy)).add(arrival)
-            self._look(fork, join)
-        elif isinstance(policy, Each):
-            self.loose.setdefault(join, Gathering(policy)).add(arrival)
-            self._match(self.loose, join, None, origin)
-        else:
-            self._make_due(join, [arrival], None, 0, origin)
-
-    def _look(self, fork: Fork[B, T], join: int) -> None:
-        """Calls the join if that does not wait for the end of the fork."""
-        gathering = fork.arrived.get(join)
-        if gathering is None or not gathering.is_enough or not fork.is_for(join):
-            return
-        if isinstance(gathering.join, Each):
-            self._match(fork.arrived, join, fork, fork.origin)
-        else:
+    def _decide(self, fork: Fork[B, T], join: int, race: Race) -> None:
+        """The join has enough: what is live is lost, or goes on without it."""
+        if race.losers == "cancel":
             self._cut_short(fork, join)
+            return
+        gathering = fork.arrived.pop(join)
+        enough = gathering.take()
+        self.late.extend((join, event) for event in gathering.events())
+        fork.had.add(join)
+        if race.losers == "keep":
+            fork.served.add(join)
+            self._make_due(join, enough, fork.around, fork.number, fork.origin)
+        else:
+            fork.arrived[join] = self._only(join, enough)
 
-    def _match(self, kept: dict[int, Gathering], join: int, fork: Fork[B, T] | None, origin: T) -> None:
-        """What is joined of one of each type stays in the fork: the branches go on as one."""
-        gathering = kept[join]
-        while gathering.is_enough:
-            arrivals = gathering.take()
-            self._make_due(join, arrivals, fork, arrivals[0].number, origin)
-        if not gathering:
-            del kept[join]
+    def _only(self, join: int, arrivals: Sequence[Arrival]) -> Gathering:
+        gathering = gather(self._joins[join])
+        for arrival in arrivals:
+            gathering.add(arrival)
+        return gathering
 
     def _cut_short(self, fork: Fork[B, T], join: int) -> None:
         """The join has enough: what is live is lost, and when that has ended the join is called."""
         fork.won, fork.over = join, True
-        enough = Gathering(self._joins[join])
-        for arrival in fork.arrived[join].take():
-            enough.add(arrival)
+        enough = self._only(join, fork.arrived[join].take())
         ended = [fork]
         while ended:
             each = ended.pop()
@@ -381,6 +281,7 @@ class Forks(Generic[B, T]):
     def _drop(self, fork: Fork[B, T]) -> None:
         for join, gathering in fork.arrived.items():
             self.late.extend((join, event) for event in gathering.events())
+            self.timing.watch((fork, join), None)
         fork.arrived.clear()
 
     def _call(self, fork: Fork[B, T], join: int) -> None:
@@ -391,20 +292,6 @@ class Forks(Generic[B, T]):
         if fork.around is not None:
             fork.around.served.add(join)
 
-    def _make_due(
-        self, join: int, arrivals: Sequence[Arrival], fork: Fork[B, T] | None, number: int, origin: T
-    ) -> None:
-        branch = self._make(join, [arrival.event for arrival in arrivals], origin)
-        self._enter(branch, fork, number)
-        self.due.append(branch)
-
 
 def _by_serial(came: tuple[Arrival, int]) -> int:
     return came[0].serial
-
-
-def _outside(fork: Fork[B, T] | None, number: int) -> tuple[Fork[B, T] | None, int]:
-    """The next fork outwards that is one, or may become one, and the number of the branch in it."""
-    while fork is not None and fork.is_none():
-        number, fork = fork.number, fork.around
-    return fork, number

@@ -257,7 +257,7 @@ class Machine(Attempts):
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:
             effects.insert(0, freed)
-        self._branch_returned(delivery, value, len(events))
+        self._branch_returned(delivery, value, len(events), at)
         for number, event in enumerate(events):
             carry = delivery.carry.copy() if number else delivery.carry
             effects += self._sent(event, carry, None, at=at, cause=delivery)

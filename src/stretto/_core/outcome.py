@@ -57,15 +57,22 @@ class Outcome(Workers):
     def _check_stalled(self) -> Effects:
         if self.ended is not None:
             return END_RUN
-        if self.active or self.retrying:
+        if self.active or self.is_timed:
             return NOTHING
         if self.hosted:
             return QUIET
         if self.feeders:
             return NOTHING
+        return self._last_windows() or self._end_stalled()
+
+    def _end_stalled(self) -> Effects:
         from .reporting import stalled  # noqa: PLC0415 - for runs in trouble, as below
 
         return self._end(Ended.STALLED, stalled(self, self.buffers))
+
+    def _last_windows(self) -> Effects:
+        """What joins are called with when nothing else is left to do; only a run with joins has some."""
+        return NOTHING
 
     def _close(self, stop: StopEvent[object]) -> Effects:
         if self.closed:

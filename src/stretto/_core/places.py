@@ -97,6 +97,13 @@ class Place:
             raise self.wants(f"a list of {count}")
         return items
 
+    def between(self, least: int, most: int) -> list[Place]:
+        """The elements of a list of a length from `least` to `most`."""
+        items = list(self.items())
+        if not least <= len(items) <= most:
+            raise self.wants(f"a list of {least} to {most}")
+        return items
+
     def entries(self) -> Iterator[tuple[str, Place]]:
         """The names and parts of an object."""
         if not is_text_keyed(self.value):

@@ -1,4 +1,4 @@
-"""What the machine may know of a workflow: names, types, limits and routes. No callables.
+"""What the machine may know of a workflow: names, types, limits and routes. No steps.
 
 A `Plan` belongs to one workflow class and is shared by all of its runs; nothing in it changes after it was
 made, but for the cache of routes.
@@ -46,8 +46,9 @@ class StepPlan:
         handler: Who recovers the step.
         may: The joins that a branch of this step may come to.
         calls: The joins of a list that it returns: they are called even if nothing arrives.
-        plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back
-            and nobody recovers. Others take the longer way through the machine.
+        further: For a join whose calls go on in the fork: the joins that they may come to.
+        plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back,
+            nobody recovers and no join settles its failures. Others take the longer way through the machine.
         stops: Whether it is plain and may return a StopEvent as it is.
         direct: For a returned type: the one step that takes it, where that is all there is to decide, and the number
             of this way in the plan.
@@ -72,6 +73,7 @@ class StepPlan:
     handler: StepPlan | None = attrs.field(default=None, init=False)
     may: tuple[int, ...] = attrs.field(default=(), init=False)
     calls: tuple[int, ...] = attrs.field(default=(), init=False)
+    further: tuple[int, ...] = attrs.field(default=(), init=False)
     plain: bool = attrs.field(default=True, init=False)
     stops: bool = attrs.field(default=False, init=False)
     direct: dict[type, tuple[StepPlan, int]] = attrs.field(
@@ -131,11 +133,17 @@ class Plan:
             step.stops = step.plain and StopEvent in step.returns
 
     def _look_at_joins(self) -> None:
+        from ..joins import ByKey, Settle, Window  # noqa: PLC0415 - only for who joins
         from .reaching import reaches  # noqa: PLC0415 - only for who joins
 
         handlers = [None if step.handler is None else step.handler.index for step in self.steps]
         for at, (may, calls) in enumerate(reaches(self.steps, handlers)):
-            self.steps[at].may, self.steps[at].calls = may, calls
+            step = self.steps[at]
+            step.may, step.calls = may, calls
+            if isinstance(step.join, (ByKey, Window)):
+                step.further = tuple(join for join in may if join != at)
+            if any(isinstance(self.steps[join].join, Settle) for join in may):
+                step.plain = step.stops = False
 
     def _keep_single(
         self, source: int, kinds: Sequence[type[Event]], into: dict[type, tuple[StepPlan, int]]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from ..events import Event
-from .gathering import Each, Join
+from .gathering import Each, Join, goes_on_inside
 from .recovering import Recovery
 
 __all__ = ["Reach", "reaches"]
@@ -37,12 +37,14 @@ def reaches(steps: Sequence[Leading], handlers: Sequence[int | None]) -> list[Re
     """For each step where it leads; a step that fails may lead where its handler does.
 
     Where one of each type is joined, branches come to an end and go on as one. For the question whether there are
-    several that lead to a later join they end there; for the question what a list leads to they go on.
+    several that lead to a later join they end there; for the question what a list leads to they go on. Where a join is
+    called in parts, for each key or window, they go on in any case: there may be as many parts.
     """
-    on = [step.join is None or isinstance(step.join, Each) for step in steps]
+    on = [step.join is None or goes_on_inside(step.join) for step in steps]
     _, listed = _spread(steps, handlers, on, None)
-    calls = [{join for join in each if not on[join]} for each in listed]
-    on_level, _ = _spread(steps, handlers, [step.join is None for step in steps], calls)
+    calls = [{join for join in each if not isinstance(steps[join].join, Each)} for each in listed]
+    through = [goes_on and not isinstance(step.join, Each) for step, goes_on in zip(steps, on, strict=True)]
+    on_level, _ = _spread(steps, handlers, through, calls)
     return [(tuple(sorted(on_level[at])), tuple(sorted(calls[at]))) for at in range(len(steps))]
 
 

@@ -268,7 +268,7 @@ def _joining(state: RunState) -> Iterator[str]:
         return
     gathered = [*state.forks.gathered()]
     for join, gathering in gathered[:_TOLD]:
-        missing = " and ".join(f"a {kind.__name__}" for kind in gathering.missing())
+        missing = gathering.awaited()
         waits = f"still waits for {missing}" if missing else "waits for the end of the fork"
         kinds = Counter(type(event).__name__ for event in gathering.events())
         has = ", ".join(f"{count} x {name}" for name, count in kinds.items())

@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Protocol, TypeAlias, final
 
 from ..errors import SnapshotError, near
-from ..events import Event
+from ..events import Event, StepFailedEvent
 from .delivery import Delivery
 from .joined import Joined
 from .machine import Machine
@@ -210,7 +210,7 @@ class Restoring:
     def taken(self, step: StepPlan, place: Place) -> Event:
         """An event that the step takes."""
         event = self.reader.event(place)
-        if not step.takes(type(event)):
+        if not step.takes(type(event)) and not (type(event) is StepFailedEvent and _settles(step)):
             raise place.error(f"{step.label} does not take {type(event).__name__}")
         return event
 
@@ -260,3 +260,10 @@ class Restoring:
         except TypeError:
             raise part.wants("something that can be hashed") from None
         return value
+
+
+def _settles(step: StepPlan) -> bool:
+    """Whether a step is given failures in its list."""
+    from ..joins import Settle  # noqa: PLC0415 - only for who joins
+
+    return isinstance(step.join, Settle)

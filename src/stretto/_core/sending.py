@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import Context
 from typing import TypeGuard
 
@@ -58,13 +58,19 @@ class Sending(Forking):
         if step is None and self.waiters and self._offer(Mail(event, outside), effects):
             return effects
         if takers:
-            to = self._fork if self.plan.joins else self._deliver
-            effects += to(event, carry, takers, cause)
+            effects += self._to_takers(event, carry, takers, cause, at)
         elif asked:
             self.asked = event
         else:
             effects += self._keep(Mail(event, outside))
         return effects
+
+    def _to_takers(
+        self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None, at: float
+    ) -> Iterable[Effect]:
+        if self.plan.joins:
+            return self._fork(event, carry, takers, cause, at)
+        return self._deliver(event, carry, takers, cause)
 
     def _deliver(
         self, event: Event, carry: Context, takers: Sequence[StepPlan], cause: Delivery | None

@@ -115,3 +115,8 @@ class RunState:
             self.feeders = 1
         if plan.joins:
             self.detour = True
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether something waits for its time: a step for another attempt, or a window for its end."""
+        return bool(self.retrying) or (self.forks is not None and bool(self.forks.timing))

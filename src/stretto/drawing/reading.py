@@ -8,12 +8,12 @@ from typing import Any, TypeGuard, cast, final
 
 import attrs
 
-from .._core.gathering import Each
+from .._core.gathering import Each, Join
 from .._step_spec import StepSpec
 from ..blueprint import Blueprint
 from ..errors import shown
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
-from ..joins import All, First
+from ..joins import All, ByKey, First, Quorum, Settle, Until, Window, called
 from .graph import Edge, Frame, Graph, How, Node, Role
 from .subjects import Drawable, Wired
 
@@ -346,18 +346,41 @@ def _may_be_awaited(kind: object) -> TypeGuard[type[Event]]:
     return isinstance(kind, type) and issubclass(kind, Event) and kind is not Event and not _ends_run(kind)
 
 
+_LOSERS = {"cancel": "", "drain": " and drains the rest", "keep": " and keeps the rest"}
+
+
+def _short(function: object) -> str:
+    """Its name without the file: ``majority``."""
+    return called(function).partition(" (")[0].rpartition(".")[2]
+
+
 def _notes(spec: StepSpec) -> Iterator[str]:
     if spec.num_workers != _USUAL_WORKERS:
         yield f"x{spec.num_workers}"
-    match spec.join:
-        case None:
-            return
+    if spec.join is not None:
+        yield _joins(spec.join)
+
+
+def _joins(join: Join) -> str:
+    """How a step joins, in a few words."""
+    match join:
         case All():
-            yield "joins all"
-        case First(n=n):
-            yield f"joins the first {n}" if n > 1 else "joins the first"
+            return "joins all"
+        case Settle():
+            return "joins all with failures"
+        case First(n=n, losers=losers):
+            return (f"joins the first {n}" if n > 1 else "joins the first") + _LOSERS[losers]
+        case Quorum(when=when, losers=losers):
+            return f"joins as soon as {_short(when)}{_LOSERS[losers]}"
+        case Until(when=when, losers=losers):
+            return f"joins until {_short(when)}{_LOSERS[losers]}"
+        case ByKey(key=key):
+            return f"joins by {key if isinstance(key, str) else _short(key)}"
+        case Window(n=n, seconds=seconds):
+            bounds = (f"{n}" if n is not None else "", f"{seconds:g} s" if seconds is not None else "")
+            return f"joins each {' or '.join(filter(None, bounds))}"
         case Each():
-            yield "joins one of each"
+            return "joins one of each"
 
 
 def _taken(made: type[Event], taker: StepSpec) -> Sequence[type[Event]]:
