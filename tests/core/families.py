@@ -6,6 +6,7 @@ The model keeps the whole history of a run as a tree and looks through all of it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import TypeAlias
 
 import attrs
@@ -122,9 +123,15 @@ class Family:
 
     def tick(self, seconds: float) -> None:
         self.at += seconds
-        for home in [*(each for world in self.worlds for each in [world, *world.below()]), None]:
-            for join in range(len(self.joins)):
-                self.over(self.loose if home is None else home.came, join, home, self.at)
+        homes = [*(each for world in self.worlds for each in [world, *world.below()]), None]
+        open_ = [
+            (*self.ends_at(kept, join), join, home, kept)
+            for home in homes
+            for kept in [self.loose if home is None else home.came]
+            for join in range(len(self.joins))
+        ]
+        for _, _, join, home, kept in sorted(open_, key=lambda each: each[:2]):
+            self.over(kept, join, home, self.at)
 
     def replace(self, node: Node) -> Node:
         other = self.born(node.up, node.number)
@@ -186,11 +193,15 @@ class Family:
     def over(self, came: list[Came], join: int, home: Node | None, at: float) -> None:
         """Calls the windows that are over at that time."""
         policy = self.joins[join]
-        while isinstance(policy, Window) and policy.seconds is not None:
-            open_ = self.of(came, join)
-            if not open_ or self.times[open_[0][0]] + policy.seconds > at:
-                return
-            self.part(came, join, home, open_[: policy.n])
+        while isinstance(policy, Window) and self.ends_at(came, join)[0] <= at:
+            self.part(came, join, home, self.of(came, join)[: policy.n])
+
+    def ends_at(self, came: list[Came], join: int) -> tuple[float, int]:
+        """When the window is over that is open there, and with which it began."""
+        policy, open_ = self.joins[join], self.of(came, join)
+        if not isinstance(policy, Window) or policy.seconds is None or not open_:
+            return inf, 0
+        return self.times[open_[0][0]] + policy.seconds, open_[0][0]
 
     def part(self, came: list[Came], join: int, home: Node | None, taken: list[Came]) -> None:
         for each in taken:

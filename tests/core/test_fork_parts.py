@@ -116,6 +116,22 @@ class Life:
     def may_list(self, who: int) -> bool:
         return [*self.run.active][who].step.name in {"begin", "work", "rescue"}
 
+    def moves(self, move: str, at: int, who: int | None, events: list[Any], error: Exception) -> list[Seen]:
+        """What one sees of a move by one of those at work, or by the world where there is none."""
+        match move:
+            case "returns a list" if who is not None and self.may_list(who):
+                return self.returns(who, events)
+            case "returns" if who is not None:
+                return self.returns(who, events[0] if events else None)
+            case "waits":
+                return self.waits(at % 7)
+            case "fails" if who is not None:
+                return self.fails(who, error)
+            case "sends" if who is not None:
+                return [one for event in events for one in self.sends(event, who)]
+            case _:
+                return [one for event in events[:1] for one in self.sends(event, None)]
+
     def waits(self, seconds: float) -> list[Seen]:
         """What one sees until then; each timer is on time."""
         end, seen = self.at + seconds, list[Seen]()
@@ -171,21 +187,7 @@ def test_a_fork_goes_on_after_a_restart_as_if_there_had_been_none(
         count = len(lives[0].run.active)
         who = at % count if count else None
         error = ValueError(number)
-        seen: list[list[Seen]] = []
-        for each in lives:
-            match move:
-                case "returns a list" if who is not None and each.may_list(who):
-                    seen.append(each.returns(who, events))
-                case "returns" if who is not None:
-                    seen.append(each.returns(who, events[0] if events else None))
-                case "waits":
-                    seen.append(each.waits(at % 7))
-                case "fails" if who is not None:
-                    seen.append(each.fails(who, error))
-                case "sends" if who is not None:
-                    seen.append([one for event in events for one in each.sends(event, who)])
-                case _:
-                    seen.append([one for event in events[:1] for one in each.sends(event, None)])
+        seen = [each.moves(move, at, who, events, error) for each in lives]
         assert seen[0] == seen[1]
         if lives[0].run.ended is not None:
             break

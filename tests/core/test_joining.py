@@ -202,10 +202,6 @@ class ForksLife(RuleBasedStateMachine):
         if (due := self.forks.timing.to_ask()) is not None:
             assert due > self.forks.at
         self.forks.time_is(self.model.at)
-        in_order = sorted(self.forks.due, key=_by_identity)  # at one instant windows end in any order
-        self.forks.due.clear()
-        self.forks.due.extend(in_order)
-        self.model.due.sort(key=_by_identity)
         self.agree()
 
     @precondition(lambda self: hasattr(self, "forks"))
@@ -254,10 +250,6 @@ class ForksLife(RuleBasedStateMachine):
 
 TestForksLife = ForksLife.TestCase
 TestForksLife.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
-
-
-def _by_identity(due: Any) -> list[int]:
-    return ids(due.events if isinstance(due, Branch) else due[2])
 
 
 def ids(events: Sequence[Event]) -> list[int]:

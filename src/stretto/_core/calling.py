@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 import attrs
@@ -174,9 +175,13 @@ class Calling(Generic[B, T]):
             self._watch(self.loose, join, None)
 
     def time_is(self, at: float) -> None:
-        """Calls the joins whose windows are over."""
+        """Calls the joins whose windows are over; of those that end at one instant, the earliest first event first."""
         self.at = max(self.at, at)
+        over: list[tuple[float | None, int, Fork[B, T] | None, int]] = []
         for fork, join in self.timing.rung(self.at):
+            gathering = (self.loose if fork is None else fork.arrived)[join]
+            over.append((gathering.due(), next(gathering.in_rows()).serial, fork, join))
+        for _, _, fork, join in sorted(over, key=itemgetter(0, 1)):
             self._time_over(self.loose if fork is None else fork.arrived, join, fork, self.at)
 
     def end_windows(self) -> None:

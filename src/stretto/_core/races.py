@@ -6,6 +6,7 @@ as if it came then; so a backlog gives what it would have given without.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import final, overload
 
@@ -49,9 +50,9 @@ class _Judged(Gathering):
         self.judged = 0
         self._found: int | None = None
 
+    @abstractmethod
     def suffices(self, event: Event) -> bool:
         """Whether it is enough with this one."""
-        raise NotImplementedError
 
     def is_enough(self) -> bool:
         """Whether what has come is enough.
