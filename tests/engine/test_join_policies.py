@@ -403,7 +403,7 @@ async def test_a_thousand_windows_ask_for_one_timer_at_a_time():
     class Many(Meter):
         @step
         async def take(
-            self, readings: Annotated[list[Reading], Window(1, seconds=60)]
+            self, readings: Annotated[list[Reading], Window(2, seconds=60)]
         ) -> StopEvent[Any] | None: ...
 
     async with Many(timeout=None).run() as run:
