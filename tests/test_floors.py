@@ -20,7 +20,8 @@ PACKAGE = "stretto"
 
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
-    {"errors", "events", "joins", "retry", "supervision", "_event_init", "_fields", "_options", "_types"},
+    {"errors", "events", "joins", "retry", "supervision", "undo"}
+    | {"_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
@@ -33,12 +34,14 @@ FLOORS = [
         "_state_class",
         "_step_reader",
         "_step_spec",
+        "_undo_reader",
+        "_undo_spec",
     }
     | {"resources", "limits", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
     {"_driver", "_concluding", "_writing", "_crew", "_worker", "_supplies", "_nesting", "_tasks", "_grace"}
-    | {"_queue", "_among", "_talk", "_party", "_ways", "_asking", "_board", "_saved_talk"}
+    | {"_queue", "_among", "_talk", "_party", "_ways", "_asking", "_board", "_saved_talk", "_undoing"}
     | {"_supervisor", "_outside_request"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members", "_app_options"}
     | {"checking", "report", "_doubts"},
@@ -86,6 +89,8 @@ LAZY = {
     *[(each, "_saved_talk") for each in ("_talk", "application")],
     ("_talk", "_supervisor"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
+    *[("_core.machine", "_core.undoing"), ("_concluding", "_undoing")],
+    *[(each, "_undo_reader") for each in ("groups", "workflow")],
 }
 WITHOUT_A_LOOP = {
     "errors",
@@ -93,6 +98,7 @@ WITHOUT_A_LOOP = {
     "joins",
     "retry",
     "supervision",
+    "undo",
     "_event_init",
     "_fields",
     "_options",

@@ -19,6 +19,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _among                  a run as one of several, nested or in an application
 #   _nesting, _tasks        the runs that are nested in it, and where its tasks stand
 #   _worker _queue _grace   who runs its steps, what is ready to start, who is late to end
+#   _undoing                what its steps have done is undone, if it fails; _undo_reader what a step declares of that
 #   blueprint, drawing      the checked graph of a class, and its picture
 #   steps, joined, recovery     what a step and a handler of failures declare
 #   _class_steps _step_reader _annotations _step_spec    how that is read off a class, and what is known of a step then
@@ -30,7 +31,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
 #   _carry _draw _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    of which they are
 #   _core                   the pure machine of a run: inputs in, effects out
-#   events, errors, joins, retry, supervision, _options    values
+#   events, errors, joins, retry, supervision, undo, _options    values
 
 from __future__ import annotations
 

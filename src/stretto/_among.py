@@ -22,6 +22,7 @@ from .errors import WorkflowError
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._core.completed import Entry
     from ._core.reporting import Waiting
     from ._stock import Stock
     from .snapshots import SavedRun
@@ -44,6 +45,16 @@ class Around(Protocol):
 
     def route(self, run: Among, what: Outward, sender: str | None) -> bool:
         """Takes an event to the runs that it is for; whether there are any."""
+        ...
+
+    @property
+    def undo_log(self) -> list[Entry]:
+        """What the steps of its runs have done."""
+        ...
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is a request, and its reply was given."""
         ...
 
     def stock(self) -> Stock:
@@ -165,7 +176,9 @@ class Among(Supplies):
     def remaining(self) -> float | None:
         """Seconds to the deadline, its own or that of a run around it, whichever is the earlier; or None."""
         deadline = self.machine.deadline
-        if self.parent is not None:
+        if self.machine.undos is not None and self.machine.undos.deadline is not None:
+            deadline = self.machine.undos.deadline
+        elif self.parent is not None:
             deadline = min(deadline, *(run.machine.deadline for run in self.runs_around()))
         return None if deadline == float("inf") else deadline - self.clock()
 
@@ -291,6 +304,25 @@ class Among(Supplies):
         self.queue.close()
         self.queue = ReadyQueue()
         self.queue.ready = ready
+
+    # -- what can be undone ------------------------------------------------------------------------------------
+
+    @property
+    def undo_log(self) -> list[Entry] | None:
+        """What its steps have done, or those of its conversation."""
+        if self.around is not None:
+            return self.around.undo_log
+        return None if self.machine.undos is None else self.machine.undos.log
+
+    @property
+    def is_undone_elsewhere(self) -> bool:
+        """Whether the run that was called is undone, and this one with it."""
+        return self.around is not None and self.around.root is not self
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has given the reply that it was called for, and was ended then."""
+        return self.around is not None and self.around.is_answered and self.was_cancelled
 
     def _rest(self) -> None:
         """Where nobody is left who could take a delivery, the next begins a new period of work."""

@@ -98,6 +98,7 @@ class Request(Generic[E]):
         limits = [each for each in (limit, self._run.remaining()) if each is not None]
         root = make_run(self._around.board, self.member, self._run, min(limits, default=None))
         root.caller = self._source
+        root.made_by = self._waiter.delivery
         return root
 
     async def refuse_late(self) -> None:

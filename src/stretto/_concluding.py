@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from ._core.inputs import CancelAsked, Concluded, Ending, Interrupted
 from ._writing import Writing
 from .errors import InternalError, leaves, without
+
+if TYPE_CHECKING:
+    from contextvars import Context as VarContext
+
+    from ._core.completed import Entry
+    from ._core.delivery import Delivery
+    from ._core.undoing import Undos
 
 __all__ = ["Concluding"]
 
@@ -17,6 +25,10 @@ class Concluding(Writing):
     """A run as far as it ends."""
 
     _finished: anyio.Event | None = None
+
+    @abstractmethod
+    def run_of(self, carry: VarContext) -> Any:  # noqa: ANN401 - a run, which stands above
+        """The run that something with these context variables was a step of."""
 
     def end(self) -> None:
         """The run is decided: what still works is cancelled; a spare that has not begun ends by itself."""
@@ -44,6 +56,10 @@ class Concluding(Writing):
         except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
             error = again
         self._interrupted(error)
+        try:
+            await self._undo()
+        except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
+            error = again
         if self._stock is not None:
             try:
                 await self._stock.close(self.machine.error)
@@ -72,6 +88,8 @@ class Concluding(Writing):
         unsettled = machine.mailbox is not None or machine.waiters is not None or machine.room is not None
         last = machine.receive(Concluded()) if unsettled else ()
         error = machine.error()
+        if machine.undos is not None:
+            self._hand_over_undos(machine.undos, error)
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.hub is not None:
             self.hub.close(machine.terminal_event())
@@ -89,6 +107,35 @@ class Concluding(Writing):
         if self.around is not None and self.around.root is self:
             self.around.concluded()
         return self.outcome
+
+    # -- what its steps have done ------------------------------------------------------------------------------
+
+    async def _undo(self) -> None:
+        """If the run has failed, undoes what its steps have completed; the second time there is nothing left to do."""
+        log = self.undo_log
+        if not log or not self.undoes or self.is_undone_elsewhere or self.is_answered:
+            return
+        if self.machine.error() is None:
+            return
+        from ._undoing import undo  # noqa: PLC0415 - only for who undoes
+
+        await undo(cast("Any", self), self.machine.keep_undos(log), self._options, self.run_of)
+
+    def _hand_over_undos(self, undos: Undos, error: BaseException | None) -> None:
+        """A nested run with a result is undone with the run around it, if that fails; others never any more."""
+        if self.is_undone_elsewhere:
+            return
+        log = undos.hand_over()
+        if log and self.parent is not None and (error is None or self.is_answered):
+            self.parent.take_in_undos(log, self.made_by)
+
+    def take_in_undos(self, log: list[Entry], maker: Delivery | None) -> None:
+        """What a nested run has done is undone with this one; and if this is over, with the one around it."""
+        if self.outcome is None or self.is_among_others:
+            shared = None if self.around is None else self.around.undo_log
+            self.machine.keep_undos(shared).take_in(log, maker)
+        elif self.outcome[1] is None and self.parent is not None:
+            self.parent.take_in_undos(log, None)
 
     async def wait(self) -> None:
         """Waits until the outcome is settled."""
@@ -108,3 +155,11 @@ class Concluding(Writing):
         """Cancels a run that was never executed."""
         self.cancel(why)
         self._conclude()
+
+    async def abandon_and_undo(self, why: str) -> None:
+        """As `abandon`; what a run that goes on from a snapshot has done before is undone."""
+        self.cancel(why)
+        try:
+            await self._undo()
+        finally:
+            self._conclude()

@@ -37,6 +37,7 @@ from ._core.effects import (
     Quiet,
     Resume,
     Retry,
+    Undo,
 )
 from ._core.inputs import Begun, Interrupted, RetryDue
 from ._core.machine import Machine
@@ -189,6 +190,8 @@ class Driver(Concluding):
                     await self._in_group(leader, first)
                 if leader.suspended or self._hosted or self._children or self._stock:
                     await self._settle_rest(leader)
+            if (self.machine.undos is not None or self.around is not None) and self.machine.ended is not None:
+                await self._undo()  # also what a resource has broken as it was torn down
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the machine, or raised again
             await self._cut_short(error)  # noqa: ASYNC102 - it shields what it waits for
         if self.machine.ended is None:
@@ -214,6 +217,8 @@ class Driver(Concluding):
         if leader.ever_hit or (leader.suspended and anyio.current_effective_deadline() == -math.inf):
             await leader.pass_on_cancellation()
         if self._stock is not None:
+            if self.machine.undos is not None and self.around is None:
+                await self._undo()  # while the resources are there
             await self._stock.close(self.machine.error)
             if self.machine.ended is None:
                 self._stock = None  # when it works again, it is handed new ones
@@ -322,6 +327,8 @@ class Driver(Concluding):
                 case Quiet():
                     if self.idle_for_good:
                         self.queue.wake()
+                case Undo():
+                    pass  # who undoes has asked for it, and does it
         if self.around is not None:
             self.around.note(self)
 
@@ -371,6 +378,10 @@ class Driver(Concluding):
         if self.trace is not None:
             self.trace.came(event)
         self.perform(effects)
+
+    def run_of(self, carry: VarContext) -> Driver | None:
+        """The run that something with these context variables was a step of."""
+        return carry.get(ambient)
 
     def outside_context(self) -> VarContext:
         """The context variables of what somebody outside sends now; a step that it starts belongs to this run."""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -16,10 +16,16 @@ from ._log import logger
 from ._loop import RootTask, outlast
 from ._tasks import Tasks
 
-__all__ = ["Nesting", "racing"]
+if TYPE_CHECKING:
+    from ._core.completed import Entry
+
+__all__ = ["Nesting", "making", "racing"]
 
 # The step that is at work here, if a join may cut its work short.
 racing: ContextVar[Delivery | None] = ContextVar("stretto_racing", default=None)
+
+# The step that is at work here, if its workflow has undos.
+making: ContextVar[Delivery | None] = ContextVar("stretto_making", default=None)
 
 
 class Nesting(Tasks):
@@ -33,6 +39,8 @@ class Nesting(Tasks):
         followed: Whether somebody awaits it, or reads its stream.
         abortable: The scopes of steps whose work a join may cut short.
         made: The nested runs that these have made, while they are at work.
+        made_by: The step that has made this one, if its workflow has undos.
+        undoes: Whether it undoes what its steps have done, if it fails.
     """
 
     parent: Nesting | None
@@ -42,6 +50,8 @@ class Nesting(Tasks):
     followed = False
     abortable: dict[Delivery, anyio.CancelScope] | None = None
     made: dict[Delivery, list[Nesting]] | None = None
+    made_by: Delivery | None = None
+    undoes = True
     _children: dict[Nesting, None] | None = None
 
     @abstractmethod
@@ -56,10 +66,17 @@ class Nesting(Tasks):
     async def wait(self) -> None:
         """Waits until the outcome is settled."""
 
+    @abstractmethod
+    def take_in_undos(self, log: list[Entry], maker: Delivery | None) -> None:
+        """What a nested run has done is undone with this one."""
+
     @property
     def was_cancelled(self) -> bool:
         """Whether the run ended because it was cancelled, and by nothing else."""
-        return self.machine.ended is Ended.CANCELLED and not self.machine.errors
+        machine = self.machine
+        if machine.undos is not None and machine.undos.incomplete:
+            return False
+        return machine.ended is Ended.CANCELLED and not machine.errors
 
     def start_later(self, start: Callable[[], None]) -> None:
         """A step made a nested run; it starts when the step suspends or ends, if not awaited by then."""

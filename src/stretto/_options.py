@@ -128,6 +128,7 @@ class Options(Fields):
     num_concurrent_runs: int | None = None
     queue_size: int | None = None
     journal: int | None = None
+    undo_timeout: float = 30.0
     traced: bool = False
 
     @classmethod
@@ -144,6 +145,7 @@ class Options(Fields):
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
         journal: int | None = None,
+        undo_timeout: float | None = 30.0,
     ) -> Options:
         """Checked options.
 
@@ -161,5 +163,6 @@ class Options(Fields):
             num_concurrent_runs=_count_or_none(num_concurrent_runs, "num_concurrent_runs"),
             queue_size=_count_or_none(queue_size, "queue_size"),
             journal=_count_or_none(journal, "journal"),
+            undo_timeout=seconds(undo_timeout, "undo_timeout", none="no limit") or math.inf,
             traced=verbose or journal is not None,
         )

@@ -26,6 +26,7 @@ from .events import Event
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from ._core.completed import Entry
     from .snapshots import SavedRun
     from .supervision import Restart
 
@@ -96,6 +97,7 @@ class Party(ABC):
         below: The conversations that requests of its runs have opened.
         kept_letters: The last dead letters; None if there were none.
         supervisor: What restarts its members; None while it has not had to.
+        undo_log: What the steps of its runs have done and can be undone.
     """
 
     reply: type[Event] | None = None
@@ -126,6 +128,7 @@ class Party(ABC):
         self._runs: dict[Among, Hashable] = {}
         self._at_work: dict[Among, None] = {root: None}
         self._early: list[Among] = []
+        self.undo_log: list[Entry] = []
         self._join(root, member, opened=False)
 
     def asks(self, reply: type[Event], give: Callable[[Event], object] | None = None) -> None:
@@ -134,6 +137,11 @@ class Party(ABC):
         self.give = give
         self.conversation.asks = True
         self._ask_first(self.root)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is a request, and its reply was given."""
+        return self.answer is not None
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task of the conversation."""
@@ -202,7 +210,10 @@ class Party(ABC):
 
     def _join(self, run: Among, member: str, *, opened: bool) -> None:
         run.around, run.member = cast("Around", self), member
-        run.machine.join_others(opened=opened, closes=opened and self.board.drains)
+        machine = run.machine
+        machine.join_others(opened=opened, closes=opened and self.board.drains)
+        if machine.plan.undoes:
+            machine.keep_undos(self.undo_log)
         if opened and self.board.supervise is not None:
             run.machine.unfinished = []
         self._ask_first(run)

@@ -40,6 +40,7 @@ def write_talk(talk: Ways, types: Iterable[type]) -> dict[str, Any]:
             written.
     """
     _check_goes_on(talk)
+    _check_undos(talk)
     writer = SnapshotWriter(_known(talk.board, types))
     numbers = _Numbers(talk)
     runs: list[dict[str, Any]] = []
@@ -70,6 +71,14 @@ def _check_goes_on(talk: Ways) -> None:
         raise SnapshotError(
             f"{member} is being restarted, and its steps still clean up, so what becomes of their events is not "
             "decided; take the snapshot when they have ended"
+        )
+
+
+def _check_undos(talk: Ways) -> None:
+    if any(entry != [] for entry in talk.undo_log):
+        raise SnapshotError(
+            f"steps of the conversation of {talk.name} have completed that can be undone, and a snapshot of several "
+            "runs does not know their order; take snapshots of an application whose steps have no undo"
         )
 
 

@@ -106,6 +106,7 @@ class _Reader:
             limiter=self.mark.limiter,
             nested=tuple(self.nested),
             optional=may_be_nothing(self.hints["return"]),
+            undo=self.mark.undo,
         )
 
     def _check_function(self, *, threaded: bool) -> None:

@@ -15,6 +15,7 @@ from .nesting import Nested, Nests
 
 if typing.TYPE_CHECKING:
     from ._core.gathering import Join
+    from ._undo_spec import UndoSpec
     from .limits import Limit
     from .resources import Need
     from .retry import Policy
@@ -56,6 +57,7 @@ class Mark(Fields):
     names: dict[str, Any]
     bound: bool
     limiter: Limit | None = None
+    undo: Callable[..., Any] | str | None = None
 
 
 @final
@@ -76,6 +78,8 @@ class StepSpec(Fields):
         in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
         nested: The workflows that it is handed.
         optional: Whether it may return nothing.
+        undo: What undoes it, as it was given; `undoing` is that once it was read, for the class that runs.
+        makes: Whether nested runs that it makes are known for its, since they are undone with it.
     """
 
     name: str
@@ -106,6 +110,9 @@ class StepSpec(Fields):
     limiter: Limit | None = None
     nested: tuple[Nested, ...] = ()
     optional: bool = False
+    undo: Callable[..., Any] | str | None = None
+    undoing: UndoSpec | None = None
+    makes: bool = False
 
     def arguments(self, workflow: object, context: Context | None, event: Event) -> dict[str, Any]:
         """The arguments of a call, by name."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._editor import Editor
     from ._once import Once
     from ._stock import Stock
+    from ._undo_spec import UndoSpec
     from .events import Event
     from .limits import Line
     from .snapshots import SavedRun
@@ -77,8 +78,8 @@ class Supplies(Nesting):
             self.made_once = Once()
         return self.made_once
 
-    async def supply(self, spec: StepSpec) -> dict[str, object]:
-        """The resources that a step asks for, by parameter."""
+    async def supply(self, spec: StepSpec | UndoSpec) -> dict[str, object]:
+        """The resources that a step, or its undo, asks for, by parameter."""
         if self._stock is None:
             from ._config import Configs  # noqa: PLC0415
             from ._stock import Stock  # noqa: PLC0415
@@ -92,6 +93,19 @@ class Supplies(Nesting):
                 self._stock_around,
             )
         return await self._stock.fill(spec.needs, spec.label)
+
+    def restock(self) -> bool:
+        """For the undos of a run whose resources are torn down: they are given new ones. Whether that is needed."""
+        stock = self._stock
+        if (stock is None and self.outcome is None) or (stock is not None and not stock.closed):
+            return False
+        self._stock = None
+        return True
+
+    async def clear_stock(self) -> None:
+        """Tears these down."""
+        if self._stock is not None:
+            await self._stock.close(self.machine.error)
 
     def _resource_failed(self, error: BaseException) -> None:
         self.perform(self.machine.receive(Interrupted(error=error)))

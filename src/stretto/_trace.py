@@ -99,6 +99,16 @@ class Trace:
         out = _named(self._sent.pop(delivery, ()))
         self._log(delivery, at, f"{out}{', ' if out else ''}raised {type(error).__name__}")
 
+    def undid(self, step: str, undo: str, how: str, began: float, at: float) -> None:
+        """The undo of a step has ended."""
+        if self.journal is not None:
+            self.journal.undid(step, undo, how, at)
+        if self._verbose:
+            ms = (at - began) * 1e3
+            show_line(
+                f"{self._run_id()} {began - self._begun:9.3f}s  undoing {step}: {undo}  {how}  {ms:.1f} ms"
+            )
+
     def _publish(self, delivery: Delivery, state: str, output: object) -> None:
         if self.hub is not None and self.hub.watched:
             self.hub.publish_internal(

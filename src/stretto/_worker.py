@@ -22,7 +22,7 @@ from ._core.state import Delivery
 from ._draw import draw
 from ._holds import held_up
 from ._loop import native_cancellations
-from ._nesting import racing
+from ._nesting import making, racing
 from ._step_spec import Shape, StepSpec
 from .context import Context, HoldingContext
 from .errors import WorkflowError, without
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
+_NOTHING = object()
 _TURNS = 32  # hops between two checkpoints: one each would cost a hop six times what it costs
 _EVENT = Shape.EVENT
 _CONTEXT_EVENT = Shape.CONTEXT_EVENT
@@ -70,7 +71,7 @@ class Worker:
         # Remembered, because anyio may take back a native cancellation that it counts as one of its own: a scope that
         # is left in a child task, within a cancelled group, is counted against the task that waits for the group.
         self._natively_hit = False
-        self._unwanted: object = None  # what a step returned although the caller was cancelled
+        self._unwanted: object = _NOTHING  # what a step returned although the caller was cancelled
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -168,22 +169,32 @@ class Worker:
 
     async def _call(self, spec: StepSpec, delivery: Delivery) -> object:
         """Calls a step of any other shape: no self, resources, a limit, held back events, or a plain function."""
+        if spec.makes and making.get() is not delivery:
+            making.set(delivery)
+            try:
+                return await self._call(spec, delivery)
+            finally:
+                making.set(None)  # or its context would hold the delivery that holds it
         if not spec.in_scope:
             return await self._call_limited(spec, delivery)
         run = self.host
         if run.abortable is None:
             run.abortable = {}
         value = made = None
+        cut = True
         racing.set(delivery)
         with anyio.CancelScope() as run.abortable[delivery]:
             try:
                 if not run.machine.is_lost(delivery):
                     value = await self._call_limited(spec, delivery)
+                    cut = False
             finally:
                 del run.abortable[delivery]
                 racing.set(None)  # or its context would hold the delivery that holds it
                 if run.made is not None:
                     made = run.made.pop(delivery, None)
+        if cut and delivery.past is not None:
+            delivery.past.cut = True
         if made is not None and run.machine.is_lost(delivery):
             await run.end_lost(made)
         return value
@@ -299,7 +310,11 @@ class Worker:
                 run.note_deadline()
                 if run.is_among_others and (self._natively_hit or self._natively_cancelled()):
                     run.cancel("by its caller")  # before it looks as if nothing were left to do
-                run.perform(run.machine.receive(StepCancelled(delivery=delivery, value=self._unwanted)))
+                returned = self._unwanted is not _NOTHING
+                value = self._unwanted if returned else None
+                run.perform(
+                    run.machine.receive(StepCancelled(delivery=delivery, value=value, returned=returned))
+                )
                 raise error
             stray = error
             error = WorkflowError(

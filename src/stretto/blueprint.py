@@ -268,6 +268,7 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         recovers=spec.recovers,
         bare=spec.returns if spec.context_name is not None else spec.bare,
         join=spec.join,
+        undo=None if spec.undoing is None else spec.undoing.name,
     )
 
 

@@ -62,6 +62,10 @@ class StepGroup:
             )
         name = function.__name__
         spec = read_step(name, staticmethod(function), mark, self.name, {})
+        if callable(spec.undo):  # a name is one of the workflow that takes in the group
+            from ._undo_reader import read_undo  # noqa: PLC0415 - only for who undoes
+
+            read_undo(spec, spec.undo, self.name)
         if name in self._steps:
             raise DefinitionError(f"{spec.label} is in the group already; give one of the two another name")
         for holder in self._holders:

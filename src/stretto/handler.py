@@ -29,7 +29,7 @@ from ._core.state import DeadLetter
 from ._driver import Driver, ambient, surrounding
 from ._log import logger
 from ._loop import RootTask, call_soon, outlast
-from ._nesting import Nesting, racing
+from ._nesting import Nesting, making, racing
 from ._options import Options
 from ._overlap import overlap
 from ._types import R
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ._stream import EventStream
     from .journal import Journal
     from .snapshots import SavedRun
+    from .undo import UndoRecord
 
 __all__ = ["Handler"]
 
@@ -199,6 +200,8 @@ class Handler(Generic[R]):
     def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
         driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
         self._driver = driver
+        if parent is not None and parent.machine.plan.undoes:
+            driver.made_by = context.get(making)
         if self.opens is not None:
             self.opens(driver)
         event, self._event = self._event, None
@@ -277,7 +280,7 @@ class Handler(Generic[R]):
         """
         if self._driver is None:
             self._cancelled = True
-            self._begin(copy_context(), None, streamed=False).abandon("before it started")
+            await self._begin(copy_context(), None, streamed=False).abandon_and_undo("before it started")
             await anyio.lowlevel.checkpoint()
             return
         self._refuse_inside(self._driver, "cancels")
@@ -333,6 +336,15 @@ class Handler(Generic[R]):
     def failures(self) -> tuple[BaseException, ...]:
         """What steps raised, the first failure first; not what was tried again or recovered."""
         return () if self._driver is None else tuple(self._driver.machine.errors or ())
+
+    @property
+    def undone(self) -> tuple[UndoRecord, ...]:
+        """What became of the undos of a run that has failed, last completed step first, see ``@step(undo=…)``.
+
+        In an `Application` those of all of its conversation.
+        """
+        undos = None if self._driver is None else self._driver.machine.undos
+        return () if undos is None else tuple(undos.records)
 
     @property
     def workflow(self) -> Any:  # noqa: ANN401 - a Workflow, which stands above
@@ -464,7 +476,9 @@ class Handler(Generic[R]):
                 f"<Handler of {self._name}: not started; await it, or write {self._name}().execute(…), which is a "
                 "coroutine>"
             )
-        return f"<Handler of {self._name}: {'running' if driver.outcome is None else 'done'}>"
+        undos = driver.machine.undos
+        state = "running" if undos is None or not undos.going_on else "undoing"
+        return f"<Handler of {self._name}: {state if driver.outcome is None else 'done'}>"
 
     def __del__(self) -> None:
         if self._driver is None and "_serial" in self.__dict__ and not self._nested:

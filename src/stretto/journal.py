@@ -17,7 +17,9 @@ from .events import Event
 
 __all__ = ["Entry", "Journal"]
 
-Kind: TypeAlias = Literal["came", "began", "sent", "waits", "resumed", "ended", "failed", "cancelled"]
+Kind: TypeAlias = Literal[
+    "came", "began", "sent", "waits", "resumed", "ended", "failed", "cancelled", "undone"
+]
 
 _LONGEST = 500  # of what an error says, which may be long
 
@@ -29,6 +31,7 @@ class Entry(NamedTuple):
         at: When, in seconds since the run began.
         kind: ``"came"``: an event from outside; ``"began"``: a step took an event; ``"sent"``: it sent or returned one;
             ``"waits"`` and ``"resumed"``: around a wait in its middle; ``"ended"``, ``"failed"`` or ``"cancelled"``.
+            ``"undone"``: the undo of the step named by `name` has ended, as `text` says.
         step: The name of the step; empty for what came from outside.
         work: The number of that piece of work: one attempt of a step at one event. 0 for what came from outside.
         attempt: Which attempt it is, from 1.
@@ -134,6 +137,15 @@ class Journal:
         text = "" if cancelled else shown(error)[:_LONGEST]
         self._add(at, kind, delivery, name=type(error).__name__, text=text)
         self._works.pop(delivery, None)
+
+    def undid(self, step: str, undo: str, how: str, at: float) -> None:
+        """The undo of a step has ended."""
+        self.missed += len(self._entries) == self.limit
+        self._entries.append(
+            Entry(
+                at=at - self._begun, kind="undone", step=step, work=0, attempt=1, event=0, name=undo, text=how
+            )
+        )
 
     def _add(
         self,

@@ -22,6 +22,8 @@ __all__ = ["catch_error", "check_handlers"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OTHER_WORDS = {"undo": "@step(undo=…) above the step that takes the event which the handler returns"}
+
 
 @overload
 def catch_error(function: F, /) -> F: ...
@@ -54,7 +56,7 @@ def catch_error(
         TypeError: If there is no such option.
     """
     if unknown:
-        refuse_unknown("@catch_error", unknown, catch_error.__kwdefaults__ or ())
+        refuse_unknown("@catch_error", unknown, catch_error.__kwdefaults__ or (), _OTHER_WORDS)
     recovery = Recovery(for_steps=_names(for_steps), max_recoveries=count(max_recoveries, "max_recoveries"))
     around = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 

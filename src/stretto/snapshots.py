@@ -17,6 +17,7 @@ from ._core.places import Place, is_text_keyed
 from ._core.run_state import FreeState, StateKind
 from ._core.saving import OfBehalf, ToBehalf
 from ._core.snapshots import restore, snapshot
+from ._core.undo_parts import refuse_while_undone
 from ._core.waiting import Waiter
 from ._editor import Editor
 from ._known_types import Declared, KnownTypes, known_types, register
@@ -126,6 +127,8 @@ def write_snapshot(run: SnapshotPort, types: Iterable[type]) -> dict[str, Any]:
     if run.around is not None:
         return run.around.to_dict(types)
     machine = run.machine
+    if machine.undos is not None:
+        refuse_while_undone(machine.undos, machine.plan.name)
     writer = SnapshotWriter(known_types(run.workflow.blueprint(), types))
     data: dict[str, Any] = {"stretto": FORMAT, "workflow": machine.plan.name}
     if machine.ended is None:

@@ -27,11 +27,13 @@ __all__ = ["StepHolder", "names_around", "names_for", "step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit: TypeAlias = Literal["now", "on_success"]
+Undo: TypeAlias = Callable[..., Any] | str
 # What the options are called elsewhere, and how they are written here.
 _OTHER_WORDS = {
     **dict.fromkeys(("retries", "retry", "max_retries", "attempts"), "retry_policy=RetryPolicy(attempts=…)"),
     **dict.fromkeys(("workers", "max_workers", "concurrency"), "num_workers=…"),
     "pass_context": "a parameter ctx: Context, and no option",
+    **dict.fromkeys(("compensate", "compensation", "on_rollback", "rollback"), "undo=…"),
 }
 _FRAMES = 8  # how many enclosing functions' local names an annotation may use
 
@@ -56,6 +58,7 @@ def step(
     abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
+    undo: Undo | None = None,
 ) -> Callable[[F], F]: ...
 def step(
     function: Any = None,
@@ -69,6 +72,7 @@ def step(
     abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
+    undo: Undo | None = None,
     **unknown: object,
 ) -> Any:
     """Makes a method a step of its workflow, bare or with options.
@@ -100,6 +104,10 @@ def step(
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
         limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
             its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
+        undo: What undoes a step that has completed, when its run fails, times out or is cancelled: a method defined
+            above it, or the name of one. Those of a run are called one after the other, last completed first, when all
+            of its steps have ended and before its error comes out. It takes what the step took, under the same name or
+            type, and what it returned, as ``result`` or under its type; both may be left out. See `UndoRecord`.
         **unknown: Any other option, which is refused with the near one.
 
     Raises:
@@ -119,6 +127,7 @@ def step(
     holds = _holds(emit)
     _check_limiter(limiter)
     abandons = flag(abandon, "abandon")
+    undoes = _undo(undo)
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     around = names_around(frame)
     before = frame.f_locals if "__qualname__" in frame.f_locals else {}  # of the class that is being defined
@@ -142,9 +151,10 @@ def step(
             retry=policy,
             timeout=limit,
             holds=holds,
-            names=names_for(plain, around),
+            names={**names_for(plain, around), **_names_for_undo(undo, around)},
             bound=workflow is None,
             limiter=limiter,
+            undo=undoes,
         )
         leave_mark(plain, mark)
         if workflow is not None:
@@ -183,6 +193,29 @@ def _check_limiter(value: object) -> None:
             f"limiter is a Limit, as in @step(limiter=Limit(5)), not {shown(value)}; a limiter of anyio belongs to "
             "one event loop, and a class to all of them"
         )
+
+
+def _undo(value: object) -> Undo | None:
+    plain = getattr(value, "__func__", value)
+    if value is None or inspect.isfunction(plain):
+        mark = mark_of(value)
+        if mark is not None:
+            name = getattr(plain, "__name__", "")
+            raise DefinitionError(f"undo={name} is a step itself; an undo is a method without @step above it")
+        return typing.cast("Undo | None", value)
+    if not isinstance(value, str) or not value.isidentifier():
+        raise DefinitionError(
+            f"undo is a method of the workflow that stands above the step, or the name of one, not {shown(value)}; "
+            "write @step(undo=cancel) or @step(undo='cancel')"
+        )
+    return value
+
+
+def _names_for_undo(undo: Undo | None, around: dict[str, Any]) -> dict[str, Any]:
+    """The same for an undo, which is perhaps not defined yet: then it may name any class."""
+    if undo is None or not isinstance(undo, str):
+        return {} if undo is None else names_for(getattr(undo, "__func__", undo), around)
+    return {name: value for name, value in around.items() if isinstance(value, type)}
 
 
 def names_for(function: Callable[..., Any], around: dict[str, Any]) -> dict[str, Any]:

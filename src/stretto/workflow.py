@@ -68,6 +68,8 @@ class Workflow(Generic[R]):
             ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
         journal: How many entries each run keeps of what its steps took, sent and raised, with times and causes, for
             ``run.journal`` and ``run.report("run.html")``; the oldest are pushed out. None for no journal.
+        undo_timeout: Seconds that all undos of a run that has failed may take together, on top of its `timeout`; None
+            for no limit.
         **workflows: Workflows that its steps ask for, as `add_workflows` takes them.
 
     Raises:
@@ -98,6 +100,7 @@ class Workflow(Generic[R]):
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
         journal: int | None = None,
+        undo_timeout: float | None = 30.0,
         **workflows: Workflow[Any],
     ) -> None:
         self._options = Options.of(
@@ -111,6 +114,7 @@ class Workflow(Generic[R]):
             num_concurrent_runs=num_concurrent_runs,
             queue_size=queue_size,
             journal=journal,
+            undo_timeout=undo_timeout,
         )
         if self._options.num_concurrent_runs is not None:
             from .limits import Limit  # noqa: PLC0415 - loaded by who uses it, as below
@@ -129,6 +133,10 @@ class Workflow(Generic[R]):
         steps = steps_of(cls)
         _check_handlers(cls, steps)
         agreed_state(cls.__name__, steps.values())
+        if any(spec.undo is not None for spec in steps.values()):
+            from ._undo_reader import read_undos  # noqa: PLC0415 - loaded by who uses it, as below
+
+            read_undos(cls, steps.values())
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -331,6 +339,10 @@ class Workflow(Generic[R]):
         spec = read_step(name, staticmethod(function), mark, cls.__name__, {cls.__name__: cls})
         _check_handlers(cls, {**steps_of(cls), name: spec})
         agreed_state(cls.__name__, [*steps_of(cls).values(), spec])
+        if spec.undo is not None:
+            from ._undo_reader import read_undos  # noqa: PLC0415
+
+            read_undos(cls, [spec])
         cls._read_steps[cls][name] = spec
         cls._forget_blueprint()
 
@@ -341,7 +353,12 @@ class Workflow(Generic[R]):
 
     @classmethod
     def _new_blueprint(cls) -> Blueprint:
-        cls._blueprint = Blueprint(cls.__name__, list(steps_of(cls).values()))
+        specs = list(steps_of(cls).values())
+        if any(spec.undo is not None for spec in specs):
+            from ._undo_reader import read_undos  # noqa: PLC0415
+
+            specs = read_undos(cls, specs)
+        cls._blueprint = Blueprint(cls.__name__, specs)
         return cls._blueprint
 
     @classmethod

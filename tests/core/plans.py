@@ -62,6 +62,7 @@ def step(
     holds: bool = False,
     recovers: Recovery | None = None,
     join: Join | None = None,
+    undo: str | None = None,
 ) -> StepPlan:
     return StepPlan(
         name=name,
@@ -78,6 +79,7 @@ def step(
         holds=holds,
         recovers=recovers,
         join=join,
+        undo=undo,
     )
 
 

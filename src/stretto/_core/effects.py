@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import Context
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from .._fields import Value
 from ..events import Event
 from .delivery import DeadLetter, Delivery
 from .room import Sender
 from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .completed import Completed
 
 __all__ = [
     "CLOSED",
@@ -35,6 +38,7 @@ __all__ = [
     "Quiet",
     "Resume",
     "Retry",
+    "Undo",
 ]
 
 
@@ -98,6 +102,13 @@ class Outward(Value):
 
 
 @final
+class Undo(Value):
+    """Call the undo of a step that has completed, and give the machine an `UndoEnded`."""
+
+    entry: Completed
+
+
+@final
 class Quiet(Value):
     """Nothing of the run is at work; whether that is the end is for those around it to say."""
 
@@ -130,6 +141,7 @@ Effect: TypeAlias = (
     | EndRun
     | Outward
     | Belated
+    | Undo
     | Quiet
     | Closed
 )

@@ -38,6 +38,8 @@ __all__ = [
     "StepRaised",
     "StepReturned",
     "Strayed",
+    "UndoEnded",
+    "UndoingBegan",
     "WaitAnswered",
     "WaitBegan",
     "WaitCancelled",
@@ -93,10 +95,15 @@ class RetryDue(Fields):
 
 @final
 class StepCancelled(Fields):
-    """The body of a step ended because it was cancelled; or with a value that nobody waits for any more."""
+    """The body of a step ended because it was cancelled; or with a value that nobody waits for any more.
+
+    Attributes:
+        returned: Whether it has returned.
+    """
 
     delivery: Delivery
     value: object = None
+    returned: bool = False
 
 
 @final
@@ -235,6 +242,27 @@ class Ending(Fields):
 
 
 @final
+class UndoingBegan(Fields):
+    """The run has failed and its steps have ended: what they have done is undone, in so many seconds at most."""
+
+    at: float
+    limit: float
+
+
+@final
+class UndoEnded(Fields):
+    """The undo at work has returned, or raised.
+
+    Attributes:
+        cut: Whether it was cancelled instead, because its time was over.
+    """
+
+    at: float
+    error: BaseException | None = None
+    cut: bool = False
+
+
+@final
 class Concluded(Fields):
     """Everything of the run has ended, and nothing more will be sent or waited for."""
 
@@ -263,5 +291,7 @@ Input: TypeAlias = (
     | WaitAnswered
     | Crossed
     | Ending
+    | UndoingBegan
+    | UndoEnded
     | Concluded
 )

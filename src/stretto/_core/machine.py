@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from contextvars import Context
 from types import CoroutineType
-from typing import assert_never, final
+from typing import TYPE_CHECKING, assert_never, final
 
 from ..errors import WorkflowError
 from ..events import Event, StopEvent
@@ -51,6 +51,8 @@ from .inputs import (
     StepRaised,
     StepReturned,
     Strayed,
+    UndoEnded,
+    UndoingBegan,
     WaitAnswered,
     WaitBegan,
     WaitCancelled,
@@ -58,6 +60,10 @@ from .inputs import (
 )
 from .returning import is_stop, returned_events
 from .room import Room
+
+if TYPE_CHECKING:
+    from .completed import Entry
+    from .undoing import Undos
 
 __all__ = ["Machine"]
 
@@ -86,8 +92,8 @@ class Machine(Attempts):
                 return self._step_raised(delivery, error, at, draw)
             case RetryDue(at=at):
                 return self._retry_due(at)
-            case StepCancelled(delivery=delivery, value=value):
-                return self._step_cancelled(delivery, value)
+            case StepCancelled(delivery=delivery, value=value, returned=returned):
+                return self._step_cancelled(delivery, value, returned=returned)
             case Strayed(letter=letter):
                 return self._dead(letter.event, letter.reason)
             case DeadlinePassed(at=at):
@@ -125,6 +131,10 @@ class Machine(Attempts):
                 return self._crossed(event, taken=taken)
             case Ending():
                 return [self._resumed(waiter) for waiter in self._waiters_in_queues()]
+            case UndoingBegan(at=at, limit=limit):
+                return self.keep_undos().begin(at, limit)
+            case UndoEnded(at=at, error=error, cut=cut):
+                return self._undo_ended(at, error, cut=cut)
             case Concluded():
                 return [*self._give_up_senders(), *self._concluded()]
             case _:
@@ -232,6 +242,7 @@ class Machine(Attempts):
         if at >= self.deadline:
             self._deadline_passed(at)
         past = delivery.past
+        self._note_completed(delivery, value)
         if self.ended is not None:
             del self.active[delivery]
             self._keep_late(value)
@@ -270,7 +281,9 @@ class Machine(Attempts):
 
     # -- what else happens -----------------------------------------------------------------------------------
 
-    def _step_cancelled(self, delivery: Delivery, value: object) -> Effects:
+    def _step_cancelled(self, delivery: Delivery, value: object, *, returned: bool) -> Effects:
+        if returned:
+            self._note_completed(delivery, value)
         del self.active[delivery]
         if self.unfinished is not None and value is None:
             self.unfinished.append(delivery)
@@ -287,6 +300,28 @@ class Machine(Attempts):
         if at >= self.deadline:
             self._deadline_passed(at)
         return self._check_stalled() if error is None else self._nested_failed(error)
+
+    # -- what can be undone ----------------------------------------------------------------------------------
+
+    def _note_completed(self, delivery: Delivery, value: object) -> None:
+        """A step has returned, perhaps too late for the run; to return what it has not declared is to fail."""
+        if delivery.step.undo is None or (delivery.past is not None and delivery.past.cut):
+            return
+        if value is None or not isinstance(returned_events(delivery.step, value), WorkflowError):
+            self.keep_undos().completed(delivery, value)
+
+    def keep_undos(self, log: list[Entry] | None = None) -> Undos:
+        """What can be undone; from now on there is such a log, or it is kept in this one, which other runs share."""
+        if self.undos is None:
+            from .undoing import Undos  # noqa: PLC0415 - only for who undoes
+
+            self.undos = Undos(log)
+        return self.undos
+
+    def _undo_ended(self, at: float, error: BaseException | None, *, cut: bool) -> Effects:
+        if error is not None and not isinstance(error, Exception):
+            self._fail(error)
+        return self.keep_undos().ended(at, error, cut=cut)
 
     # -- what a step asks ------------------------------------------------------------------------------------
 

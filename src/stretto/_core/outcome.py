@@ -134,11 +134,11 @@ class Outcome(Workers):
         """What ``await run`` raises, or None if it gives the result.
 
         KeyboardInterrupt and its like outrank a timeout, and that outranks the first failure; the other
-        failures are told by notes on the error that comes out.
+        failures are told by notes on the error that comes out. If not all could be undone, that is an `UndoError`.
         """
         raised = self.errors
         if not raised:
-            return self.verdict
+            return self.verdict if self.undos is None else self.undos.verdict(self.verdict, self.plan.name)
         timeout = self.verdict if self.ended is Ended.TIMED_OUT else None
         first = next((error for error in raised if not isinstance(error, Exception)), timeout or raised[0])
         if first is timeout:
@@ -148,7 +148,7 @@ class Outcome(Workers):
             add_note(first, f"while the run was being ended, another step failed: {shown(other)}")
         if len(others) > _NOTED:
             add_note(first, f"and {len(others) - _NOTED} more, see run.failures")
-        return first
+        return first if self.undos is None else self.undos.verdict(first, self.plan.name)
 
     def terminal_event(self) -> StopEvent[object]:
         """The last event of the stream: that which stopped the run, or one that says why it has no result."""

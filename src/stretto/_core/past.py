@@ -73,10 +73,11 @@ class Past:
         kept: Those that failed attempts were given and the present one was not given again yet.
         given: What the present attempt was given in its waits.
         again: What failed attempts, or it before a restart, were given and it has not waited for again yet.
+        cut: Whether a race was decided before it began or while it worked, so that it returns nothing of its own.
     """
 
     __slots__ = (
-        "again", "attempt", "began", "carry", "error", "given", "held", "kept", "over", "spent", "taken"
+        "again", "attempt", "began", "carry", "cut", "error", "given", "held", "kept", "over", "spent", "taken"
     )  # fmt: skip
 
     def __init__(self, carry: Context, spent: Mapping[int, int] = NOTHING_SPENT) -> None:
@@ -91,6 +92,7 @@ class Past:
         self.kept: dict[Mark, list[list[Event]]] = {}
         self.given: list[Mail] | None = None
         self.again: list[Mail] | None = None
+        self.cut = False
 
     def take(self, mark: Mark, batch: list[Event]) -> list[Event]:
         """The present attempt is given a batch."""

@@ -43,12 +43,13 @@ class StepPlan:
         bare: What it may send off that is in no list; None: all that it `returns`.
         join: For a step that joins: what it waits for.
         recovers: For a handler of failures: what it recovers, and how often.
+        undo: The name of its undo; None if it has none.
         handler: Who recovers the step.
         may: The joins that a branch of this step may come to.
         calls: The joins of a list that it returns: they are called even if nothing arrives.
         further: For a join whose calls go on in the fork: the joins that they may come to.
-        plain: Whether nothing but its return or its failure matters: it has no policy, no limit, holds nothing back,
-            nobody recovers and no join settles its failures. Others take the longer way through the machine.
+        plain: Whether nothing but its return or its failure matters: it has no policy, no limit, no undo, holds nothing
+            back, nobody recovers and no join settles its failures. Others take the longer way through the machine.
         stops: Whether it is plain and may return a StopEvent as it is.
         direct: For a returned type: the one step that takes it, where that is all there is to decide, and the number
             of this way in the plan.
@@ -70,6 +71,7 @@ class StepPlan:
     recovers: Recovery | None = None
     bare: tuple[type[Event], ...] | None = None
     join: Join | None = None
+    undo: str | None = None
     handler: StepPlan | None = attrs.field(default=None, init=False)
     may: tuple[int, ...] = attrs.field(default=(), init=False)
     calls: tuple[int, ...] = attrs.field(default=(), init=False)
@@ -103,9 +105,10 @@ class Plan:
         joins: Whether a step joins. Then no event takes the short way.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
         state: What the state of a run is, if a step names its class.
+        undoes: Whether a step has an undo.
     """
 
-    __slots__ = ("fed", "joins", "name", "routes", "single", "state", "steps", "ways")
+    __slots__ = ("fed", "joins", "name", "routes", "single", "state", "steps", "undoes", "ways")
 
     def __init__(self, name: str, steps: Sequence[StepPlan], state: StateKind | None = None) -> None:
         self.name = name
@@ -114,6 +117,7 @@ class Plan:
         self.routes: Routes[StepPlan] = Routes([step for step in self.steps if step.recovers is None])
         self._look_at_failures()
         self.joins = any(step.join is not None for step in self.steps)
+        self.undoes = any(step.undo is not None for step in self.steps)
         if self.joins:
             self._look_at_joins()
         self.fed = any(_is_fed(step, kind) for step in self.steps for kind in step.accepts)
@@ -129,7 +133,8 @@ class Plan:
         recovers = any(step.recovers is not None for step in self.steps)
         for step in self.steps:
             step.handler = handler_for(step, self.steps)
-            step.plain = step.retry is None and step.timeout is None and not step.holds and not recovers
+            policies = (step.retry, step.timeout, step.undo)
+            step.plain = all(each is None for each in policies) and not step.holds and not recovers
             step.stops = step.plain and StopEvent in step.returns
 
     def _look_at_joins(self) -> None:

@@ -192,7 +192,7 @@ class Restoring:
     def delivery(self, place: Place) -> Delivery:
         """What is on its way to a step."""
         step = self.step(place.part("step"))
-        delivery = Delivery(step, self._event(step, place), self.carry(place))
+        delivery = Delivery(step, self.event(step, place), self.carry(place))
         self.deliveries.append(delivery)
         past = self._past(place, Past(delivery.carry.copy()))
         for each in place.listed("collected"):
@@ -202,7 +202,8 @@ class Restoring:
             self._resumed(delivery)
         return delivery
 
-    def _event(self, step: StepPlan, place: Place) -> Event:
+    def event(self, step: StepPlan, place: Place) -> Event:
+        """What the step takes: an event, or several that it joins."""
         if step.join is None:
             return self.taken(step, place.part("event"))
         return Joined(events=tuple(self.taken(step, each) for each in place.part("joined").items()))

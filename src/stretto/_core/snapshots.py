@@ -27,6 +27,7 @@ from .machine import Machine
 from .places import Place
 from .saving import MOST, OfBehalf, Reader, Restoring, Saving, ToBehalf, Writer
 from .state import DEAD_LETTERS_KEPT
+from .undo_parts import read_undos, write_undos
 from .waiting import Mailbox, Waiter
 
 __all__ = ["PARTS", "Part", "restore", "snapshot"]
@@ -252,6 +253,8 @@ def snapshot(run: Machine, at: float, writer: Writer, behalf: ToBehalf | None = 
             data[name] = written
     if run.forks is not None:
         data["forks"] = write_forks(out, run.forks, "forks")
+    if run.undos is not None and (done := write_undos(out, run.undos.log, "undos")):
+        data["undos"] = done
     return data
 
 
@@ -283,4 +286,7 @@ def restore(
             effects += part.read(into, written)
     if run.plan.joins:
         effects += read_forks(into, place.get("forks"))
+    done = place.get("undos")
+    if done is not None:
+        read_undos(into, done)
     return [*effects, *run.receive(Begun())]

@@ -18,6 +18,7 @@ from .waiting import Mailbox, Waiter, Waiters
 
 if TYPE_CHECKING:
     from .joining import Forks
+    from .undoing import Undos
 
 __all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
 
@@ -67,6 +68,7 @@ class RunState:
         closed: Whether it has been closed so.
         unfinished: What steps had begun with and did not return from; None if nobody asks for it.
         resumed: In a run that goes on from a snapshot: the deliveries that are given again what they were given.
+        undos: What its steps have done and can be undone; None if there was nothing of the kind.
     """
 
     # What few runs have is set when it comes up, see Driver.
@@ -99,6 +101,7 @@ class RunState:
     resumed: list[Delivery] | None = None
     passages: dict[tuple[int | None, type[Event], int | None], int] | None = None
     unequal: list[int] | None = None
+    undos: Undos | None = None
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
         count = len(plan.steps)

@@ -42,7 +42,8 @@ class Account:
         works: What its steps did, if it keeps a journal.
         missed: How many entries the journal has lost; None if there is no journal.
         end: When the last of it happened, in seconds since it began.
-        rest: What is left of it: dead letters, leftovers, and what it waits for, each with what is told of it.
+        rest: What is left of it: dead letters, leftovers, what it waits for, and what is undone and what not, each with
+            what is told of it.
     """
 
     name: str
@@ -113,11 +114,14 @@ def _state(driver: Driver) -> str:
 
 def _rest(driver: Driver) -> list[tuple[str, Sequence[str]]]:
     machine = driver.machine
+    undone = () if machine.undos is None else machine.undos.records
     waits = [] if machine.ended else [f"{each.step}: {each.kind.__name__}" for each in awaited(machine)]
     return [
         ("Waits for", waits),
         ("Dead letters", [f"{shown(each.event)}: {each.reason}" for each in machine.dead_letters or ()]),
         ("Leftovers", _many([shown(each) for each in machine.leftovers()])),
+        ("Undone", [str(each) for each in undone if each.outcome == "done"]),
+        ("Not undone", [str(each) for each in undone if each.outcome != "done"]),
     ]
 
 

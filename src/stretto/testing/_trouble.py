@@ -33,11 +33,13 @@ class Life:
     Attributes:
         leave: Cancels who awaits the run.
         root: The run, once it was made, and not one of those that it nests or causes.
+        runs: The run, and those.
         saved: What was left of it when its process died.
     """
 
     leave: Callable[[], object]
     root: Observer | None = None
+    runs: list[Any] = attrs.field(factory=list[Any])
     saved: Any = None
 
 
@@ -173,6 +175,8 @@ def _die(life: Life) -> None:
             error, "Faults(crash=True) takes a snapshot of the run at each point where its process may die"
         )
         raise
+    for run in life.runs:
+        run.undoes = False  # another process goes on with what was done
     life.leave()
 
 

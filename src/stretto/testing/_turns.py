@@ -110,6 +110,7 @@ class Turns:
         self.observers.append(observer)
         life = self.lives[-1]
         life.root = life.root or observer
+        life.runs.append(run)
         self._trouble.prepare(run)
 
     async def __call__(self, run: Any, delivery: Delivery, point: Point, what: object, /) -> None:  # noqa: ANN401
