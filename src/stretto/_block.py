@@ -48,7 +48,13 @@ class Block:
         by_cancellation = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
         if error is not None:
             driver.cancel(f"because its block was left by {type(error).__name__}")
-        swallowed = await self._wait(how if by_cancellation else (None, None, None))  # noqa: ASYNC102 - it shields itself
+        try:
+            swallowed = await self._wait(how if by_cancellation else (None, None, None))  # noqa: ASYNC102 - it shields itself
+        except anyio.get_cancelled_exc_class():
+            if driver.is_half_undone and driver.outcome is not None and driver.outcome[1] is not None:
+                driver.observed = True
+                raise driver.outcome[1] from None  # as of a clean-up that fails, ADR 4
+            raise
         failure = driver.outcome[1] if driver.outcome is not None else None
         if failure is None or driver.observed or (driver.was_cancelled and (cancelled or error is not None)):
             return swallowed

@@ -65,7 +65,7 @@ class Concluding(Writing):
                 await self._stock.close(self.machine.error)
             except anyio.get_cancelled_exc_class() as again:  # noqa: ASYNC103 - raised below
                 error = again
-        if isinstance(error, self.cancelled) and not self.machine.errors:
+        if isinstance(error, self.cancelled) and not self.machine.errors and not self.is_half_undone:
             self._conclude()
             raise error
 

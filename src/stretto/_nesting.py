@@ -73,10 +73,13 @@ class Nesting(Tasks):
     @property
     def was_cancelled(self) -> bool:
         """Whether the run ended because it was cancelled, and by nothing else."""
-        machine = self.machine
-        if machine.undos is not None and machine.undos.incomplete:
-            return False
-        return machine.ended is Ended.CANCELLED and not machine.errors
+        return self.machine.ended is Ended.CANCELLED and not self.machine.errors and not self.is_half_undone
+
+    @property
+    def is_half_undone(self) -> bool:
+        """Whether not all that its steps had done could be undone."""
+        undos = self.machine.undos
+        return undos is not None and undos.incomplete
 
     def start_later(self, start: Callable[[], None]) -> None:
         """A step made a nested run; it starts when the step suspends or ends, if not awaited by then."""

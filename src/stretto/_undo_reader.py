@@ -118,6 +118,8 @@ class _Reader:
                 needs[each.name] = need
             elif kinds and all(kind in {Context, ThreadContext} for kind in kinds):
                 context_name = each.name
+            elif each.default is not each.empty and each.name not in {*self.taken, "result"}:
+                continue
             elif (own := self._own(each.name, kinds)) is None:
                 result_name = each.name
             else:
@@ -156,7 +158,8 @@ class _Reader:
 
     def _kinds_of(self, each: inspect.Parameter) -> tuple[Any, ...]:
         if each.kind in {each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY}:
-            raise self.error(f"has a parameter {str(each)!r}, and is called by name; name each parameter")
+            written = str(each).replace("'", "")  # an annotation that is text
+            raise self.error(f"has a parameter {written}, and is called by name; name each parameter")
         if each.name not in self.hints:
             taken = " | ".join(kind.__name__ for kind in self.spec.accepts)
             guess = self.returns if each.name == "result" else taken

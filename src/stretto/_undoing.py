@@ -89,10 +89,6 @@ async def undo(run: Undone, undos: Undos, options: Options, whose: Callable[[Any
             await owner.clear_stock()
         except (run.cancelled, KeyboardInterrupt) as error:  # noqa: ASYNC103 - raised below
             late = error
-    if undos.incomplete:
-        logger().error(
-            "%s has failed, and not all that it did was undone; %s", machine.plan.name, undos.told()
-        )
     if late is not None:
         raise late
     await anyio.lowlevel.checkpoint_if_cancelled()

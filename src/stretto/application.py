@@ -145,7 +145,7 @@ class Application:
     @property
     def external(self) -> frozenset[type[Event]]:
         """The event classes that come from outside as it was told; those that say so themselves are not among them."""
-        return self._external
+        return self._options.external
 
     def routes(self) -> Iterator[Route]:
         """Every event class that goes from one member to another: source, steps, kind, receiver, and why.

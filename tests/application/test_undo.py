@@ -1,0 +1,339 @@
+"""Undos in an application: a conversation is undone as one, across its members, last completed first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from stretto import Application, Context, Event, SnapshotError, StartEvent, StopEvent, Workflow, step
+from stretto.undo import UndoError
+
+pytestmark = pytest.mark.anyio
+
+log: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_done() -> None:
+    log.clear()
+
+
+class BoomError(Exception):
+    pass
+
+
+class Order(Event):
+    sku: str = "tea"
+
+
+class Placed(Event):
+    pass
+
+
+class Bill(Event):
+    pass
+
+
+class Paid(Event):
+    pass
+
+
+class Done(Event):
+    pass
+
+
+class Shop(Workflow[str]):
+    """Reserves, orders at another member, and is told; then it ends as it is told to."""
+
+    def __init__(self, *, fails: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.fails = fails
+
+    async def give_free(self) -> None:
+        log.append("give free")
+
+    async def forget(self) -> None:
+        log.append("forget")
+
+    @step(undo=give_free)
+    async def reserve(self, ev: StartEvent) -> Order:
+        return Order()
+
+    @step(undo=forget)
+    async def note(self, ev: Placed) -> Done:
+        return Done()
+
+    @step
+    async def end(self, ev: Done) -> StopEvent[str]:
+        if self.fails:
+            raise BoomError("shop")
+        return StopEvent(result="sold")
+
+
+class Station(Workflow[None]):
+    """Places orders and has them billed by a third member."""
+
+    async def unplace(self, ev: Order) -> None:
+        await anyio.sleep(0.1)
+        log.append(f"unplace {ev.sku}")
+
+    @step(undo=unplace)
+    async def place(self, ev: Order) -> Bill:
+        return Bill()
+
+    @step
+    async def told(self, ev: Paid) -> Placed:
+        return Placed()
+
+
+class Bank(Workflow[None]):
+    async def refund(self) -> None:
+        log.append("refund")
+
+    @step(undo=refund)
+    async def charge(self, ev: Bill) -> Paid:
+        return Paid()
+
+
+ALL = ["forget", "refund", "unplace tea", "give free"]
+
+
+async def test_a_conversation_that_fails_is_undone_across_its_members():
+    async with Application(shop=Shop(), station=Station(), bank=Bank()) as app:
+        run = app.run("shop")
+        with pytest.raises(BoomError):
+            await run
+        assert log == ALL
+        assert [each.step for each in run.undone] == ["note", "charge", "place", "reserve"]
+
+
+async def test_a_conversation_with_a_result_undoes_nothing():
+    async with Application(shop=Shop(fails=False), station=Station(), bank=Bank()) as app:
+        assert await app.run("shop") == "sold"
+    assert log == []
+
+
+async def test_two_conversations_are_undone_each_by_itself():
+    class Second(Shop):
+        @step
+        async def end(self, ev: Done) -> StopEvent[str]:
+            await anyio.sleep(1)
+            return StopEvent(result="second")
+
+    async with (
+        Application(shop=Second(), station=Station(), bank=Bank()) as app,
+        app.run("shop") as first,
+        app.run("shop") as second,
+    ):
+        await anyio.sleep(0.5)
+        await first.cancel()
+        assert log == ALL
+        assert await second == "second"
+    assert log == ALL
+
+
+async def test_a_member_that_fails_is_undone_with_the_call():
+    class Broken(Bank):
+        @step(undo=Bank.refund)
+        async def charge(self, ev: Bill) -> Paid:
+            raise BoomError("bank")
+
+    async with Application(shop=Shop(), station=Station(), bank=Broken()) as app:
+        with pytest.raises(BoomError, match="bank"):
+            await app.run("shop")
+    assert log == ["unplace tea", "give free"]
+
+
+async def test_a_conversation_that_is_cancelled_or_late_is_undone():
+    class Slow(Bank):
+        @step
+        async def charge(self, ev: Bill) -> Paid:
+            await anyio.sleep_forever()
+            return Paid()
+
+    async with Application(shop=Shop(timeout=1), station=Station(), bank=Slow()) as app:
+        with pytest.raises(TimeoutError):
+            await app.run("shop")
+        assert log == ["unplace tea", "give free"]
+        log.clear()
+        with anyio.move_on_after(0.5):
+            await app.run("shop")
+        assert log == ["unplace tea", "give free"]
+    log.clear()
+    with pytest.raises(KeyError):
+        async with Application(shop=Shop(), station=Station(), bank=Slow()) as app, app.run("shop"):
+            await anyio.sleep(0.5)
+            raise KeyError
+    assert log == ["unplace tea", "give free"]
+
+
+async def test_what_a_run_that_was_closed_has_done_is_undone_with_its_conversation():
+    class Closing(Workflow[None]):
+        @step
+        async def place(self, ev: Order) -> Bill:
+            return Bill()
+
+        async def unend(self) -> None:
+            log.append("unend")
+
+        @step(undo=unend)
+        async def told(self, ev: Paid) -> Placed | StopEvent:
+            return Placed()
+
+    class Once(Bank):
+        @step(undo=Bank.refund)
+        async def charge(self, ctx: Context, ev: Bill) -> Paid | StopEvent:
+            ctx.send_event(Paid())
+            return StopEvent()
+
+    async with Application(shop=Shop(), station=Closing(), bank=Once()) as app:
+        with pytest.raises(BoomError):
+            await app.run("shop")
+    assert log.count("refund") == log.count("unend") == log.count("give free") == 1
+    assert log[-1] == "give free"
+
+
+class Asking(Workflow[str]):
+    """Asks another member, and ends as it is told to."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+
+    async def unask(self) -> None:
+        log.append("unask")
+
+    @step(undo=unask)
+    async def ask(self, ctx: Context, ev: StartEvent) -> Bill | Done:
+        await ctx.request(Bill(), reply=Paid)
+        return Done()
+
+    @step
+    async def end(self, ev: Done) -> StopEvent[str]:
+        if self.fails:
+            raise BoomError("asking")
+        return StopEvent(result="asked")
+
+
+async def test_a_request_with_a_reply_is_undone_with_who_asked_and_before_the_step_that_did():
+    async with Application(asking=Asking(fails=True), bank=Bank()) as app:
+        with pytest.raises(BoomError, match="asking"):
+            await app.run("asking")
+        assert log == ["refund", "unask"]
+
+
+async def test_a_request_with_a_reply_is_not_undone_if_all_goes_well():
+    async with Application(asking=Asking(fails=False), bank=Bank()) as app:
+        assert await app.run("asking") == "asked"
+        assert await app.request(Bill(), reply=Paid) == Paid()
+    assert log == []
+
+
+async def test_a_request_that_fails_undoes_itself_before_who_asked_goes_on():
+    class Checks(Workflow[None]):
+        async def uncheck(self) -> None:
+            log.append("uncheck")
+
+        @step(undo=uncheck)
+        async def check(self, ev: Bill) -> Order:
+            return Order()
+
+        @step
+        async def fail(self, ev: Order) -> Paid:
+            raise BoomError("bank")
+
+    class Catches(Asking):
+        @step(undo=Asking.unask)
+        async def ask(self, ctx: Context, ev: StartEvent) -> Bill | Done:
+            with pytest.raises(BoomError, match="bank"):
+                await ctx.request(Bill(), reply=Paid)
+            log.append("caught")
+            return Done()
+
+    async with Application(asking=Catches(fails=True), bank=Checks()) as app:
+        with pytest.raises(BoomError, match="asking"):
+            await app.run("asking")
+        assert log == ["uncheck", "caught", "unask"]
+        with pytest.raises(BoomError, match="bank"):
+            await app.request(Bill(), reply=Paid)
+        assert log == ["uncheck", "caught", "unask", "uncheck"]
+
+
+async def test_a_call_within_a_step_is_undone_with_the_run_of_that_step():
+    async with Application(shop=Shop(fails=False), station=Station(), bank=Bank()) as app:
+
+        class Around(Workflow[str]):
+            async def unbuy(self) -> None:
+                log.append("unbuy")
+
+            @step(undo=unbuy)
+            async def buy(self, ev: StartEvent) -> Done:
+                await app.run("shop")
+                return Done()
+
+            @step
+            async def fail(self, ev: Done) -> StopEvent[str]:
+                raise BoomError("around")
+
+        with pytest.raises(BoomError, match="around"):
+            await Around().run()
+    assert log == [*ALL, "unbuy"]
+
+
+async def test_a_nested_run_of_a_member_is_undone_with_the_conversation():
+    class Inner(Workflow[None]):
+        async def uninner(self) -> None:
+            log.append("uninner")
+
+        @step(undo=uninner)
+        async def inner(self, ev: StartEvent) -> StopEvent[None]:
+            return StopEvent(result=None)
+
+        @step
+        async def never(self, ev: Done) -> None: ...
+
+    class Nests(Bank):
+        @step(undo=Bank.refund)
+        async def charge(self, ev: Bill) -> Paid:
+            await Inner(disable_validation=True).run()
+            return Paid()
+
+    async with Application(shop=Shop(), station=Station(), bank=Nests()) as app:
+        with pytest.raises(BoomError):
+            await app.run("shop")
+    assert log == ["forget", "uninner", "refund", "unplace tea", "give free"]
+
+
+async def test_what_a_conversation_could_not_undo_comes_out_of_its_call():
+    class Broken(Station):
+        async def refuse(self) -> None:
+            raise KeyError
+
+        @step(undo=refuse)
+        async def place(self, ev: Order) -> Bill:
+            return Bill()
+
+    async with Application(shop=Shop(), station=Broken(), bank=Bank()) as app:
+        with pytest.raises(UndoError) as caught:
+            await app.run("shop")
+    assert [type(each) for each in caught.value.exceptions] == [BoomError, KeyError]
+    assert log == ["forget", "refund", "give free"]
+
+
+async def test_what_members_have_done_is_in_no_snapshot():
+    class Slow(Bank):
+        @step
+        async def charge(self, ev: Bill) -> Paid:
+            await anyio.sleep(2)
+            return Paid()
+
+    async with (
+        Application(shop=Shop(fails=False), station=Station(), bank=Slow()) as app,
+        app.run("shop") as run,
+    ):
+        await anyio.sleep(1)
+        with pytest.raises(SnapshotError, match="does not know their order"):
+            run.ctx.to_dict()
+        assert await run == "sold"
