@@ -306,6 +306,51 @@ async def test_a_nested_run_of_a_member_is_undone_with_the_conversation():
     assert log == ["forget", "uninner", "refund", "unplace tea", "give free"]
 
 
+async def test_a_reply_that_leaves_work_behind_is_undone_with_the_nested_run_that_asked():
+    """The request goes on after its reply, when the nested run that asked is over; it is undone with the outermost."""
+
+    class Replies(Workflow[None]):
+        async def unreply(self) -> None:
+            log.append("unreply")
+
+        async def unfinish(self) -> None:
+            log.append("unfinish")
+
+        @step(undo=unreply)
+        async def reply(self, ctx: Context, ev: Bill) -> Paid | Order:
+            ctx.send_event(Paid())
+            return Order()
+
+        @step(undo=unfinish)
+        async def finish(self, ev: Order) -> None:
+            await anyio.sleep(1)
+
+    class Inner(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Bill:
+            await ctx.request(Bill(), reply=Paid)
+            return StopEvent(result="inner")
+
+    class Nests(Workflow[str]):
+        async def unnest(self) -> None:
+            log.append("unnest")
+
+        @step(undo=unnest)
+        async def nest(self, ev: StartEvent, inner: Inner) -> Done:
+            log.append(await inner.run())
+            return Done()
+
+        @step
+        async def end(self, ev: Done) -> StopEvent[str]:
+            await anyio.sleep(2)
+            raise BoomError("outer")
+
+    async with Application(nests=Nests(inner=Inner()), replies=Replies()) as app:
+        with pytest.raises(BoomError, match="outer"):
+            await app.run("nests")
+    assert log == ["inner", "unfinish", "unreply", "unnest"]
+
+
 async def test_what_a_conversation_could_not_undo_comes_out_of_its_call():
     class Broken(Station):
         async def refuse(self) -> None:

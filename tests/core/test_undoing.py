@@ -23,6 +23,7 @@ from stretto._core.inputs import (
 )
 from stretto._core.joined import Joined
 from stretto._core.machine import Machine
+from stretto._core.undo_parts import refuse_while_undone
 from stretto._core.undoing import Undos
 from stretto.errors import SnapshotError, WorkflowTimeoutError
 from stretto.events import Event, StopEvent
@@ -345,6 +346,15 @@ def test_what_can_be_undone_is_in_a_snapshot():
     empty = begun()
     empty.keep_undos()
     assert "undos" not in written(empty, 1.0, Kept())
+
+
+def test_while_it_is_undone_there_is_no_snapshot():
+    run = begun()
+    failed(run)
+    refuse_while_undone(run.undos, "Flow")
+    run.receive(UndoingBegan(at=2.0, limit=30.0))
+    with pytest.raises(SnapshotError, match="the run of Flow is being undone"):
+        refuse_while_undone(run.undos, "Flow")
 
 
 def test_what_a_nested_run_has_done_is_refused_with_its_place():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
 import anyio
 import pytest
 
-from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Context, Event, Resource, StartEvent, StopEvent, Workflow, step
 from stretto.undo import UndoError
 
 pytestmark = pytest.mark.anyio
@@ -263,3 +265,56 @@ async def test_a_nested_run_that_could_not_be_undone_fails_its_step_with_that():
     assert [type(each) for each in caught.value.exceptions] == [BoomError, KeyError]
     assert [f"{each.step} {each.outcome}" for each in run.undone] == ["before done"]
     assert log == ["undo leaf 2", "undo before"]
+
+
+@asynccontextmanager
+async def open_client() -> AsyncGenerator[str]:
+    log.append("open")
+    try:
+        yield "client"
+    finally:
+        log.append("close")
+
+
+class Buys(Workflow[str]):
+    """Its step and its undo share a resource of the run."""
+
+    async def unbuy(self, client: Annotated[str, Resource(open_client)]) -> None:
+        log.append(f"unbuy by {client}")
+
+    @step(undo=unbuy)
+    async def buy(self, ev: StartEvent, client: Annotated[str, Resource(open_client)]) -> Last:
+        return Last()
+
+    @step
+    async def end(self, ev: Last) -> StopEvent[str]:
+        return StopEvent(result="bought")
+
+
+async def test_the_undos_of_a_nested_run_that_is_over_are_given_resources_of_their_own():
+    with pytest.raises(BoomError):
+        await Outer(Buys()).run()
+    assert log == ["open", "close", "bought", "open", "unbuy by client", "undo nests", "undo before", "close"]
+
+
+async def test_a_resource_whose_teardown_fails_the_run_has_it_undone():
+    @asynccontextmanager
+    async def open_breaking() -> AsyncGenerator[str]:
+        log.append("open")
+        yield "client"
+        if log.count("open") == 1:
+            raise BoomError("teardown")
+
+    class Breaks(Workflow[str]):
+        async def unbuy(self, client: Annotated[str, Resource(open_breaking)]) -> None:
+            log.append(f"unbuy by {client}")
+
+        @step(undo=unbuy)
+        async def buy(
+            self, ev: StartEvent, client: Annotated[str, Resource(open_breaking)]
+        ) -> StopEvent[str]:
+            return StopEvent(result="bought")
+
+    with pytest.raises(BoomError, match="teardown"):
+        await Breaks().run()
+    assert log == ["open", "open", "unbuy by client"]
