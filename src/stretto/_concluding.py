@@ -89,7 +89,7 @@ class Concluding(Writing):
         last = machine.receive(Concluded()) if unsettled else ()
         error = machine.error()
         if machine.undos is not None:
-            self._hand_over_undos(machine.undos, error)
+            self._hand_over_undos(machine.undos)
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.hub is not None:
             self.hub.close(machine.terminal_event())
@@ -121,12 +121,12 @@ class Concluding(Writing):
 
         await undo(cast("Any", self), self.machine.keep_undos(log), self._options, self.run_of)
 
-    def _hand_over_undos(self, undos: Undos, error: BaseException | None) -> None:
-        """A nested run with a result is undone with the run around it, if that fails; others never any more."""
+    def _hand_over_undos(self, undos: Undos) -> None:
+        """What a nested run has done, and has not undone, is undone with the run around it, if that fails."""
         if self.is_undone_elsewhere:
             return
         log = undos.hand_over()
-        if log and self.parent is not None and (error is None or self.is_answered):
+        if log and self.parent is not None:
             self.parent.take_in_undos(log, self.made_by)
 
     def take_in_undos(self, log: list[Entry], maker: Delivery | None) -> None:

@@ -208,6 +208,7 @@ class Asking(Workflow[str]):
     @step(undo=unask)
     async def ask(self, ctx: Context, ev: StartEvent) -> Bill | Done:
         await ctx.request(Bill(), reply=Paid)
+        await anyio.sleep(1)
         return Done()
 
     @step

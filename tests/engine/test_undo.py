@@ -31,6 +31,7 @@ from stretto import (
     catch_error,
     step,
 )
+from stretto._nesting import making
 from stretto.errors import add_note
 from stretto.events import StepFailedEvent, WorkflowFailedEvent
 from stretto.joins import First
@@ -513,6 +514,7 @@ async def test_an_undo_has_the_context_variables_that_its_step_ended_with():
     class Known(Trip):
         async def cancel_hotel(self) -> None:
             self.log.append(who.get())
+            assert making.get() is None
 
         @step(undo=cancel_hotel)
         async def book_hotel(self, ev: Flight) -> Hotel:
@@ -846,6 +848,24 @@ async def test_no_native_cancellation_reaches_an_undo(anyio_backend_name: str):
         task.cancel()
         await anyio.sleep(1)
     assert not task.done()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert trip.log == [*DONE, "cancel 12A"]
+
+
+async def test_a_native_cancellation_that_comes_while_it_is_undone_goes_on_afterwards(
+    anyio_backend_name: str,
+):
+    if anyio_backend_name != "asyncio":
+        return
+
+    async def slow() -> None:
+        await anyio.sleep(5)
+
+    trip = Broken(hang, slow, timeout=1)
+    task = asyncio.ensure_future(trip.execute())
+    await anyio.sleep(3)
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert trip.log == [*DONE, "cancel 12A"]
