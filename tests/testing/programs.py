@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
+from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import attrs
 
 from examples import (
+    answer_from_reviews as library,
+    approval as chain,
     audit_env as audit,
+    batch_job as payments,
     concurrent_monitor as dealer,
+    crawler,
+    day_long_flow as bakery,
     first_of_three as race,
     flaky_weather as weather,
     human_approval as approval,
     inventory_monitor as monitor,
     inventory_progress as progress,
     kill_and_resume as parcels,
+    react_agent as agent,
     reviews_map_reduce as reviews,
     shared_client as basket,
     smallest,
 )
 from examples.trading.monitor import FeedbackMonitor
 from examples.trading.station import OrderStation
-from stretto import Application, Handler, StartEvent
+from stretto import Application, Handler, RunEndedError, StartEvent
 from stretto.testing import Faults, faked
 
 FAULTS = Faults(
@@ -51,6 +61,22 @@ async def say_yes(run: Handler[Any]) -> None:
         if isinstance(ev, approval.Question):
             await anyio.sleep(1)
             run.send_event(approval.Answer(item=ev.item, yes=True))
+
+
+async def decide(run: Handler[Any]) -> None:
+    """The people of the chain, one after the other, each of whom takes their time."""
+    async for ev in run.stream_events():
+        if isinstance(ev, chain.Question):
+            await chain.answer(run, ev, chain.ANSWERS)
+
+
+async def deliver(run: Handler[Any]) -> None:
+    """The van of the mill, which is late."""
+    async for ev in run.stream_events():
+        if isinstance(ev, bakery.Ordered):
+            await anyio.sleep(5 * bakery.HOUR)
+            with suppress(RunEndedError):
+                run.send_event(bakery.Delivered())
 
 
 class Source:
@@ -97,6 +123,69 @@ class Client:
         return Response(text=f"{self.asked}")
 
 
+@attrs.frozen
+class Web:
+    """In place of an HTTP client: two pages of one site, and a third that is never there."""
+
+    links: Mapping[str, str] = attrs.Factory(
+        lambda: {"http://a/": "http://a/b http://a/c", "http://a/b": "http://a/"}
+    )
+
+    async def get(self, url: str) -> Response:
+        await anyio.sleep(0.1)
+        if url not in self.links:
+            raise crawler.httpx2.ConnectError(url)
+        return Response(text="".join(f'<a href="{link}">' for link in self.links[url].split()))
+
+
+@attrs.define(eq=False)
+class Spoken:
+    """One answer of a model, line by line."""
+
+    lines: Iterator[str]
+    is_error: bool = False
+    is_server_error: bool = False
+    status_code: int = 200
+    reason_phrase: str = ""
+
+    async def __aenter__(self) -> Self:
+        await anyio.sleep(0.1)
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def aiter_lines(self) -> Spoken:
+        return self
+
+    def __aiter__(self) -> Spoken:
+        return self
+
+    async def __anext__(self) -> str:
+        for line in self.lines:
+            return line
+        raise StopAsyncIteration
+
+
+USES = agent.Reply("", [("temperature", '{"city": "Oslo"}'), ("pressure", "{}")])
+"""What a model says first: it uses a tool that there is and one that there is not."""
+
+
+@attrs.define(eq=False)
+class Speaks:
+    """In place of a client of the model; the first time it is busy."""
+
+    answer: str
+    asked: int = 0
+
+    def stream(self, method: str, path: str, *, json: dict[str, Any]) -> Spoken:
+        self.asked += 1
+        if self.asked == 1:
+            return Spoken(iter(()), True, status_code=429, reason_phrase="Too Many Requests")
+        pieces = agent.Model(script=(USES, agent.Reply(self.answer)))._pieces(json["messages"])
+        lines = [f"data: {dumps({'choices': [{'delta': piece}]})}" for piece in pieces]
+        return Spoken(iter([*lines, "data: [DONE]"]))
+
+
 def deal() -> dealer.Monitor:
     sources: Any = dealer.Sources(online=Source(), offline=Source(), trend=Past())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     return dealer.Monitor(sources, [dealer.ReviewId("tea", number) for number in (1, 2)])
@@ -118,6 +207,35 @@ def count(products: tuple[str, ...] = ("tea.tsv", "rice.tsv")) -> reviews.Review
         begin=[reviews.Product(file=Path(name)) for name in products],
         read=lambda ev: [reviews.Review(product=ev.file.stem, sentences=sentences)] * 2,
     )()
+
+
+def ask_the_model(answer: str = "It is cold.") -> agent.Agent:
+    return faked(agent.Agent, {agent.open_client: Speaks(answer)})()
+
+
+def crawl() -> crawler.Crawl:
+    web: Any = Web()
+    return crawler.Crawl({"http://a": crawler.Visit(web, 2)})
+
+
+def pay(names: tuple[str, ...] = ("Baker", "Printer", "Plumer")) -> payments.Payments:
+    letters = {name: payments.Letter(name, payments.PAYMENTS[name]) for name in names}
+    return payments.Payments(payments.Bank(), payments.Letters(Path(os.devnull), letters))
+
+
+def search() -> library.Library:
+    texts = {"tea": "1_0\t2\tthe battery lasts", "rice": "1_0\t-1\tit is cold\n2_0\t1\tbattery"}
+    return faked(
+        library.Library,
+        open=[library.File(path=Path(name), asked=("battery",)) for name in texts],
+        read=lambda ev: shelf(ev, texts[ev.path.name]),
+    )()
+
+
+def shelf(ev: library.File, text: str) -> library.Shelf:
+    passages = library.passages_in(ev.path.name, text)
+    having = Counter(word for each in passages for word in ev.asked if word in each.words)
+    return library.Shelf(passages=passages, asked=ev.asked, having=having)
 
 
 def check() -> audit.Audit:
@@ -168,6 +286,26 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "start": StartEvent(payload="Apple"),
         "faults": FAULTS,
     },
+    "agent": {"workflow": ask_the_model, "start": agent.Question(text="how cold is it?"), "faults": FAULTS},
+    "approval": {
+        "workflow": chain.Approval,
+        "start": chain.Submitted(claims=chain.CLAIMS[:2]),
+        "beside": decide,
+        "faults": FAULTS,
+    },
+    "crawler": {"workflow": crawl, "start": crawler.Seed(url="http://a/"), "faults": FAULTS},
+    "batch job": {"workflow": pay, "faults": FAULTS},
+    "answer from reviews": {
+        "workflow": search,
+        "start": library.Question(text="battery?"),
+        "faults": FAULTS,
+    },
+    # Whether a step that has just woken still goes on as the time limit passes is the loop's affair.
+    "day long flow": {
+        "workflow": bakery.Bakery,
+        "beside": deliver,
+        "faults": attrs.evolve(FAULTS, blocks=False, timeout=False),
+    },
 }
 """By name: what `explore` is given, with the faults that it is to stand."""
 
@@ -183,9 +321,14 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "reviews map and reduce": ({**ANY, "workflow": partial(count, ("tea.tsv",))}, 1),
     "audit": (ANY, 1),
     "trading": (ANY, 1),
+    "agent": ({**ANY, "workflow": partial(ask_the_model, "It has {0} degrees, and {1}.")}, 1),
+    "approval": ({}, 2),  # an answer that comes as its time is over is in time, or is not
+    "crawler": ({}, 1),
+    "batch job": ({**ANY, "workflow": partial(pay, ("Baker", "Printer"))}, 1),
+    "answer from reviews": (ANY, 1),
 }
 """What is changed of an example so that all of its schedules can be tried, and how many outcomes they may have.
 
 The concurrent monitor is left out, for its steps share an object and so nothing can be; and the parcels, of which there
-are five.
+are five, and the bakery, which is open for eleven hours.
 """
