@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ._among import Among, behalf
-from ._core.effects import Effects, Outward
+from ._core.effects import Outward
 from ._core.inputs import WaitAnswered
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
@@ -68,8 +68,7 @@ class Ways(Party):
 
     def _to_behalf(self, run: Among, event: Event, carry: VarContext, back: Among | None) -> bool:
         """What no member takes may be waited for by the run on whose behalf it was sent, now or later."""
-        if back is not None and back.successor is not None:
-            back = back.latest()
+        back = None if back is None else back.latest()
         if back is None or back is run or back.around is None or back.machine.ended is not None:
             return False
         self._cross(back, event, carry, run)
@@ -83,11 +82,11 @@ class Ways(Party):
         """The run of the member, which may have to be opened."""
         known = None if back is None or back.member is None else (back.member, back)
         target = self.conversation.find(name, key, known)
-        if target is not None and target.successor is not None:
+        if target is not None and target.machine.ended is not None:
             target = target.latest()
-        if target is None or (target.machine.ended is not None and target in self._runs):
-            return self._open(name, key)
-        return target
+            if target in self._runs and target.machine.ended is not None:
+                target = None
+        return self._open(name, key) if target is None else target
 
     def _cross(
         self, target: Among, event: Event, carry: VarContext, sender: Among | None, *, claims: bool = True
@@ -115,13 +114,13 @@ class Ways(Party):
         if self.over:
             self.dead(DeadLetter(event, f"the conversation of {self.name} is over"), run)
             return
-        if self.supervisor is not None and self.supervisor.refuses(run, event):
-            return
         context = carry.copy()
         context.run(_enter, run, back)
         machine = run.machine
         rests = run not in self._at_work and run is not self.root and machine.ended is None
         if rests:
+            if self.supervisor is not None and self.supervisor.refuses(run, event):
+                return
             self._runs.setdefault(run, None)
             run.wake_up()
         at = run.clock() if is_stop(event) else _ANY_TIME  # nothing else asks when it was sent
@@ -130,26 +129,30 @@ class Ways(Party):
         except QueueFullError as full:
             full.refused_by = run, context
             raise
-        self._begin(run, effects, rests=rests)
-
-    def _begin(self, run: Among, effects: Effects, *, rests: bool) -> None:
         for effect in effects:
             if type(effect) is Delivery:
                 run.push(effect)
             else:
                 run.perform((effect,))
-        if rests and run.has_work and not self.conversation.closing:
-            self._at_work[run] = None
-            if self.tg is None:
-                self._early.append(run)
-            else:
-                self.spawn(partial(self._host, run))
+        if rests:
+            self._begin(run)
         self.note(run)
+
+    def _begin(self, run: Among) -> None:
+        """A run that rested begins to work, if there is something to do."""
+        if not run.has_work or self.conversation.closing:
+            return
+        self._at_work[run] = None
+        if self.tg is None:
+            self._early.append(run)
+        else:
+            self.spawn(partial(self._host, run))
 
     def hand_on(self, heir: Among, estate: Estate) -> None:
         """Gives it what the run before it had not begun with."""
         heir.wake_up()
-        self._begin(heir, estate.hand_on(heir.machine, partial(_enter_copy, heir)), rests=True)
+        heir.perform(estate.hand_on(heir.machine, partial(_enter_copy, heir)))
+        self._begin(heir)
 
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event from outside to the run that waits for it, else to the one that accepts it."""
