@@ -93,7 +93,12 @@ class Supervisor:
         """A run that an event has opened has failed: another takes its place, or the error says why not."""
         policy = self._policies.get(cast("str", run.member))
         machine = run.machine
-        if policy is None or run in self._given_up or run.successor is not None or self._is_ending():
+        if (
+            policy is None
+            or run in self._given_up
+            or run.successor is not None
+            or self._talk.conversation.closing
+        ):
             return
         if machine.ended is Ended.FAILED and anyio.current_effective_deadline() == -math.inf:
             return  # it has failed in the clean-up of a cancellation, which is not to be outlived
@@ -106,13 +111,6 @@ class Supervisor:
         except BaseException as broken:  # noqa: BLE001 - of the user's predicate or wait; it ends the conversation
             add_note(broken, f"raised when a restart of {self._name(run)} was asked about {shown(error)}")
             machine.receive(Interrupted(error=broken))
-
-    def _is_ending(self) -> bool:
-        """Whether nothing is to be begun any more: it is being cut, or the run that was called has failed."""
-        machine = self._talk.root.machine
-        if self._talk.over or self._talk.conversation.closing or machine.errors:
-            return True
-        return machine.ended not in {None, Ended.STOPPED}
 
     def _decide(self, run: Among, policy: Restart, error: Exception) -> None:
         record = self._record(cast("str", run.member), policy)
@@ -151,12 +149,10 @@ class Supervisor:
         return self._records[member]
 
     def _rest(self, run: Among) -> Iterator[Among]:
-        """The opened runs of the members that were declared after that of this one, those of the last one first."""
+        """The opened runs of the members that were declared after that of this one."""
         members = list(self._talk.board.seats)
-        after = {name: number for number, name in enumerate(members)}
-        number = after[cast("str", run.member)]
-        others = [each for each in self._talk.opened_runs() if after[cast("str", each.member)] > number]
-        return iter(sorted(others, key=lambda each: -after[cast("str", each.member)]))
+        after = members[members.index(cast("str", run.member)) + 1 :]
+        return (each for each in self._talk.opened_runs() if each.member in after)
 
     def _cancel(self, run: Among, pause: _Pause, policy: Restart, why: str) -> None:
         held = self._held.get(run)

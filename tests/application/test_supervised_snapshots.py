@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from stretto import Application, Context, SnapshotError, StopEvent, step
+from stretto import Application, Context, Event, SnapshotError, Workflow, step
 from stretto.retry import fixed, no_wait
 from stretto.supervision import Restart
-from tests.application.programs import Ask, Boom
+from tests.application.programs import Boom
 from tests.application.test_supervision import Boss, Done, Job, Pair, Worker, jobs, letters
 
 pytestmark = pytest.mark.anyio
@@ -130,15 +130,46 @@ async def test_what_is_wrong_with_the_data_is_told_with_its_place(where: str, va
             app.resume(data)
 
 
-async def test_on_behalf_of_a_run_that_was_replaced_is_on_behalf_of_the_new_one():
-    class Replies(Worker):
-        @step
-        async def query(self, ctx: Context, ev: Done) -> Ask | StopEvent[int] | None:
-            if ev.n < 0:
-                raise Boom
-            return Ask(n=ev.n)
+class Query(Event):
+    n: int
 
-    data = await cut(application(expects=3), 4)
-    assert all(
-        each.get("behalf", 0) < len(data["runs"]) for run in data["runs"] for each in run.get("waiting", ())
-    )
+
+class Found(Event):
+    n: int
+
+
+class Keyed(Workflow):
+    """Queries for a job, and fails at a negative one, in the run of its key."""
+
+    @step
+    async def work(self, ctx: Context, ev: Job) -> Query | None:
+        if ev.fails:
+            raise Boom
+        await ctx.store.set("n", ev.n)
+        return Query(n=ev.n) if ev.n < 10 else None
+
+    @step
+    async def found(self, ctx: Context, ev: Found) -> Done:
+        return Done(n=await ctx.store.get("n", -1))
+
+
+class Store(Workflow):
+    @step
+    async def look(self, ev: Query) -> Found:
+        await anyio.sleep(5)
+        return Found(n=ev.n)
+
+
+async def test_what_comes_back_after_a_snapshot_for_a_run_that_was_replaced_is_for_the_new_one():
+    def keyed() -> Application:
+        sent = {0: [Job(n=1)], 1: [Job(n=1, fails=True)], 2: [Job(n=11)], 20: []}
+        app = Application(
+            boss=Boss(sent, 1), keyed=Keyed(), store=Store(), supervise={"keyed": Restart(backoff=no_wait())}
+        )
+        return app.connect(Job, key=lambda ev: ev.n % 2)
+
+    async with keyed() as app:
+        assert await app.run("boss") == [11]
+    data = await cut(keyed(), 3)
+    async with keyed() as app:
+        assert await app.resume(data) == [11]

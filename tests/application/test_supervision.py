@@ -17,6 +17,7 @@ from stretto import (
     Context,
     Event,
     HumanResponseEvent,
+    InternalError,
     StartEvent,
     StopEvent,
     Workflow,
@@ -101,6 +102,18 @@ def letters(app: Application) -> list[tuple[Any, str]]:
     return [(getattr(letter.event, "n", letter.event), letter.reason) for letter in app.dead_letters]
 
 
+def drivers() -> Iterator[object]:
+    return (each for each in gc.get_objects() if type(each).__name__ == "Driver")
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Nothing is logged: pytest would keep each failure with its traceback, and the run that is in there."""
+    logging.getLogger("stretto").setLevel(logging.CRITICAL)
+    yield
+    logging.getLogger("stretto").setLevel(logging.NOTSET)
+
+
 IN_FLIGHT = "it was being handled when worker (Worker) failed with Boom('{}') and was restarted"
 
 
@@ -148,6 +161,13 @@ async def test_what_comes_during_the_backoff_waits_its_turn_behind_what_was_kept
         (0, "0 begins in run 0"), (10, "1 begins in run 1"), (11, "2 begins in run 1"), (12, "3 begins in run 1"),
         (20, "4 begins in run 1"),
     ]  # fmt: skip
+
+
+async def test_what_comes_during_the_backoff_is_kept_although_nothing_else_was():
+    boss, worker = Boss({0: jobs(0, fails=(0,)), 3: jobs(1)}, expects=1), Worker()
+    async with Application(boss=boss, worker=worker, supervise={"worker": Restart(backoff=fixed(9))}) as app:
+        assert await app.run("boss") == [1]
+    assert [at for at, what in worker.log if "begins" in what] == [0, 10]
 
 
 async def test_a_mailbox_that_is_discarded_is_told_and_so_is_what_comes_before_the_restart():
@@ -399,17 +419,18 @@ async def test_what_no_member_takes_is_kept_for_a_wait_of_the_new_run():
 
 async def test_each_key_has_a_run_of_its_own_and_the_others_are_not_touched():
     worker = Worker()
-    sent = {0: jobs(0, 2, fails=(0,)), 0.25: [Job(n=1, seconds=5), Job(n=3)]}
+    sent = {0: jobs(0, 2, fails=(0,)), 0.25: [Job(n=1, seconds=5), Job(n=3)], 9: jobs(4)}
     app = Application(
-        boss=Boss(sent, expects=3), worker=worker, supervise={"worker": Restart(backoff=fixed(2))}
+        boss=Boss(sent, expects=4), worker=worker, supervise={"worker": Restart(backoff=fixed(2))}
     )
     app.connect(Job, key=lambda ev: ev.n % 2)
     async with app:
-        assert await app.run("boss") == [2, 1, 3]
+        assert await app.run("boss") == [2, 1, 3, 4]
         assert [n for n, _ in letters(app)] == [0]
     begins = [(at, what.split(",")[0]) for at, what in worker.log if "begins" in what]
     assert begins == [
         (0, "0 begins in run 0"), (0.25, "1 begins in run 1"), (3, "2 begins in run 2"), (5.25, "3 begins in run 1"),
+        (9, "4 begins in run 2"),
     ]  # fmt: skip
 
 
@@ -423,18 +444,49 @@ async def test_the_successor_of_a_run_that_was_closed_finishes_what_that_took_in
             self.log.append(f"{ev.n} in {ctx.run_id}")
             if ev.fails:
                 raise Boom(str(ev.n))
-            return StopEvent(result=ev.n) if ev.n == 0 else Done(n=ev.n)
+            return StopEvent(result=ev.n) if ev.n in {0, 2} else Done(n=ev.n)
 
-    sent = {0: jobs(0, 1, 2, fails=(1,)), 1.5: [Job(n=3, seconds=5)]}
+    sent = {0: jobs(0, 1, 2, fails=(1,)), 1.5: [Job(n=3, seconds=5)], 6: jobs(4)}
     closes = Closes()
     async with Application(
         boss=Boss(sent, expects=2), closes=closes, supervise={"closes": Restart(backoff=fixed(2))}
     ) as app:
-        assert await app.run("boss") == [2, 3]
-        assert [n for n, _ in letters(app)] == [1]
+        assert await app.run("boss") == [3, 4]
+        assert [letter.event for letter in app.dead_letters] == [
+            Job(n=1, fails=True),
+            StopEvent(result=2),  # it had been closed by the first one
+        ]
     runs = [line.split()[-1] for line in sorted(closes.log)]
     assert runs[0] == runs[1]
+    assert runs[3] == runs[4]
     assert len(set(runs)) == 3
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_closed_runs_that_fail_with_nothing_left_leave_nothing():
+    class Closes(Workflow):
+        @step
+        async def work(self, ev: Job) -> StopEvent[int]:
+            return StopEvent(result=ev.n)
+
+        @step
+        async def stumble(self, ev: Job) -> None:
+            await anyio.sleep(1)
+            raise Boom
+
+    class Sends(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[int] | Job:
+            for n in range(40):
+                ctx.send_event(Job(n=n))
+                await anyio.sleep(2)
+            gc.collect()
+            return StopEvent(result=sum(1 for _ in drivers()))
+
+    supervise = {"closes": Restart(backoff=no_wait(), limit=99)}
+    async with Application(sends=Sends(timeout=None), closes=Closes(), supervise=supervise) as app:
+        assert await app.run("sends") <= 3
+        assert len(app.dead_letters) == 40
 
 
 # -- those that were declared after it -------------------------------------------------------------------------
@@ -581,6 +633,62 @@ async def test_rest_for_one_reaches_a_member_that_waits_for_its_own_restart():
         assert sorted(n for n, _ in letters(app)) == [0, 0]
     assert [at - began for at in one.log] == [0, 7]
     assert [at - began for at in two.log] == [0, 7]  # and not at 4, when its own backoff is over
+
+
+async def test_rest_for_one_restarts_one_that_was_restarted_before_and_one_that_has_nothing_to_do():
+    class Half(Event):
+        n: int
+
+    class Collects(Workflow):
+        @step
+        async def collect(self, ctx: Context, ev: Half) -> None:
+            batch = ctx.collect_events(ev, [Half] * 2)
+            if batch is not None:
+                collected.append([each.n for each in batch])
+
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Half | Job | Ask:
+            ctx.send_event(Half(n=1))
+            ctx.send_event(Job(n=1, seconds=1, fails=True))
+            await anyio.sleep(2)
+            ctx.send_event(Job(n=2, seconds=9))
+            ctx.send_event(Ask())
+            await anyio.sleep(2)
+            ctx.send_event(Half(n=2))
+            ctx.send_event(Half(n=3))
+            return StopEvent(result="sent")
+
+    class First(Workflow):
+        @step
+        async def work(self, ev: Ask) -> None:
+            await anyio.sleep(1)
+            raise Boom
+
+    class Second(Pair):
+        @step
+        async def hear(self, ev: Done) -> None: ...
+
+    collected: list[list[int]] = []
+    second = Second(clean_up=0)
+    supervise = {
+        "first": Restart(backoff=no_wait(), strategy="rest_for_one"),
+        "second": Restart(backoff=no_wait()),
+    }
+    async with Application(
+        sends=Sends(), first=First(), second=second, collects=Collects(), supervise=supervise
+    ) as app:
+        assert await app.run("sends") == "sent"
+        told = {
+            (type(each.event).__name__, getattr(each.event, "n", None)): each.reason
+            for each in app.dead_letters
+        }
+    assert told.keys() == {("Job", 1), ("Ask", 0), ("Job", 2), ("Half", 1)}
+    assert (
+        told["Half", 1]
+        == "it was not used when collects (Collects) was restarted, because first (First) failed"
+    )
+    assert collected == [[2, 3]]
 
 
 # -- how the conversation ends ---------------------------------------------------------------------------------
@@ -751,6 +859,86 @@ async def test_ctrl_c_and_an_exit_are_never_outlived(kind: type[BaseException]):
     async with Application(sends=Sends(), exits=Exits(), supervise={"exits": Restart()}) as app:
         with pytest.raises(kind):
             await app.run("sends")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, InternalError])
+async def test_whoever_says_that_all_errors_are_worth_a_restart_does_not_mean_these(
+    kind: type[BaseException],
+):
+    class Exits(Worker):
+        @step
+        async def leave(self, ev: Ask) -> None:
+            raise kind("it")
+
+    class Asks(Boss):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask:
+            return Ask()
+
+    supervise = {"exits": Restart(on=lambda _: True)}
+    async with Application(asks=Asks({}, 1), exits=Exits(), supervise=supervise) as app:
+        with pytest.raises(kind):
+            await app.run("asks")
+
+
+async def test_a_failure_that_is_too_many_is_asked_about_once_although_others_are_at_work():
+    boss = Boss(
+        {0: [Job(n=0, fails=True), Job(n=1, seconds=9), Job(n=2, seconds=9)], 5: jobs(3, fails=(3,))}, 1
+    )
+    supervise = {"pair": Restart(backoff=fixed(1), limit=1)}
+    async with Application(boss=boss, pair=Pair(), supervise=supervise) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+    assert sum("is not restarted" in note for note in caught.value.__notes__) == 1
+    boss = Boss({0: [Job(n=0), Job(n=1, seconds=2, fails=True), Job(n=2, seconds=9)]}, 9, timeout=3)
+    async with Application(boss=boss, pair=Pair(clean_up=0.5), supervise={"pair": Restart(backoff=fixed(1))}) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("boss")
+    assert sum("is not restarted" in note for note in caught.value.__notes__) == 1
+
+
+@pytest.mark.parametrize("supervise", [None, {"messy": Restart(backoff=no_wait())}])
+async def test_a_clean_up_that_fails_in_a_cancellation_is_as_without_supervision(supervise: Any):
+    class Messy(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise Boom(str(ev.n))
+
+    async with Application(boss=Boss({0: jobs(0)}, 1), messy=Messy(), supervise=supervise) as app:
+        with anyio.move_on_after(2), pytest.raises(Boom):
+            await app.run("boss")
+
+
+@pytest.mark.parametrize("supervise", [None, {"slow": Restart(backoff=no_wait())}])
+async def test_what_is_cut_after_the_result_and_late_to_clean_up_is_as_without_supervision(
+    supervise: Any, caplog: pytest.LogCaptureFixture
+):
+    class Slow(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(9)
+
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job:
+            ctx.send_event(Job(n=0))
+            await anyio.sleep(1)
+            return StopEvent(result="sent")
+
+        @step
+        async def end(self, ev: Done) -> None: ...
+
+    app = Application(sends=Sends(), slow=Slow(timeout=3), on_stop="cancel", supervise=supervise)
+    async with app:
+        assert await app.run("sends") == "sent"
+    assert not any("is restarted" in record.getMessage() for record in caplog.records)
 
 
 async def test_ctrl_c_in_the_clean_up_of_one_that_is_replaced_is_not_outlived_either():
@@ -944,6 +1132,34 @@ async def test_who_is_cancelled_while_it_waits_for_the_room_of_the_new_run_sends
     assert [what.split()[0] for _, what in narrow.log if "begins" in what] == ["0", "10", "20"]
 
 
+async def test_who_was_taken_over_with_the_room_and_is_cancelled_then_sends_nothing():
+    class Sends(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Job:
+            async def send(n: int) -> None:
+                with anyio.move_on_after(3):
+                    await ctx.send(Job(n=n))
+
+            ctx.send_event(Job(n=0, fails=True))
+            await anyio.sleep(0.25)
+            ctx.send_event(Job(n=1))
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(send, 2)
+                await anyio.sleep(0.25)
+                tg.start_soon(send, 3)
+            return StopEvent(result="sent")
+
+        @step
+        async def end(self, ev: Done) -> None: ...
+
+    narrow = Worker(queue_size=1)
+    async with Application(
+        sends=Sends(), narrow=narrow, supervise={"narrow": Restart(backoff=fixed(9))}
+    ) as app:
+        assert await app.run("sends") == "sent"
+    assert [what[0] for _, what in narrow.log if "begins" in what] == ["0", "1", "2"]
+
+
 # -- under load ------------------------------------------------------------------------------------------------
 
 KILLS = 1_000
@@ -968,10 +1184,7 @@ class Killed(Workflow):
         self.handled[ev.n] += 1
 
 
-def drivers() -> Iterator[object]:
-    return (each for each in gc.get_objects() if type(each).__name__ == "Driver")
-
-
+@pytest.mark.usefixtures("quiet")
 async def test_a_member_that_is_killed_a_thousand_times_under_load_loses_nothing_that_is_not_told():
     class Floods(Workflow[int]):
         alive = 0
@@ -991,14 +1204,10 @@ async def test_a_member_that_is_killed_a_thousand_times_under_load_loses_nothing
 
     killed, floods = Killed(), Floods(timeout=None)
     told: Counter[int] = Counter()
-    logging.getLogger("stretto").setLevel(logging.CRITICAL)
-    try:
-        supervise = {"killed": Restart(backoff=no_wait(), limit=KILLS, period=1e9)}
-        async with Application(floods=floods, killed=killed, supervise=supervise) as app:
-            app.dead_letters.listen(lambda letter: told.update([vars(letter.event)["n"]]))
-            sent = await app.run("floods")
-    finally:
-        logging.getLogger("stretto").setLevel(logging.NOTSET)
+    supervise = {"killed": Restart(backoff=no_wait(), limit=KILLS, period=1e9)}
+    async with Application(floods=floods, killed=killed, supervise=supervise) as app:
+        app.dead_letters.listen(lambda letter: told.update([vars(letter.event)["n"]]))
+        sent = await app.run("floods")
     assert killed.kills == KILLS
     assert sum(told.values()) >= KILLS
     assert killed.handled + told == Counter(range(sent))

@@ -9,9 +9,11 @@ from contextvars import Context, copy_context
 from hypothesis import given, strategies as st
 
 from stretto._core.effects import Resume
+from stretto._core.gathering import Each
 from stretto._core.inputs import (
     CancelAsked,
     EventSent,
+    RetryDue,
     SendBegan,
     StepCancelled,
     StepRaised,
@@ -165,6 +167,47 @@ def test_what_was_tried_once_or_is_being_recovered_is_a_leftover_and_is_not_hand
     left = list(run.leftovers())
     assert any(each is tried for each in left)
     assert sum(isinstance(each, StepFailedEvent) for each in left) == 2
+
+
+def test_what_is_to_be_tried_again_and_waits_for_a_worker_is_a_leftover_too():
+    retried = step("retried", limit=1, retry=RetryPolicy(attempts=3, wait=fixed(1)), accepts=(A,))
+    run, tried, other = machine(retried), A(n=1), A(n=2)
+    (first,) = send(run, tried)
+    begin(first)
+    send(run, other)
+    run.receive(
+        StepRaised(delivery=first, error=ValueError(), at=1.0, draw=0.5)
+    )  # the other one has the worker now
+    run.receive(RetryDue(at=2.0))
+    begin(*run.active)
+    fail(run, next(iter(run.active)))
+    assert handed(run, machine(retried)) == []
+    assert ids(list(run.leftovers())) == [id(tried)]
+    assert ids(list(in_flight(run))) == [id(other)]
+
+
+def test_what_was_joined_and_waits_for_a_worker_is_a_leftover_too():
+    joins = step("joins", limit=1, accepts=(A, B), join=Each((A, B)))
+    run = machine(joins)
+    events = [A(n=1), B(n=1), A(n=2), B(n=2)]
+    for event in events:
+        send(run, event)
+    (first,) = run.active
+    begin(first)
+    fail(run, first)
+    assert handed(run, machine(joins)) == []
+    assert ids(list(run.leftovers())) == ids(events[2:])
+    assert ids(list(in_flight(run))) == ids(events[:2])
+
+
+def test_a_step_that_was_cancelled_and_returned_all_the_same_was_not_in_flight():
+    run = machine(ONE)
+    (first,) = send(run, A())
+    begin(first)
+    run.receive(CancelAsked(why="by its caller", at=1.0))
+    run.receive(StepCancelled(delivery=first, value=B(n=5)))
+    assert list(in_flight(run)) == []
+    assert list(run.leftovers()) == [B(n=5)]
 
 
 def test_what_has_been_given_something_before_a_restart_of_the_program_is_a_leftover_too():

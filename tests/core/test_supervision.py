@@ -92,3 +92,10 @@ def test_what_counts_no_more_is_not_saved():
     for at in (0.0, 4.0, 8.0):
         record.failed(at, 0.5, math.inf)
     assert list(record.ages(11.0)) == [7.0, 3.0]
+
+
+def test_restarts_of_a_snapshot_grow_old_in_their_order_however_they_are_given():
+    record = restarts(limit=2)
+    record.take_up([1.0, 9.0], 20.0)
+    assert isinstance(record.failed(20.5, 0.5, math.inf), GivesUp)
+    assert record.failed(21.0, 0.5, math.inf) == Again(22.0, 2)
