@@ -48,7 +48,7 @@ from ._options import Options
 from ._queue import ReadyQueue
 from ._worker import Worker
 from .blueprint import Blueprint
-from .errors import RunEndedError, WorkflowError, shown
+from .errors import RoutingError, RunEndedError, WorkflowError, shown
 from .events import Event
 
 if TYPE_CHECKING:
@@ -363,6 +363,7 @@ class Driver(Concluding):
 
         Raises:
             RunEndedError: If the run is over.
+            RoutingError: If nobody can be meant by `to`.
             WorkflowError: From another thread than that of its loop.
         """
         self.refuse_elsewhere("send_event")
@@ -373,6 +374,11 @@ class Driver(Concluding):
         if self.around is not None:
             self.around.send_from_outside(event, step, to)
             return
+        if to is not None:
+            raise RoutingError(
+                f"{shown(event)} was sent to={shown(to)}, and this run of {self.machine.plan.name} is no member of an "
+                "Application; leave out to=, or name a step: step='…'"
+            )
         context = self.outside_context()
         effects = self.machine.event_sent(event, context, step, at=self.clock(), outside=True)
         if self.trace is not None:

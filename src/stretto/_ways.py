@@ -55,12 +55,36 @@ class Ways(Party):
             return self._to_behalf(run, event, carry, back)
         if any(name != member for name in to) and not self.wiring.declares(member, kind):
             raise self._undeclared(run, kind, to, sender)
+        if claims and len(to) > 1:
+            self._claim_all(run, event, carry, back, to)
         for name in to:
-            if name == member:
-                self.take(run, event, carry, back, claims=claims)
-            else:
-                self._cross(self._target(name, self._key(event), back), event, carry, run, claims=claims)
+            self._give_to(name, run, event, carry, back, claims=claims)
         return True
+
+    def _give_to(
+        self, name: str, run: Among, event: Event, carry: VarContext, back: Among | None, *, claims: bool
+    ) -> None:
+        if name == run.member:
+            self.take(run, event, carry, back, claims=claims)
+        else:
+            self._cross(self._target(name, self._key(event), back), event, carry, run, claims=claims)
+
+    def _claim_all(
+        self, run: Among, event: Event, carry: VarContext, back: Among | None, to: tuple[str, ...]
+    ) -> None:
+        """Raises unless all receivers of a broadcast have room for it."""
+        key = self._key(event)
+        for name in to:
+            target = run if name == run.member else self._known(name, key, back)
+            if target is None:
+                continue
+            try:
+                target.machine.check_room(event)
+            except QueueFullError as full:
+                full.receivers = tuple(
+                    partial(self._give_to, each, run, event, carry, back, claims=True) for each in to
+                )
+                raise
 
     def has_receiver(self, run: Among, kind: type[Event]) -> bool:
         """Whether a member gets such events of this run."""
@@ -80,13 +104,17 @@ class Ways(Party):
 
     def _target(self, name: str, key: Hashable, back: Among | None) -> Among:
         """The run of the member, which may have to be opened."""
+        return self._known(name, key, back) or self._open(name, key)
+
+    def _known(self, name: str, key: Hashable, back: Among | None) -> Among | None:
+        """The run of the member that takes an event; None if a new one is to be opened."""
         known = None if back is None or back.member is None else (back.member, back)
         target = self.conversation.find(name, key, known)
         if target is not None and target.machine.ended is not None:
             target = target.latest()
             if target in self._runs and target.machine.ended is not None:
-                target = None
-        return self._open(name, key) if target is None else target
+                return None
+        return target
 
     def _cross(
         self, target: Among, event: Event, carry: VarContext, sender: Among | None, *, claims: bool = True
@@ -157,11 +185,8 @@ class Ways(Party):
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:
         """Sends an event from outside to the run that waits for it, else to the one that accepts it."""
         kind = type(event)
-        if to is not None and to not in self.board.seats:
-            names = list(self.board.seats)
-            raise RoutingError(
-                f"the application has no member {to!r}, it has: {', '.join(names)}{near(to, names)}"
-            )
+        if to is not None:
+            self._check_member(to)
         runs = [run for run in self.all_runs() if to is None or run.member == to]
         found = [run for run in runs if run.machine.waiters and run.machine.waiters.wanted(kind)]
         found = found or [run for run in runs if accepts(run, kind) and not run.machine.closed]
@@ -184,6 +209,15 @@ class Ways(Party):
             self._give(self.root, event, step)
         else:
             self._give(self._target(members[0], self._key(event), None), event, step)
+
+    def _check_member(self, to: object) -> None:
+        if not isinstance(to, str):
+            raise RoutingError(f"to= is the name of a member, as in to={self.root.member!r}, not {shown(to)}")
+        if to not in self.board.seats:
+            names = list(self.board.seats)
+            raise RoutingError(
+                f"the application has no member {to!r}, it has: {', '.join(names)}{near(to, names)}"
+            )
 
     @staticmethod
     def _give(run: Among, event: Event, step: str | None) -> None:

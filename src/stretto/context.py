@@ -205,7 +205,7 @@ class Context(Generic[S_co]):
 
         It is to `send_event` what ``send`` is to ``send_nowait`` of anyio's memory object streams. Who waits longest is
         let in first. The step keeps its worker meanwhile. One that is cancelled while it waits has sent nothing, unless
-        room was made in the same instant.
+        room was made in the same instant. A broadcast goes to each member as soon as that has room, in their order.
 
         Raises:
             QueueFullError: If all steps that could make room wait for some themselves, or no queue of that size could
@@ -216,7 +216,10 @@ class Context(Generic[S_co]):
         try:
             self.send_event(ev, step)
         except QueueFullError as full:
-            await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
+            if full.receivers:
+                await _send_to_each(self._run, self._delivery, ev, full.receivers)
+            else:
+                await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
         else:
             await anyio.lowlevel.checkpoint()
 
@@ -473,6 +476,18 @@ async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str |
         await anyio.lowlevel.checkpoint()
 
 
+async def _send_to_each(
+    run: RunPort, delivery: Delivery, ev: Event, receivers: Sequence[Callable[[], None]]
+) -> None:
+    """Sends a broadcast to each of its receivers, and waits at each that is full."""
+    for send in receivers:
+        try:
+            send()
+        except QueueFullError as full:
+            await _send_when_there_is_room(run, delivery, ev, None, copy_context(), full)
+    await anyio.lowlevel.checkpoint()
+
+
 async def _send_when_there_is_room(  # noqa: PLR0917 - of the two who send and wait
     run: RunPort,
     delivery: Delivery | None,
@@ -482,8 +497,10 @@ async def _send_when_there_is_room(  # noqa: PLR0917 - of the two who send and w
     full: QueueFullError,
 ) -> None:
     """Waits until there is room in the queue, and sends then; `delivery` is that of the step that sends."""
-    if full.refused_by is not None:  # another member's, where the sender has no worker to make room with
-        (run, carry), delivery = full.refused_by, None
+    if full.refused_by is not None:
+        taker, carry = full.refused_by
+        if taker is not run:  # another member's, where the sender has no worker to make room with
+            run, delivery = taker, None
     admitted = anyio.Event()
     sender = Sender(
         delivery, ev, step, carry=carry, wake=admitted.set, parks=delivery is not None and run.inside

@@ -9,7 +9,7 @@ An exception of your own step is never wrapped: it comes out as it was raised, w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard, final
 
 __all__ = [
@@ -263,9 +263,11 @@ class QueueFullError(WorkflowError):
             other words.
         refused_by: In an application: the run of the other member that has no room, and the context variables with
             which the event would be handled there.
+        receivers: Of a broadcast, which nobody was sent: what sends it to each of its receivers.
     """
 
     refused_by: tuple[Any, Any] | None = None
+    receivers: Sequence[Callable[[], None]] = ()
 
     def __init__(self, message: str, why: str = "") -> None:
         super().__init__(message)

@@ -387,6 +387,128 @@ async def test_events_of_one_key_go_to_one_run_in_order_and_of_another_to_anothe
     assert sorted(keyed.seen.values()) == [["a1", "a2", "a3"], ["b1", "b2"]]
 
 
+class News(Event):
+    n: int
+
+
+class Slow(Workflow):
+    """Works on one after the other, each so many seconds, and has room for one more."""
+
+    def __init__(self, seconds: float, queue_size: int | None = 1) -> None:
+        self.seconds = seconds
+        self.log: list[tuple[float, int]] = []
+        super().__init__(queue_size=queue_size, timeout=None)
+
+    @step(num_workers=1)
+    async def hear(self, ev: News) -> None:
+        self.log.append((round(anyio.current_time(), 6), ev.n))
+        await anyio.sleep(self.seconds)
+
+
+@pytest.mark.parametrize("order", ["abc", "cab", "bca"])
+async def test_a_broadcast_for_which_one_receiver_has_no_room_reaches_nobody(order: str):
+    class Says(Workflow[list[int]]):
+        @step
+        async def say(self, ctx: Context, ev: StartEvent) -> StopEvent[list[int]] | News:
+            refused: list[int] = []
+            for n in range(4):
+                try:
+                    ctx.send_event(News(n=n))
+                except QueueFullError as full:
+                    refused.append(n)
+                    told.append(str(full))
+                await anyio.sleep(1)
+            return StopEvent(result=refused)
+
+    told: list[str] = []
+    members = {"a": Slow(0), "b": Slow(2.5), "c": Slow(0, None)}
+    app = Application(says=Says(), **{name: members[name] for name in order}, broadcast=[News])
+    async with app:
+        assert await app.run("says") == [2]
+    heard = [[n for _, n in each.log] for each in members.values()]
+    assert heard[0] == heard[1] == heard[2]
+    assert "in the queue of Slow (1 queued, queue_size=1)" in told[0]
+
+
+async def test_who_waits_to_broadcast_gives_it_to_each_as_soon_as_that_has_room():
+    class Says(Workflow[list[float]]):
+        @step
+        async def say(self, ctx: Context, ev: StartEvent) -> StopEvent[list[float]] | News:
+            times: list[float] = []
+            for n in range(4):
+                await ctx.send(News(n=n))
+                times.append(anyio.current_time() - began)
+            return StopEvent(result=times)
+
+    began = anyio.current_time()
+    quick, slow, last = Slow(0), Slow(3), Slow(0)
+    async with Application(says=Says(), quick=quick, slow=slow, last=last, broadcast=[News]) as app:
+        assert await app.run("says") == [0, 0, 3, 6]
+    assert [n for _, n in quick.log] == [n for _, n in slow.log] == [n for _, n in last.log] == [0, 1, 2, 3]
+    assert [at - began for at, _ in quick.log] == [0, 0, 0, 3]  # it is before the slow one
+    assert [at - began for at, _ in last.log] == [0, 0, 3, 6]
+
+
+async def test_a_sender_that_gets_its_own_broadcast_waits_for_room_of_its_own_too():
+    class Says(Workflow[list[int]]):
+        def __init__(self) -> None:
+            self.heard: list[int] = []
+            super().__init__(queue_size=1, timeout=20)
+
+        @step
+        async def say(self, ctx: Context, ev: StartEvent) -> News | None:
+            for n in range(4):
+                await ctx.send(News(n=n))
+
+        @step(num_workers=1)
+        async def hear(self, ev: News) -> StopEvent[list[int]] | None:
+            await anyio.sleep(1)
+            self.heard.append(ev.n)
+            return StopEvent(result=self.heard) if len(self.heard) == 4 else None
+
+    other = Slow(2)
+    async with Application(says=Says(), other=other, broadcast=[News]) as app:
+        assert await app.run("says") == [0, 1, 2, 3]
+    assert [n for _, n in other.log] == [0, 1, 2, 3]
+
+
+async def test_an_event_for_one_step_of_a_member_that_rests_or_was_not_opened_reaches_it():
+    class Names(Workflow):
+        def __init__(self) -> None:
+            self.log: list[str] = []
+            super().__init__()
+
+        @step
+        async def one(self, ev: Trade) -> None:
+            self.log.append(f"one {ev.sku}")
+
+        @step
+        async def two(self, ev: Trade) -> Traded | None:
+            self.log.append(f"two {ev.sku}")
+            return Traded(sku=ev.sku) if ev.sku == "c" else None
+
+    class Waits(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Trade | StopEvent[str]:
+            await ctx.wait_for_event(HumanResponseEvent)
+            return StopEvent(result="over")
+
+        @step
+        async def end(self, ev: Traded) -> StopEvent[str]:
+            return StopEvent(result=ev.sku)
+
+    names = Names()
+    async with Application(waits=Waits(), names=names) as app, app.run("waits") as run:
+        await anyio.sleep(1)
+        run.send_event(Trade(sku="a"), step="one", to="names")  # it is opened by that
+        await anyio.sleep(1)
+        run.send_event(Trade(sku="b"), step="two", to="names")  # it rests
+        await anyio.sleep(1)
+        run.send_event(Trade(sku="c"), to="names")
+        assert await run == "c"
+    assert names.log == ["one a", "two b", "one c", "two c"]
+
+
 async def test_a_broadcast_reaches_every_member_that_takes_it_the_sender_too():
     class Price(Event):
         cents: int

@@ -493,6 +493,22 @@ async def a_context_for_two_workflows():
     Context(workflow=Station())
 
 
+@told(RoutingError, "to= is the name of a member, as in to='monitor', not 5")
+async def a_member_that_is_no_name():
+    async with Application(monitor=Monitor(), b=Station()) as app, app.run("monitor", sku="x") as run:
+        await run.send(Trade(sku="y"), to=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@told(
+    RoutingError,
+    "Traded(sku='y') was sent to='b', and this run of Monitor is no member of an Application; leave out to=, or name a "
+    "step: step='…'",
+)
+async def a_member_where_there_are_none():
+    async with Monitor().run(sku="x") as run:
+        run.send_event(Traded(sku="y"), to="b")
+
+
 @told(RunEndedError, "Late.begin (here) requests Answer, but its run is over, and nothing would wait for it")
 async def a_request_in_a_clean_up():
     class Late(Workflow):

@@ -881,24 +881,27 @@ async def test_whoever_says_that_all_errors_are_worth_a_restart_does_not_mean_th
             await app.run("asks")
 
 
-async def test_a_failure_that_is_too_many_is_asked_about_once_although_others_are_at_work():
-    boss = Boss(
-        {0: [Job(n=0, fails=True), Job(n=1, seconds=9), Job(n=2, seconds=9)], 5: jobs(3, fails=(3,))}, 1
-    )
-    supervise = {"pair": Restart(backoff=fixed(1), limit=1)}
-    async with Application(boss=boss, pair=Pair(), supervise=supervise) as app:
-        with pytest.raises(Boom) as caught:
-            await app.run("boss")
-    assert sum("is not restarted" in note for note in caught.value.__notes__) == 1
-    boss = Boss({0: [Job(n=0), Job(n=1, seconds=2, fails=True), Job(n=2, seconds=9)]}, 9, timeout=3)
-    async with Application(boss=boss, pair=Pair(clean_up=0.5), supervise={"pair": Restart(backoff=fixed(1))}) as app:
+async def test_a_failure_that_is_too_many_is_asked_about_once_although_others_return_after_it():
+    class Stubborn(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            with contextlib.suppress(BaseException):
+                await anyio.sleep(ev.seconds)
+            if ev.fails:
+                raise Boom(str(ev.n))
+            return Done(n=ev.n)
+
+    boss = Boss({0: [Job(n=0, fails=True), Job(n=1, seconds=9), Job(n=2, seconds=9)]}, 9, timeout=3)
+    supervise = {"stubborn": Restart(backoff=fixed(5))}
+    async with Application(boss=boss, stubborn=Stubborn(timeout=None), supervise=supervise) as app:
         with pytest.raises(Boom) as caught:
             await app.run("boss")
     assert sum("is not restarted" in note for note in caught.value.__notes__) == 1
 
 
+@pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("supervise", [None, {"messy": Restart(backoff=no_wait())}])
-async def test_a_clean_up_that_fails_in_a_cancellation_is_as_without_supervision(supervise: Any):
+async def test_a_clean_up_that_fails_in_a_cancellation_is_as_without_supervision(supervise: Any, done: bool):
     class Messy(Workflow):
         @step
         async def work(self, ev: Job) -> Done:
@@ -907,7 +910,7 @@ async def test_a_clean_up_that_fails_in_a_cancellation_is_as_without_supervision
             finally:
                 raise Boom(str(ev.n))
 
-    async with Application(boss=Boss({0: jobs(0)}, 1), messy=Messy(), supervise=supervise) as app:
+    async with Application(boss=Boss({0: jobs(0)}, not done), messy=Messy(), supervise=supervise) as app:
         with anyio.move_on_after(2), pytest.raises(Boom):
             await app.run("boss")
 

@@ -12,15 +12,17 @@ from stretto._core.inputs import (
     Crossed,
     DeadlinePassed,
     EventSent,
+    SendBegan,
     WaitAnswered,
     WaitBegan,
     WaitCancelled,
 )
 from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
+from stretto._core.room import Sender
 from stretto._core.state import Ended
 from stretto._core.waiting import Waiter
-from stretto.errors import RoutingError, UndeclaredEventError, WorkflowTimeoutError
+from stretto.errors import QueueFullError, RoutingError, UndeclaredEventError, WorkflowTimeoutError
 from stretto.events import Event, StartEvent, StopEvent
 from stretto.joins import All
 from tests.core.counting import calls_during
@@ -327,3 +329,25 @@ def test_a_run_with_joins_has_no_short_way_out_because_a_branch_ends_by_it():
     for _ in range(2):
         assert Outward in kinds(run.step_returned(begin(run), [B()], 1.0))
     assert run.leaving is None
+
+
+def test_what_another_run_waited_to_send_stays_although_such_events_are_for_others_to_say():
+    """It went out again, as if a step of the receiver had sent it."""
+    run = machine(step(limit=1, accepts=(A,)))
+    run.bound(1)
+    run.ask_others_first(frozenset({A}))
+    first = begin(run)
+    send(run, A(n=2), outside=True)
+    waits = Sender(None, A(n=3), None, carry=CARRY, wake=lambda: None, parks=False)
+    assert list(run.receive(SendBegan(sender=waits))) == []
+    with pytest.raises(QueueFullError, match="there is no room"):
+        run.check_room(A())
+    delivery, resume, *_ = run.step_returned(first, None, 1.0)
+    assert isinstance(delivery, Delivery)
+    assert isinstance(resume, Resume)
+    (queue,) = run.waiting
+    assert [each.event for each in queue or () if isinstance(each, Delivery)] == [A(n=3)]
+
+
+def test_a_run_without_a_bound_has_room():
+    machine().check_room(A())

@@ -19,6 +19,15 @@ __all__ = ["Queueing"]
 class Queueing(Sending):
     """Keeps the bound of a run, if it has one."""
 
+    def check_room(self, event: Event) -> None:
+        """Looks whether there is room for an event; nothing happens.
+
+        Raises:
+            QueueFullError: If there is none.
+        """
+        if self.room is not None:
+            self._claim_room(self.room, event, None)
+
     def _claim_room(self, room: Room, event: Event, step: str | None) -> None:
         """Raises unless there is room for an event that is about to be sent."""
         needed = 0 if self.ended is not None else self._needed(event, step)
@@ -67,7 +76,10 @@ class Queueing(Sending):
         more: list[Effect] = [*effects]
         while (sender := room.first()) is not None and room.fits(self._needed(sender.event, sender.step)):
             room.discard(sender)
-            sent = self._sent(sender.event, sender.carry, sender.step, at=self.begun, cause=sender.delivery)
+            cause = sender.delivery
+            sent = self._sent(
+                sender.event, sender.carry, sender.step, at=self.begun, outside=cause is None, cause=cause
+            )
             more += (_belated(effect, sender) for effect in sent)
             more.append(Resume(waiter=sender))
         if (
