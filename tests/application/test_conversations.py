@@ -422,7 +422,8 @@ async def test_a_broadcast_for_which_one_receiver_has_no_room_reaches_nobody(ord
 
     told: list[str] = []
     members = {"a": Slow(0), "b": Slow(2.5), "c": Slow(0, None)}
-    app = Application(says=Says(), **{name: members[name] for name in order}, broadcast=[News])
+    ordered: dict[str, Any] = {name: members[name] for name in order}
+    app = Application(says=Says(), **ordered, broadcast=[News])
     async with app:
         assert await app.run("says") == [2]
     heard = [[n for _, n in each.log] for each in members.values()]

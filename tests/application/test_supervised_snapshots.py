@@ -171,5 +171,6 @@ async def test_what_comes_back_after_a_snapshot_for_a_run_that_was_replaced_is_f
     async with keyed() as app:
         assert await app.run("boss") == [11]
     data = await cut(keyed(), 3)
+    assert [run.get("key") for run in data["runs"] if run["member"] == "keyed"] == [1]
     async with keyed() as app:
         assert await app.resume(data) == [11]

@@ -927,6 +927,7 @@ async def test_what_is_cut_after_the_result_and_late_to_clean_up_is_as_without_s
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.sleep(9)
+            return Done(n=ev.n)
 
     class Sends(Workflow[str]):
         @step
