@@ -78,7 +78,7 @@ LAZY = {
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     ("_core.waiting", "_core.requirements"),
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
-    *[(each, "_core.reporting") for each in ("_core.outcome", "_core.waits", "context")],
+    *[(each, "_core.reporting") for each in ("_concluding", "_core.outcome", "_core.waits", "context")],
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
     *[("_worker", each) for each in ("_thread_context", "_threads")],
     ("_step_reader", "_thread_context"),

@@ -290,7 +290,7 @@ class Among(Supplies):
             else:
                 self.perform((effect,))
         if not self.has_work:
-            self.machine.deadline = math.inf  # it does not age while it rests
+            self.machine.limit(math.inf)  # it does not age while it rests
         self.timed = self.timed or self.machine.deadline < math.inf
 
     def wake_up(self) -> None:
@@ -298,7 +298,7 @@ class Among(Supplies):
         machine = self.machine
         machine.begun = self.clock()
         if self._options.timeout is not None:
-            machine.deadline = machine.begun + self._options.timeout
+            machine.limit(machine.begun + self._options.timeout)
         self._left_by_cancellation = False
         ready = self.queue.ready
         self.queue.close()

@@ -12,16 +12,20 @@ This is also the one place that sees a cancellation go by: asyncio throws it, tr
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
+
+from ._core.state import RunState
 
 __all__ = ["SWITCH", "Carrier", "Host", "carried"]
 
 T = TypeVar("T")
 
 _SWITCH = object()
+_AT_ONCE = -math.inf
 
 
 class Host(Protocol):
@@ -29,6 +33,7 @@ class Host(Protocol):
 
     inside: bool
     fresh: list[Callable[[], None]] | None
+    machine: RunState
 
     def start_fresh(self) -> None:
         """Starts the nested runs that the step made and has not awaited."""
@@ -103,6 +108,7 @@ def carried(  # noqa: C901, PLR0912 - the one place that sees everything go by
                 carrier.hit(closing=isinstance(error, GeneratorExit))
                 resume, value = coroutine.throw, error
             else:
+                host.machine.alarm = _AT_ONCE
                 resume = coroutine.send
                 if value is not None and hasattr(value, "error"):
                     carrier.hit(closing=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from ._core.inputs import CancelAsked, Concluded, Ending, Interrupted
 from ._writing import Writing
-from .errors import InternalError, leaves, without
+from .errors import InternalError, WorkflowTimeoutError, add_note, leaves, without
 
 if TYPE_CHECKING:
     from contextvars import Context as VarContext
@@ -22,9 +23,14 @@ __all__ = ["Concluding"]
 
 
 class Concluding(Writing):
-    """A run as far as it ends."""
+    """A run as far as it ends.
+
+    Attributes:
+        used_below: For the steps of runs nested in it that have ended, the seconds that they used; None if none did.
+    """
 
     _finished: anyio.Event | None = None
+    used_below: dict[str, float] | None = None
 
     @abstractmethod
     def run_of(self, carry: VarContext) -> Any:  # noqa: ANN401 - a run, which stands above
@@ -91,6 +97,8 @@ class Concluding(Writing):
         if machine.undos is not None:
             self._hand_over_undos(machine.undos)
         self.outcome = (machine.result, None) if error is None else (None, error)
+        if self.parent is not None or self.used_below is not None:
+            self._tell_used()
         if self.hub is not None:
             self.hub.close(machine.terminal_event())
             self.publish = self._publish_late  # type: ignore[method-assign]
@@ -136,6 +144,27 @@ class Concluding(Writing):
             self.machine.keep_undos(shared).take_in(log, maker)
         elif self.outcome[1] is None and self.parent is not None:
             self.parent.take_in_undos(log, None)
+
+    def _tell_used(self) -> None:
+        """What used its time is told by the run around it, and what was used below by an error of its deadline."""
+        from ._core.reporting import used  # noqa: PLC0415 - only where runs are nested
+
+        machine, below, late = self.machine, self.used_below or {}, self.machine.verdict
+        own = late.used if isinstance(late, WorkflowTimeoutError) else used(machine)
+        if self.parent is not None and (own or below):
+            around = cast("Concluding", self.parent)
+            around.used_below = around.used_below or {}
+            for name, took in [
+                *((f"{machine.plan.name}.{step}", took) for step, took in own.items()),
+                *below.items(),
+            ]:
+                around.used_below[name] = around.used_below.get(name, 0.0) + took
+        if below and isinstance(late, WorkflowTimeoutError):
+            everything = sorted({**own, **below}.items(), key=itemgetter(1), reverse=True)
+            late.used.clear()
+            late.used.update(everything)
+            told = ", ".join(f"{name} {took:.3g} s" for name, took in everything if name in below)
+            add_note(late, f"of that, nested runs of {machine.plan.name} used: {told}")
 
     async def wait(self) -> None:
         """Waits until the outcome is settled."""

@@ -86,7 +86,7 @@ class Talk(Ways):
         if self.give is not None:
             self.give(event)
         if self.within is not None:
-            machine.deadline = self.within.root.machine.deadline
+            machine.limit(self.within.root.machine.deadline)
             if self.root.scope is not None:
                 self.root.scope.deadline = machine.deadline
         if not self.board.drains:

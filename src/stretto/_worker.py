@@ -308,6 +308,7 @@ class Worker:
         if isinstance(error, run.cancelled):
             if not self._is_stray():
                 run.note_deadline()
+                run.machine.look_at(delivery, at)
                 if run.is_among_others and (self._natively_hit or self._natively_cancelled()):
                     run.cancel("by its caller")  # before it looks as if nothing were left to do
                 returned = self._unwanted is not _NOTHING

@@ -131,21 +131,27 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
         active: For each step that was at work, how many of it and since how many seconds the longest.
         queued: For each step, how many events waited for one of its workers, or to be tried again.
         held_up: For each active step of which some waited for a turn or for room: what for, and how many did.
+        used: For each step, the seconds that its attempts of a millisecond or more took, with their waits and with
+            those still at work, of all its workers; the largest first. Steps of nested runs and of requests stand there
+            as ``Class.step``, if these runs had a time limit too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what is pickled is given back by position
         self,
         message: str,
         timeout: float = 0.0,
         active: dict[str, tuple[int, float]] | None = None,
         queued: dict[str, int] | None = None,
         held_up: dict[str, dict[str, int]] | None = None,
+        used: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(message, timeout, active, queued, held_up)
+        used = {} if used is None else used
+        super().__init__(message, timeout, active, queued, held_up, used)
         self.timeout = timeout
         self.active = active or {}
         self.queued = queued or {}
         self.held_up = held_up or {}
+        self.used = used
 
     def __str__(self) -> str:
         return str(self.args[0])

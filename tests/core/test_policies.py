@@ -282,6 +282,22 @@ def test_a_list_is_given_whole_at_the_end():
     assert [[each.serial for each in batch] for batch in gathering.take_rest()] == [[0, 1]]
 
 
+@pytest.mark.parametrize("losers", ["keep", "drain"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_comes_for_a_join_that_had_enough_is_late_after_a_restart_too(losers: Any, restart: bool):
+    run: Any = machine(First(losers=losers))
+    one, two, three = working(run, 3)
+    calls, _ = returned(run, one)
+    assert calls == ([[0]] if losers == "keep" else [])
+    if restart:
+        run, effects = restarted(run, 0.0)
+        two, three = [each for each in begun(effects) if each.step.name == "work"]
+    assert returned(run, two)[0] == []
+    calls, _ = returned(run, three)
+    assert calls == ([] if losers == "keep" else [[0]])
+    assert [letter.event for letter in run.dead_letters] == [B(n=1), B(n=2)]
+
+
 # -- failures that are settled ---------------------------------------------------------------------------------------
 
 

@@ -276,12 +276,17 @@ async def test_the_name_of_a_field_is_a_key():
     assert await ByField().run(waits=[1, -2, 3]) == [[0, 2], [1]]
 
 
-async def test_forks_that_are_sent_are_grouped_and_joined_again_too():
+@pytest.mark.parametrize("how", ["to the join", "to a step before it"])
+async def test_forks_that_are_sent_are_grouped_and_joined_again_too(how: str):
     class Sends(Workflow[list[int]]):
         @step
-        async def begin(self, ctx: Context, ev: StartEvent) -> Vote | None:
+        async def begin(self, ctx: Context, ev: StartEvent) -> Vote | Ask | None:
             for n in range(4):
-                ctx.send_event(Vote(n=n))
+                ctx.send_event(Vote(n=n) if how == "to the join" else Ask(n=n))
+
+        @step
+        async def ask(self, ev: Ask) -> Vote:
+            return Vote(n=ev.n)
 
         @step
         async def add(self, votes: Annotated[list[Vote], ByKey(lambda vote: vote.n % 2)]) -> Sum:

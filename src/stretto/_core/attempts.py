@@ -28,6 +28,7 @@ class Attempts(Queueing):
         self, delivery: Delivery, error: BaseException, at: float, draw: float | None
     ) -> Effects:
         """Another attempt, or a recovery, or the end of the run."""
+        self.look_at(delivery, at)
         if at >= self.deadline:
             self._deadline_passed(at)
         past = delivery.past

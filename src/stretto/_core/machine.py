@@ -189,7 +189,11 @@ class Machine(Attempts):
         """`StepReturned`: the delivery that its worker is free for, and those of the event returned."""
         step = delivery.step
         way = step.direct.get(type(value))
-        if (way is None and (value is not None or not step.plain)) or self.detour or at >= self.deadline:
+        if (way is None and (value is not None or not step.plain)) or self.detour or at >= self.alarm:
+            if at >= self.alarm:
+                self.look_at(delivery, at)
+                if at < self.alarm:
+                    return self.step_returned(delivery, value, at)
             if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
                 self.tally[step.ends[StopEvent]] += 1
                 freed, stopped = self._release(delivery), self._stopped(value)
@@ -291,7 +295,7 @@ class Machine(Attempts):
         return NOTHING if delivery.past is None else self._settled(delivery, delivery.past)
 
     def _admitted(self, at: float) -> Effects:
-        self.deadline += at - self.begun
+        self.limit(self.deadline + at - self.begun)
         self.begun = at
         return NOTHING
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import final
 
 import attrs
@@ -30,6 +31,7 @@ __all__ = [
     "queued_in",
     "stalled",
     "timed_out",
+    "used",
     "why_stalled",
 ]
 
@@ -84,9 +86,34 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     elif state.feeders and not active:
         parts.append("it waited for events from outside: " + _awaited_from_outside(state))
     parts += _not_taken(_unclaimed(state))
+    took = used(state, at)
+    parts += _using(state, took)
     timeout = round(state.deadline - state.begun, 9)  # without what the clock adds to a float
     message = f"{state.plan.name} timed out after {timeout:.6g} s; {'; '.join(parts)}"
-    return WorkflowTimeoutError(message, timeout, active, queued, _held_up(state))
+    return WorkflowTimeoutError(message, timeout, active, queued, _held_up(state), took)
+
+
+def used(state: RunState, at: float | None = None) -> dict[str, float]:
+    """For each step the seconds that its longer attempts took, the largest first; at that time, those at work too."""
+    if at is None and state.used is None:
+        return {}
+    seconds = [*(state.used or [0.0] * len(state.plan.steps))]
+    parked = [waiter.delivery for waiter in state.waiters or () if waiter.parked]
+    for delivery in [*state.active, *parked]:
+        if at is not None and delivery.started is not None:
+            seconds[delivery.step.index] += max(0.0, at - delivery.started)
+    by_name = {step.name: took for step, took in zip(state.plan.steps, seconds, strict=True) if took > 0}
+    return dict(sorted(by_name.items(), key=itemgetter(1), reverse=True))
+
+
+def _using(state: RunState, took: dict[str, float]) -> Iterator[str]:
+    """Who used the time, if more than those at work did."""
+    if state.used is None:
+        return
+    labels = {step.name: step.label for step in state.plan.steps}
+    told_of = [f"{labels[name]} {seconds:.3g} s" for name, seconds in islice(took.items(), _TOLD)]
+    more = f" and {len(took) - _TOLD} more" if len(took) > _TOLD else ""
+    yield f"time went into {', '.join(told_of)}{more}"
 
 
 def at_work(state: RunState, at: float) -> str:

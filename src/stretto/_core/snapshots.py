@@ -277,7 +277,7 @@ def restore(
     run.resumed = []
     run.begun = at - place.part("age").seconds()
     left = place.get("left")
-    run.deadline = math.inf if left is None else at + left.seconds()
+    run.limit(math.inf if left is None else at + left.seconds())
     into = Restoring(run, at, reader, carry, behalf)
     effects: list[Effect] = []
     for name, part in PARTS.items():

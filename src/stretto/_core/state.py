@@ -6,6 +6,7 @@ Everything in here is bounded by live work: what has ended leaves nothing behind
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from typing import TYPE_CHECKING, final
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from .joining import Forks
     from .undoing import Undos
 
-__all__ = ["DEAD_LETTERS_KEPT", "DeadLetter", "Delivery", "Ended", "RunState"]
+__all__ = ["DEAD_LETTERS_KEPT", "WORTH_TELLING", "DeadLetter", "Delivery", "Ended", "RunState"]
 
 DEAD_LETTERS_KEPT = 1_000
+WORTH_TELLING = 0.001  # seconds of an attempt
 
 
 @final
@@ -40,6 +42,10 @@ class RunState:
     """The data of a run; `Machine` adds the transitions.
 
     Attributes:
+        alarm: When a return is looked at closer: never after the deadline, nor later than `WORTH_TELLING` after the
+            last look; at once when a step has suspended and goes on. So whoever took as long comes after it: one that
+            has suspended is looked at because of that, and while another is at work there is no other look.
+        used: For each step, the seconds that its longer attempts took; None if there was none.
         active: Deliveries that are ready or at work, in the order in which they became ready.
         busy: For each step, how many of its workers are taken.
         tally: For each of the plan's ways, how often it was gone; `passages` has the others.
@@ -102,12 +108,15 @@ class RunState:
     passages: dict[tuple[int | None, type[Event], int | None], int] | None = None
     unequal: list[int] | None = None
     undos: Undos | None = None
+    used: list[float] | None = None
 
     def __init__(self, plan: Plan, begun: float, deadline: float, collect_limit: int) -> None:
         count = len(plan.steps)
         self.plan = plan
         self.begun = begun
         self.deadline = deadline
+        alarm = begun + WORTH_TELLING
+        self.alarm = alarm if alarm < deadline else deadline  # noqa: FURB136 - in each run; min takes three times as long
         self.collect_limit = collect_limit
         self.active: dict[Delivery, None] = {}
         self.busy = [0] * count
@@ -118,6 +127,20 @@ class RunState:
             self.feeders = 1
         if plan.joins:
             self.detour = True
+
+    def limit(self, deadline: float) -> None:
+        """Its time is over then, from now on."""
+        self.deadline = deadline
+        self.alarm = -math.inf  # the next return sets it
+
+    def look_at(self, delivery: Delivery, at: float) -> None:
+        """An attempt has ended: counts its time. Past the deadline it is told as being at work."""
+        deadline, started = self.deadline, delivery.started
+        self.alarm = min(deadline, at + WORTH_TELLING)
+        if started is not None and at - started >= WORTH_TELLING and at < deadline:
+            if self.used is None:
+                self.used = [0.0] * len(self.busy)
+            self.used[delivery.step.index] += at - started
 
     @property
     def is_timed(self) -> bool:
