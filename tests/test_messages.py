@@ -2160,11 +2160,39 @@ async def test_a_timeout_names_who_was_at_work_what_was_queued_and_what_is_missi
         await Slow(timeout=2.5).run()
     assert text(caught.value) == (
         "Slow timed out after 2.5 s; active: Slow.work (here) x2 for 2.5 s; queued: 3 for Slow.work (here); "
-        "collect_events in Slow.join (here) still waits for 1 x Answer (has 1 of 2)"
+        "collect_events in Slow.join (here) still waits for 1 x Answer (has 1 of 2); time went into Slow.work (here) "
+        "5 s, Slow.begin (here) 1 s"
     )
     assert caught.value.timeout == 2.5
     assert {name: count for name, (count, _) in caught.value.active.items()} == {"work": 2}
     assert caught.value.queued == {"work": 3}
+
+
+async def test_a_timeout_says_what_went_before_and_what_nested_runs_used():
+    class Nested(Workflow):
+        @step
+        async def work(self, ev: StartEvent) -> StopEvent:
+            await anyio.sleep(60)
+            return StopEvent()
+
+    class Late(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> Ask:
+            await anyio.sleep(3)
+            return Ask(number=1)
+
+        @step
+        async def end(self, ev: Ask, nested: Nested) -> StopEvent:
+            await nested.run()
+            return StopEvent()
+
+    with pytest.raises(WorkflowTimeoutError) as caught:
+        await Late(timeout=5, nested=Nested()).run()
+    assert text(caught.value) == (
+        "Late timed out after 5 s; active: Late.end (here) x1 for 2 s; time went into Late.begin (here) 3 s, Late.end "
+        "(here) 2 s"
+    )
+    assert caught.value.__notes__ == ["of that, nested runs of Late used: Nested.work 2 s"]
 
 
 async def test_a_timeout_of_a_run_that_waits_names_what_it_waits_for():

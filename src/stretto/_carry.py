@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
-from ._core.state import RunState
+from ._core.machine import Machine
 
 __all__ = ["SWITCH", "Carrier", "Host", "carried"]
 
@@ -33,7 +33,7 @@ class Host(Protocol):
 
     inside: bool
     fresh: list[Callable[[], None]] | None
-    machine: RunState
+    machine: Machine
 
     def start_fresh(self) -> None:
         """Starts the nested runs that the step made and has not awaited."""

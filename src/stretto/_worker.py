@@ -81,10 +81,12 @@ class Worker:
         machine, queue, specs, workflow, gate, timed = (
             run.machine, run.queue, run.specs, run.workflow, run.gate, run.timed
         )  # fmt: skip
-        # A run that goes on from a snapshot had begun long before. No name for it: each costs a live run eight bytes.
+        # A run that goes on from a snapshot, or out of the lane, had begun long before. No name for it: each costs a
+        # live run eight bytes.
         now = (
             machine.begun
-            if not timed or (self._native is not None and machine.resumed is None)
+            if not timed
+            or not (self._native is None or machine.resumed is not None or self.suspended or machine.used)
             else run.clock()
         )
         turns = _TURNS

@@ -215,7 +215,10 @@ def test_a_run_that_is_late_says_what_it_waited_for():
     run.receive(DeadlinePassed(at=10.0))
     error = run.error()
     assert isinstance(error, WorkflowTimeoutError)
-    assert str(error) == "Flow timed out after 10 s; no step was active; it waited for what others send"
+    assert str(error) == (
+        "Flow timed out after 10 s; no step was active; it waited for what others send; time went into Flow.work "
+        "(flow.py:10) 1 s"
+    )
     assert str(run.overdue(11.0)) == str(error)
 
 

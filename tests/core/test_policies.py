@@ -182,6 +182,23 @@ def test_a_window_that_passes_to_the_fork_around_keeps_its_time():
     assert told(run.receive(RetryDue(at=6.0))) == ([[1]], [])
 
 
+def test_windows_that_a_late_timer_ends_at_once_end_in_the_order_of_their_times():
+    run = Machine(
+        plan(
+            step("long", accepts=(Outer,), join=Window(seconds=7)),
+            step("short", index=1, accepts=(Outer,), join=Window(seconds=5)),
+            step("same", index=2, accepts=(Outer,), join=Window(seconds=5)),
+        ),
+        0.0,
+        100.0,
+        100,
+    )
+    run.event_sent(Outer(n=1), CARRY, "same", at=0.0, outside=True)
+    run.event_sent(Outer(n=2), CARRY, "short", at=0.0, outside=True)
+    run.event_sent(Outer(n=3), CARRY, "long", at=0.0, outside=True)
+    assert [each.step.name for each in begun(run.receive(RetryDue(at=9.0)))] == ["same", "short", "long"]
+
+
 def test_alarms_of_which_a_later_one_is_due_earlier_are_both_asked_for():
     timing = Timing[str]()
     timing.watch("long", 10.0)

@@ -223,6 +223,25 @@ async def test_where_no_work_has_ended_the_active_steps_tell_all():
     assert "time went into" not in str(error)
 
 
+async def test_a_step_with_a_context_behind_one_without_is_at_work_since_its_own_start():
+    """It was told to be active since the start of the run."""
+
+    class Two(Workflow[Any]):
+        @step
+        async def begin(self, ev: StartEvent) -> Done:
+            await anyio.sleep(3)
+            return Done()
+
+        @step
+        async def end(self, ctx: Context, ev: Done) -> StopEvent[Any]:
+            await ctx.sleep(60)
+            return StopEvent()
+
+    error = await timed_out(Two(timeout=5).run())
+    assert error.active == {"end": (1, pytest.approx(2))}
+    assert error.used == {"begin": pytest.approx(3), "end": pytest.approx(2)}
+
+
 async def test_attempts_that_failed_count_and_pauses_between_them_do_not():
     class Tries(Workflow[Any]):
         @step(retry_policy=RetryPolicy(attempts=9, wait=fixed(3)))
