@@ -1154,7 +1154,7 @@ def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, An
 
 STEP_OPTIONS = (
     "its options: num_workers, accept_event_subclasses, retry_policy, timeout, emit, abandon, workflow, "
-    "limiter"
+    "limiter, undo"
 )
 a_step: Any = step  # type checkers would tell too
 a_handler: Any = catch_error
