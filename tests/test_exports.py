@@ -16,6 +16,7 @@ import stretto.drawing
 import stretto.errors
 import stretto.events
 import stretto.joins
+import stretto.limits
 import stretto.retry
 import stretto.snapshots
 import stretto.testing.strategies  # here, and not when it is looked at: hypothesis is to see who refers to what
@@ -47,7 +48,9 @@ def test_what_is_exported_is_what_all_says_in_order_and_no_more_than_thirty_name
     assert {name for name in vars(stretto) if not name.startswith("_") and name[0].isupper()} <= set(NAMES)
 
 
-@pytest.mark.parametrize(("name", "where"), [("WaitTimeoutError", "errors"), ("StreamGap", "events")])
+@pytest.mark.parametrize(
+    ("name", "where"), [("WaitTimeoutError", "errors"), ("StreamGap", "events"), ("Rate", "limits")]
+)
 def test_a_name_that_is_not_on_top_is_told_with_its_module(name: str, where: str):
     assert name in getattr(stretto, where).__all__
     with pytest.raises(AttributeError) as caught:

@@ -37,7 +37,7 @@ FLOORS = [
         "_undo_reader",
         "_undo_spec",
     }
-    | {"resources", "limits", "_config", "_making", "_stock"}
+    | {"resources", "limits", "_overload", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
     {"_driver", "_concluding", "_writing", "_crew", "_worker", "_supplies", "_nesting", "_tasks", "_grace"}
@@ -82,6 +82,9 @@ LAZY = {
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
     *[("_worker", each) for each in ("_thread_context", "_threads")],
     ("_step_reader", "_thread_context"),
+    ("steps", "_overload"),
+    *[("limits", each) for each in ("_core.bucket", "_core.permits")],
+    ("_core.flowing", "_core.flows"),
     *[(where, "joins") for where in ("_core.plan", "_core.saving")],
     *[("_writing", each) for each in ("_stream", "_trace", "journal")],
     *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],

@@ -58,6 +58,7 @@ from stretto import (
 from stretto.errors import CollectError, RoutingError, StateError, WaitTimeoutError, shown
 from stretto.events import StepFailedEvent
 from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
+from stretto.limits import Debounce, Rate
 from stretto.retry import fixed
 from stretto.snapshots import snapshot_type
 
@@ -1019,6 +1020,130 @@ def a_limit_of_none():
     Limit(0)
 
 
+@at_definition(
+    "the key of Limit is the name of a field, as in key='host', or a function of the event, not 'the host'"
+)
+def a_limit_whose_key_is_no_name():
+    Limit(1, key="the host")
+
+
+@at_definition("Rate is a whole number of at least 1, not 0.5")
+def a_rate_of_less_than_one():
+    Rate(0.5, per=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("per is a number above 0, not 0")
+def a_rate_in_no_time():
+    Rate(5, per=0)
+
+
+@at_definition("burst is a whole number of at least 1, not 0")
+def a_rate_without_a_token():
+    Rate(5, per=1, burst=0)
+
+
+@at_definition("at_most is a longer time than the 2 s of quiet, not 1")
+def a_debounce_that_is_over_before_it_is_quiet():
+    Debounce(2, at_most=1)
+
+
+@at_definition("rate is a Rate, as in @step(rate=Rate(5, per=1.0)), not 5")
+def a_rate_that_is_a_number():
+    step(rate=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "priority is the name of a field, as in priority='urgency', or a function of the event, not 5; a number would be "
+    "the same for all events of the step"
+)
+def a_priority_that_is_a_number():
+    step(priority=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition(
+    "priority is the name of a field, as in priority='urgency', or a function of the event, not 'as it is'"
+)
+def a_priority_that_is_no_name():
+    step(priority="as it is")
+
+
+@at_definition(
+    "overflow is 'fail', 'drop_oldest', 'drop_newest' or 'latest', not 'drop_eldest'; did you mean 'drop_oldest'?"
+)
+def an_overflow_that_is_not_there():
+    step(queue_size=1, overflow="drop_eldest")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("singleton is 'cancel' or 'refuse', not True")
+def a_singleton_that_does_not_say_which():
+    step(singleton=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+@at_definition("debounce is a number above 0, not -1")
+def a_debounce_below_nothing():
+    step(debounce=-1)
+
+
+@at_definition(
+    "key= tells events apart for singleton=, debounce= and overflow='latest', and the step has none of them; a rate or "
+    "a limit has a key of its own: Rate(5, per=1.0, key='host')"
+)
+def a_key_for_nothing():
+    step(key="number")
+
+
+@at_definition(
+    "overflow='drop_newest' says what becomes of an event for which there is no room, and there always is; add "
+    "queue_size=100"
+)
+def an_overflow_of_a_queue_without_a_bound():
+    step(overflow="drop_newest")
+
+
+@at_definition(
+    "overflow='drop_oldest' would drop what has waited longest, and with priority= that may be the most urgent; write "
+    "overflow='drop_newest' or 'fail'"
+)
+def a_priority_whose_oldest_are_dropped():
+    step(priority="number", queue_size=9, overflow="drop_oldest")
+
+
+@at_definition(
+    "with singleton= no two of a key ever wait, so that overflow='latest' has nothing to drop; leave it out"
+)
+def a_singleton_of_which_the_latest_waits():
+    step(singleton="cancel", overflow="latest")
+
+
+@at_definition("Bad.work (here) takes Ask, which has no field 'numer' for priority=; did you mean 'number'?")
+def a_priority_by_a_field_that_is_not_there():
+    class Bad(Workflow[None]):
+        @step(priority="numer")
+        async def work(self, ev: Ask) -> None: ...
+
+
+@at_definition(
+    "Bad.work (here) takes Ask, which has no field 'host' for the key of Rate(5, per=1, burst=2, key='host')"
+)
+def a_rate_by_a_field_that_is_not_there():
+    class Bad(Workflow[None]):
+        @step(rate=Rate(5, per=1, burst=2, key="host"))
+        async def work(self, ev: Ask) -> None: ...
+
+
+@at_definition(
+    "Bad.work (here) joins several events, and the key of Limit(1, key=by_number) is about one; say it of the steps "
+    "that send them"
+)
+def a_join_with_a_key():
+    def by_number(ask: Ask) -> int:
+        return ask.number
+
+    class Bad(Workflow[None]):
+        @step(limiter=Limit(1, key=by_number))
+        async def work(self, asks: list[Ask]) -> None: ...
+
+
 @pytest.mark.parametrize("case", DEFINITIONS, ids=names(DEFINITIONS))
 def test_a_wrong_signature_is_told_where_the_class_is_defined(case: Case):
     with pytest.raises(case.error) as caught:
@@ -1154,7 +1279,7 @@ def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, An
 
 STEP_OPTIONS = (
     "its options: num_workers, accept_event_subclasses, retry_policy, timeout, emit, abandon, workflow, "
-    "limiter, undo"
+    "limiter, rate, priority, queue_size, overflow, singleton, debounce, key, undo"
 )
 a_step: Any = step  # type checkers would tell too
 a_handler: Any = catch_error

@@ -110,6 +110,7 @@ __all__ = [
 
 # What few programs name is there alone.
 _BESIDE: tuple[types.ModuleType, ...] = (errors, events)
+_BESIDE_LATER = {"Debounce": "limits", "Rate": "limits"}
 
 # Loaded when they are first named, lest every program pays for them; each with its module.
 _LATER = {
@@ -126,7 +127,10 @@ _LATER = {
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
-        hint = next((f"; it is in {each.__name__}" for each in _BESIDE if name in each.__all__), "")
+        where = next((each.__name__ for each in _BESIDE if name in each.__all__), None)
+        if name in _BESIDE_LATER:
+            where = f"{__name__}.{_BESIDE_LATER[name]}"
+        hint = "" if where is None else f"; it is in {where}"
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
     value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     value.__module__ = __name__

@@ -121,7 +121,7 @@ class Request(Generic[E]):
         self._around.conversation.ask()
         below.root.begin(event, copy_context())
         self._around.spawn(partial(self._host, below))
-        run.perform(run.machine.receive(WaitBegan(waiter=waiter, parks=parks)))
+        run.perform(run.machine.receive(WaitBegan(waiter=waiter, parks=parks, at=run.clock())))
         try:
             await self._woken.wait()
         except BaseException:

@@ -37,6 +37,7 @@ from ._core.effects import (
     Quiet,
     Resume,
     Retry,
+    Rouse,
     Undo,
 )
 from ._core.inputs import Begun, Interrupted, RetryDue
@@ -115,6 +116,8 @@ class Driver(Concluding):
         self.machine = Machine(blueprint.plan, begun, deadline, options.collect_limit)
         if options.queue_size is not None:
             self.machine.bound(options.queue_size)
+        if blueprint.overloaded:
+            self.hold_back()
         if parent is not None:
             self.machine.outlet = True
         if streamed:
@@ -275,7 +278,7 @@ class Driver(Concluding):
 
     # -- effects ---------------------------------------------------------------------------------------------
 
-    def perform(  # noqa: C901, PLR0912 - one branch for each effect there is
+    def perform(  # noqa: C901, PLR0912, PLR0915 - one branch for each effect there is
         self, effects: Effects, sender: str | None = None
     ) -> None:
         """Does what the machine asks for; never awaits. If a step has sent or returned what it is about, says so."""
@@ -306,11 +309,16 @@ class Driver(Concluding):
                 case Abort(delivery=delivery):
                     if self.abortable is not None and delivery in self.abortable:
                         self.abortable[delivery].cancel()
+                case Retry() if not self._working:
+                    self._due = (*self._due, effect)
                 case Retry(at=at):
                     self._timers += 1
                     self._spawn(partial(self._try_again, at))
-                case DeadLetter(event=event, reason=reason, just_sent=just_sent):
-                    logger().warning(
+                case Rouse(lane=lane):
+                    lane.wake(lane)
+                case DeadLetter(event=event, reason=reason, just_sent=just_sent, meant=meant):
+                    tell = logger().info if meant else logger().warning
+                    tell(
                         "%s: dead letter %s%s: %s",
                         self.machine.plan.name,
                         shown(event),

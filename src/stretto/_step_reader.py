@@ -20,6 +20,7 @@ from .nesting import Nested, is_workflow_class
 
 if typing.TYPE_CHECKING:
     from ._core.gathering import Join
+    from ._overload import Overload
     from .resources import Need
 
 __all__ = ["read_step"]
@@ -76,7 +77,11 @@ class _Reader:
         returns, bare, lists = self._read_return()
         code: types.CodeType = self.plain.__code__
         limited = self.mark.timeout is not None or self.mark.limiter is not None
-        special = threaded or limited or self.mark.holds or join is not None
+        overload = self.mark.overload
+        if overload is not None:
+            self._check_overload(overload, accepts, joins=join is not None)
+        in_scope = overload is not None and overload.cancels
+        special = threaded or limited or self.mark.holds or join is not None or in_scope
         shape = self._shape(parameters, self_name, context_name, special=special)
         return StepSpec(
             name=self.name,
@@ -104,6 +109,8 @@ class _Reader:
             state=None if context_name is None else state_named(self.hints[context_name], self._error),
             needs=needs,
             limiter=self.mark.limiter,
+            overload=overload,
+            in_scope=in_scope,
             nested=tuple(self.nested),
             optional=may_be_nothing(self.hints["return"]),
             undo=self.mark.undo,
@@ -123,6 +130,11 @@ class _Reader:
                 "is async, and abandon=True is for a plain def, which runs in a thread; leave it out: an async step is "
                 "cancelled where it awaits"
             )
+
+    def _check_overload(self, overload: Overload, accepts: tuple[type[Event], ...], *, joins: bool) -> None:
+        odd = overload.odd_for(accepts, joins=joins)
+        if odd is not None:
+            raise self._error(odd)
 
     def _take_self(self, parameters: list[inspect.Parameter]) -> str | None:
         if not self.has_self:

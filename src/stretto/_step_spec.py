@@ -15,6 +15,7 @@ from .nesting import Nested, Nests
 
 if typing.TYPE_CHECKING:
     from ._core.gathering import Join
+    from ._overload import Overload
     from ._undo_spec import UndoSpec
     from .limits import Limit
     from .resources import Need
@@ -58,6 +59,7 @@ class Mark(Fields):
     bound: bool
     limiter: Limit | None = None
     undo: Callable[..., Any] | str | None = None
+    overload: Overload | None = None
 
 
 @final
@@ -73,9 +75,11 @@ class StepSpec(Fields):
         state: The class that it names for the state of its run, as in ``Context[Cart]``.
         needs: The resources that it is handed, by parameter.
         limiter: What its body waits for a turn of.
+        overload: How much it takes, and how often.
         returns: What its annotation names: `bare`, what it returns as it is, and `lists`, what stands in a list.
         join: For a step that joins: what it waits for.
-        in_scope: Whether it is called in a cancel scope of its own, since a join may cut its work short.
+        in_scope: Whether it is called in a cancel scope of its own, since a join, or a later event, may cut its work
+            short.
         nested: The workflows that it is handed.
         optional: Whether it may return nothing.
         undo: What undoes it, as it was given; `undoing` is that once it was read, for the class that runs.
@@ -108,6 +112,7 @@ class StepSpec(Fields):
     state: type | None = None
     needs: dict[str, Need]
     limiter: Limit | None = None
+    overload: Overload | None = None
     nested: tuple[Nested, ...] = ()
     optional: bool = False
     undo: Callable[..., Any] | str | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from contextvars import Context
 from typing import TYPE_CHECKING
 
 from ._core.effects import Effects, Retry
-from ._core.inputs import Admitted, Interrupted
+from ._core.inputs import Admitted, Interrupted, Roused
 from ._nesting import Nesting
 from ._step_spec import StepSpec
 from .errors import WorkflowError
 
 if TYPE_CHECKING:
+    from ._core.permits import Lane
     from ._editor import Editor
     from ._once import Once
     from ._stock import Stock
@@ -32,6 +34,7 @@ class Supplies(Nesting):
     """
 
     workflow: object
+    specs: tuple[StepSpec, ...]
 
     line: Line | None = None
     made_editor: Editor | None = None
@@ -130,6 +133,24 @@ class Supplies(Nesting):
         """The time that counts for the run: none passes while it waits for its turn."""
         waits = self.line is not None and not self.line.has(self)
         return self.machine.begun + self._age if waits else self.clock()
+
+    # -- what is held back -------------------------------------------------------------------------------------
+
+    def hold_back(self) -> None:
+        """Steps that say how much they take share their rates and limits with other runs of the loop."""
+        machine = self.machine
+        told = {
+            step.index: spec.overload
+            for step, spec in zip(machine.plan.steps, self.specs, strict=True)
+            if spec.overload is not None
+        }
+        if machine.room is None and any(each.refuses for each in told.values()):
+            machine.bound(math.inf)
+        sources = {index: [source.permits() for source in each.sources] for index, each in told.items()}
+        machine.hold_back(sources, self._roused)
+
+    def _roused(self, lane: Lane) -> None:
+        self.perform(self.machine.receive(Roused(lane=lane, at=self.clock())))
 
     # -- its turn --------------------------------------------------------------------------------------------
 

@@ -151,7 +151,8 @@ class Ways(Party):
                 return
             self._runs.setdefault(run, None)
             run.wake_up()
-        at = run.clock() if is_stop(event) else _ANY_TIME  # nothing else asks when it was sent
+        # Nothing else asks when it was sent.
+        at = run.clock() if is_stop(event) or machine.flows is not None else _ANY_TIME
         try:
             effects = machine.event_sent(event, context, step, at=at, outside=True, claims=claims)
         except QueueFullError as full:

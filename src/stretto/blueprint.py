@@ -46,6 +46,7 @@ class Blueprint:
         told: Whether the findings have been logged.
         nests: Whether a step asks for a workflow.
         timed: Whether times matter to it beside those of the run.
+        overloaded: Whether a step says how much it takes, and how often.
     """
 
     def __init__(self, name: str, specs: Sequence[StepSpec]) -> None:
@@ -66,6 +67,7 @@ class Blueprint:
         self.findings = tuple(self._check())
         self.told = False
         self.nests = any(spec.nested for spec in self.specs)
+        self.overloaded = any(spec.overload is not None for spec in self.specs)
 
     def _only_start(self) -> type[StartEvent] | None:
         if len(self.starts) == 1:
@@ -269,11 +271,18 @@ def _plan(spec: StepSpec, index: int) -> StepPlan:
         bare=spec.returns if spec.context_name is not None else spec.bare,
         join=spec.join,
         undo=None if spec.undoing is None else spec.undoing.name,
+        policies=None if spec.overload is None else spec.overload.policies,
     )
 
 
 def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
-    """Where a join may cut work short, each step is called in a scope of its own, the longer way."""
+    """Where a join may cut work short, each step is called in a scope of its own, the longer way.
+
+    Where a step is held back, none is run in the lane, in which there are no timers.
+    """
+    if any(spec.overload is not None for spec in specs):
+        no_lane: dict[str, Any] = {"in_lane": False}
+        specs = [StepSpec(**{**vars(spec), **no_lane}) for spec in specs]
     if all(spec.join is None for spec in specs):
         return specs
     from .joins import First, Quorum, Until  # noqa: PLC0415 - only for who joins

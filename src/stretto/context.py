@@ -188,9 +188,9 @@ class Context(Generic[S_co]):
         run = self._run
         if run.thread != get_ident():
             run.refuse_elsewhere("send_event")
-        at = (
-            run.clock() if issubclass(type(ev), StopEvent) else _ANY_TIME
-        )  # nothing else asks when it was sent
+        # Nothing else asks when it was sent.
+        timed = run.machine.flows is not None or issubclass(type(ev), StopEvent)
+        at = run.clock() if timed else _ANY_TIME
         effects = run.machine.event_sent(ev, copy_context(), step, at=at, cause=self._delivery)
         if run.trace is not None:
             run.trace.sent(self._delivery, ev)
@@ -384,7 +384,7 @@ class Context(Generic[S_co]):
         )
         if run.trace is not None:
             run.trace.waits(self._delivery, event_type, run.clock())
-        effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside))
+        effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside, at=run.clock()))
         if waiter_event is not None and not waiter.repeats:  # nobody is asked again for what he has said
             self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
             if run.trace is not None:

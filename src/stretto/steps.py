@@ -20,18 +20,22 @@ from ._step_spec import Mark, leave_mark, mark_of
 from .errors import DefinitionError, near, shown
 
 if typing.TYPE_CHECKING:
-    from .limits import Limit
+    from .limits import By, Debounce, Limit, Rate
     from .retry import Policy
 
 __all__ = ["StepHolder", "names_around", "names_for", "step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit: TypeAlias = Literal["now", "on_success"]
+Overflow: TypeAlias = Literal["fail", "drop_oldest", "drop_newest", "latest"]
+Singleton: TypeAlias = Literal["cancel", "refuse"]
 Undo: TypeAlias = Callable[..., Any] | str
 # What the options are called elsewhere, and how they are written here.
 _OTHER_WORDS = {
     **dict.fromkeys(("retries", "retry", "max_retries", "attempts"), "retry_policy=RetryPolicy(attempts=…)"),
     **dict.fromkeys(("workers", "max_workers", "concurrency"), "num_workers=…"),
+    **dict.fromkeys(("rate_limit", "throttle"), "rate=Rate(5, per=1.0)"),
+    **dict.fromkeys(("max_queue", "buffer"), "queue_size=…"),
     "pass_context": "a parameter ctx: Context, and no option",
     **dict.fromkeys(("compensate", "compensation", "on_rollback", "rollback"), "undo=…"),
 }
@@ -58,6 +62,13 @@ def step(
     abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
+    rate: Rate | None = None,
+    priority: str | Callable[[Any], float] | None = None,
+    queue_size: int | None = None,
+    overflow: Overflow | None = None,
+    singleton: Singleton | None = None,
+    debounce: float | Debounce | None = None,
+    key: By | None = None,
     undo: Undo | None = None,
 ) -> Callable[[F], F]: ...
 def step(
@@ -72,6 +83,13 @@ def step(
     abandon: bool = False,
     workflow: StepHolder | None = None,
     limiter: Limit | None = None,
+    rate: Rate | None = None,
+    priority: str | Callable[[Any], float] | None = None,
+    queue_size: int | None = None,
+    overflow: Overflow | None = None,
+    singleton: Singleton | None = None,
+    debounce: float | Debounce | None = None,
+    key: By | None = None,
     undo: Undo | None = None,
     **unknown: object,
 ) -> Any:
@@ -103,7 +121,21 @@ def step(
             keeps its place among those that anyio lets run at once.
         workflow: Adds a plain function (without ``self``) to this workflow class, from any module.
         limiter: The body of the step waits for a turn of this limit, and has it until it ends. While it waits, it has
-            its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on.
+            its resources and one of the `num_workers` already, and its time counts; steps of other kinds go on. One
+            with a key holds nothing back but what is of that key, see `stretto.limits`.
+        rate: Each attempt of the step takes a token of this rate as it begins. While there is none, it holds no worker.
+        priority: A field, or a function of the event, that gives a number: of what waits, the highest is handled first,
+            and of equal ones the first that came. The lowest may wait for ever.
+        queue_size: How many events may wait for this step in one run; None for no bound.
+        overflow: What becomes of one more: ``"fail"``, the default, refuses who sends it, and lets ``await ctx.send``
+            wait; ``"drop_oldest"`` and ``"drop_newest"`` make a dead letter of one; ``"latest"`` keeps only the
+            latest of each `key`, full or not.
+        singleton: At most one of each `key` is taken in at a time. ``"cancel"`` cancels the earlier one and waits for
+            its end, ``"refuse"`` refuses the later one. Either is a dead letter.
+        debounce: Seconds in which no other event of the `key` must have come before the last one is handled, or a
+            `stretto.limits.Debounce`.
+        key: What tells events apart for `singleton`, `debounce` and ``overflow="latest"``: the name of a field, or a
+            function of the event. None: all are alike.
         undo: What undoes a step that has completed, when its run fails, times out or is cancelled: a method defined
             above it, or the name of one. Those of a run are called one after the other, last completed first, when all
             of its steps have ended and before its error comes out. It takes what the step took, under the same name or
@@ -126,6 +158,21 @@ def step(
     limit = seconds(timeout, "timeout", none="no limit")
     holds = _holds(emit)
     _check_limiter(limiter)
+    said = (rate, priority, queue_size, overflow, singleton, debounce, key)
+    overload = None
+    if any(each is not None for each in said) or (limiter is not None and limiter.key is not None):
+        from ._overload import declared  # noqa: PLC0415 - loaded by who uses it
+
+        overload = declared(
+            limiter=limiter,
+            rate=rate,
+            priority=priority,
+            queue_size=queue_size,
+            overflow=overflow,
+            singleton=singleton,
+            debounce=debounce,
+            key=key,
+        )
     abandons = flag(abandon, "abandon")
     undoes = _undo(undo)
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
@@ -153,7 +200,8 @@ def step(
             holds=holds,
             names={**names_for(plain, around), **_names_for_undo(undo, around)},
             bound=workflow is None,
-            limiter=limiter,
+            limiter=None if limiter is None or limiter.key is not None else limiter,
+            overload=overload,
             undo=undoes,
         )
         leave_mark(plain, mark)

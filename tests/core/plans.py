@@ -7,6 +7,7 @@ from contextvars import copy_context
 
 from stretto._core.gathering import Join
 from stretto._core.plan import Plan, StepPlan
+from stretto._core.policies import Policies
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery
 from stretto.events import Event, InputRequiredEvent, StopEvent
@@ -63,6 +64,7 @@ def step(
     recovers: Recovery | None = None,
     join: Join | None = None,
     undo: str | None = None,
+    policies: Policies | None = None,
 ) -> StepPlan:
     return StepPlan(
         name=name,
@@ -80,6 +82,7 @@ def step(
         recovers=recovers,
         join=join,
         undo=undo,
+        policies=policies,
     )
 
 

@@ -50,11 +50,11 @@ class Alarms(Generic[T]):
             heapify(self._heap)
         return True
 
-    def first(self) -> float | None:
-        """When the next is due."""
+    def first(self) -> tuple[float, T] | None:
+        """What will be taken out first, and its time."""
         while self._heap and not self._holds(self._heap[0]):
             heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return (self._heap[0][0], self._heap[0][-1]) if self._heap else None
 
     def times(self) -> Iterator[tuple[float, T]]:
         """What is in it, each with its time, in the order in which it will be taken out."""
@@ -66,6 +66,9 @@ class Alarms(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def __contains__(self, what: object) -> bool:
+        return what in self._live
 
     def __iter__(self) -> Iterator[T]:
         return (what for _, what in self.times())

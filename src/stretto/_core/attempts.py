@@ -44,7 +44,7 @@ class Attempts(Queueing):
             return self._failed(delivery, broken)  # noqa: ASYNC104
         if due is None:
             return self._recover(delivery, past, error, at)
-        freed = self._release(delivery)
+        freed = self._pause(delivery)
         if due <= at:
             again: Effects = self._again(delivery, past)
         else:
@@ -149,6 +149,9 @@ class Attempts(Queueing):
             self._named(held.event, held.step)
         if delivery.past is None or delivery.past.over or self.ended is not None:
             effects = self._sent_at_last(held, delivery, at)
+            if self.flows is not None:
+                self.flows.see(at)
+                effects = self._flowed(self.flows, effects)
             return effects if self.ended is not None else [*effects, *self._check_stalled()]
         delivery.past.held.append(held)
         return self._held_for_itself(delivery, held)

@@ -104,9 +104,9 @@ class Counting(RunState):
     def _never_begun(self) -> Iterator[StepPlan]:
         """The steps of deliveries that were never begun: that wait for a worker, or for their turn."""
         for delivery in self.active:
-            if delivery.started is None and delivery.attempt == 1:
+            lost = self.flows is not None and delivery in self.flows.lost  # it was taken back already
+            if delivery.started is None and delivery.attempt == 1 and not lost:
                 yield delivery.step
-        for queue in self.waiting:
-            for waiting in queue or ():
-                if type(waiting) is Delivery and waiting.attempt == 1:
-                    yield waiting.step
+        for waiting in self.in_queues():
+            if type(waiting) is Delivery and waiting.attempt == 1:
+                yield waiting.step

@@ -96,21 +96,29 @@ class DeadLetter:
     Attributes:
         just_sent: Whether it is from the step that has made it one, which is what the logger says.
         member: Whose run has made it one, in an application.
+        meant: Whether a policy of a step says so, which is no reason for a warning.
     """
 
-    __slots__ = ("event", "just_sent", "member", "reason")
+    __slots__ = ("event", "just_sent", "meant", "member", "reason")
 
     def __init__(
-        self, event: object, reason: str, *, just_sent: bool = True, member: str | None = None
+        self,
+        event: object,
+        reason: str,
+        *,
+        just_sent: bool = True,
+        member: str | None = None,
+        meant: bool = False,
     ) -> None:
         self.event = event
         self.reason = reason
         self.just_sent = just_sent
         self.member = member
+        self.meant = meant
 
     def of(self, member: str | None) -> DeadLetter:
         """The same, of a member."""
-        return DeadLetter(self.event, self.reason, just_sent=self.just_sent, member=member)
+        return DeadLetter(self.event, self.reason, just_sent=self.just_sent, member=member, meant=self.meant)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not DeadLetter:

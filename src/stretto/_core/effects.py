@@ -18,6 +18,7 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .completed import Completed
+    from .permits import Lane
 
 __all__ = [
     "CLOSED",
@@ -38,6 +39,7 @@ __all__ = [
     "Quiet",
     "Resume",
     "Retry",
+    "Rouse",
     "Undo",
 ]
 
@@ -69,6 +71,13 @@ class Retry(Value):
     """Give the machine a `RetryDue` at this time, unless the run ends before."""
 
     at: float
+
+
+@final
+class Rouse(Value):
+    """Tell another run that its lane is to be looked at: what both wait for has changed hands, or is free."""
+
+    lane: Lane
 
 
 @final
@@ -137,6 +146,7 @@ Effect: TypeAlias = (
     | Kept
     | Resume
     | Retry
+    | Rouse
     | Abort
     | EndRun
     | Outward

@@ -73,8 +73,12 @@ class Forking(Waits):
     # -- ends of a branch ------------------------------------------------------------------------------------
 
     def is_lost(self, delivery: Delivery | None) -> bool:
-        """Whether the work of a fork was cut short, because its join had enough, and this is part of it."""
-        return delivery is not None and self.forks is not None and self.forks.is_lost(delivery)
+        """Whether its work was cut short: the join of its fork had enough, or a later event has taken its place."""
+        if delivery is None:
+            return False
+        if self.flows is not None and delivery in self.flows.lost:
+            return True
+        return self.forks is not None and self.forks.is_lost(delivery)
 
     def _branch_returned(self, delivery: Delivery, value: object, count: int, at: float) -> None:
         """What a step returned is about to be sent."""
@@ -109,9 +113,10 @@ class Forking(Waits):
         return [*effects, *self._branch_left(delivery), *self._check_stalled()]
 
     def _too_late(self, event: object, sender: Delivery) -> Effects:
-        return self._dead(
-            event, f"{sender.step.label} was cancelled, because the join of its fork had enough"
-        )
+        return self._dead(event, self._why_lost(sender))
+
+    def _why_lost(self, delivery: Delivery) -> str:
+        return f"{delivery.step.label} was cancelled, because the join of its fork had enough"
 
     # -- what has come of it ---------------------------------------------------------------------------------
 
@@ -184,6 +189,7 @@ class Forking(Waits):
         if delivery in self.active:
             return False
         if self.retrying is not None and self.retrying.discard(delivery):
+            self._forget(delivery)
             return True
         return self._withdraw_queued(delivery)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from contextvars import Context
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from .._fields import Fields
 from ..events import Event
 from .delivery import DeadLetter, Delivery, Hold
 from .room import Sender
 from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .permits import Lane
 
 __all__ = [
     "Admitted",
@@ -32,6 +35,7 @@ __all__ = [
     "Input",
     "Interrupted",
     "RetryDue",
+    "Roused",
     "SendBegan",
     "SendCancelled",
     "StepCancelled",
@@ -90,6 +94,14 @@ class StepRaised(Fields):
 class RetryDue(Fields):
     """The time has come that a `Retry` named, or has passed."""
 
+    at: float
+
+
+@final
+class Roused(Fields):
+    """Another run has changed something that a lane of this one waits for."""
+
+    lane: Lane
     at: float
 
 
@@ -172,10 +184,12 @@ class WaitBegan(Fields):
     Attributes:
         parks: Whether all of the step waits, so that its worker is free meanwhile; a task that it has started is not
             all of it.
+        at: When; it matters only where others are held back until the worker is free.
     """
 
     waiter: Waiter
     parks: bool
+    at: float = -math.inf
 
 
 @final
@@ -272,6 +286,7 @@ Input: TypeAlias = (
     | StepReturned
     | StepRaised
     | RetryDue
+    | Roused
     | StepCancelled
     | Strayed
     | DeadlinePassed

@@ -45,6 +45,7 @@ from .inputs import (
     Input,
     Interrupted,
     RetryDue,
+    Roused,
     SendBegan,
     SendCancelled,
     StepCancelled,
@@ -63,6 +64,7 @@ from .room import Room
 
 if TYPE_CHECKING:
     from .completed import Entry
+    from .permits import Lane
     from .undoing import Undos
 
 __all__ = ["Machine"]
@@ -72,14 +74,18 @@ __all__ = ["Machine"]
 class Machine(Attempts):
     """Decides what happens in one run; `receive` is the one door."""
 
-    def bound(self, queue_size: int) -> None:
+    def bound(self, queue_size: float) -> None:
         """From now on no more than so many events may wait for a worker."""
         self.room = Room(queue_size)
         self.detour = True
 
     def receive(self, given: Input) -> Effects:
         """Takes what has happened and gives what is to be done, in order."""
-        effects = self._received(given)
+        if self.flows is None:
+            effects = self._received(given)
+        else:
+            self.flows.see(getattr(given, "at", self.flows.at))
+            effects = self._flowed(self.flows, self._received(given))
         return self._relieved(self.room, effects) if self.room else effects
 
     def _received(self, given: Input) -> Effects:  # noqa: C901, PLR0912 - one branch for each input there is
@@ -92,6 +98,8 @@ class Machine(Attempts):
                 return self._step_raised(delivery, error, at, draw)
             case RetryDue(at=at):
                 return self._retry_due(at)
+            case Roused(lane=lane):
+                return self._roused(lane)
             case StepCancelled(delivery=delivery, value=value, returned=returned):
                 return self._step_cancelled(delivery, value, returned=returned)
             case Strayed(letter=letter):
@@ -136,7 +144,7 @@ class Machine(Attempts):
             case UndoEnded(at=at, error=error, cut=cut):
                 return self._undo_ended(at, error, cut=cut)
             case Concluded():
-                return [*self._give_up_senders(), *self._concluded()]
+                return [*self._give_up_senders(), *self._concluded(), *self._flows_concluded()]
             case _:
                 assert_never(given)
 
@@ -168,7 +176,11 @@ class Machine(Attempts):
                 return (Outward(event=event, carry=carry, claims=claims),)
             if claims and self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
-            return self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
+            if self.flows is None:
+                return self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
+            self.flows.see(at)
+            effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
+            return self._flowed(self.flows, effects)
         taker, number = way
         if cause is None:
             self.tally[number] += 1
@@ -190,18 +202,7 @@ class Machine(Attempts):
         step = delivery.step
         way = step.direct.get(type(value))
         if (way is None and (value is not None or not step.plain)) or self.detour or at >= self.alarm:
-            if at >= self.alarm:
-                self.look_at(delivery, at)
-                if at < self.alarm:
-                    return self.step_returned(delivery, value, at)
-            if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
-                self.tally[step.ends[StopEvent]] += 1
-                freed, stopped = self._release(delivery), self._stopped(value)
-                return [freed, *stopped] if isinstance(freed, Resume) else stopped
-            if self._leaves(value) and delivery.past is None and at < self.deadline and step.declares(value):
-                return self._let_out(delivery, value)
-            effects = self._returned(delivery, value, at)
-            return self._relieved(self.room, effects) if self.room else effects
+            return self._returned_aside(delivery, value, at)
         active, busy, index = self.active, self.busy, step.index
         del active[delivery]
         freed = None
@@ -225,6 +226,30 @@ class Machine(Attempts):
             return (following,) if freed is None else (freed, following)
         self._queue(following)
         return NOTHING if freed is None else (freed,)
+
+    def _returned_aside(self, delivery: Delivery, value: object, at: float) -> Effects:
+        """A return off the way of a hop; that of a StopEvent is the most frequent."""
+        if at >= self.alarm:
+            self.look_at(delivery, at)
+            if at < self.alarm:
+                return self.step_returned(delivery, value, at)
+        if type(value) is StopEvent and delivery.step.stops and self._ends_at_once(value, at):
+            self.tally[delivery.step.ends[StopEvent]] += 1
+            freed, stopped = self._release(delivery), self._stopped(value)
+            return [freed, *stopped] if isinstance(freed, Resume) else stopped
+        if (
+            self._leaves(value)
+            and delivery.past is None
+            and at < self.deadline
+            and delivery.step.declares(value)
+        ):
+            return self._let_out(delivery, value)
+        if self.flows is None:
+            effects = self._returned(delivery, value, at)
+        else:
+            self.flows.see(at)
+            effects = self._flowed(self.flows, self._returned(delivery, value, at))
+        return self._relieved(self.room, effects) if self.room else effects
 
     def _ends_at_once(self, stop: StopEvent[object], at: float) -> bool:
         """Whether a plain step's plain StopEvent ends the run and there is nothing else to look at."""
@@ -251,7 +276,7 @@ class Machine(Attempts):
             del self.active[delivery]
             self._keep_late(value)
             return END_RUN if past is None else [*self._settled(delivery, past), *END_RUN]
-        if self.forks is not None and self.is_lost(delivery):
+        if (self.forks is not None or self.flows is not None) and self.is_lost(delivery):
             settled = NOTHING if past is None else self._settled(delivery, past)
             return [*settled, *self._lost_returned(delivery, value)]
         events: Sequence[Event] | WorkflowError = (
@@ -297,6 +322,11 @@ class Machine(Attempts):
     def _admitted(self, at: float) -> Effects:
         self.limit(self.deadline + at - self.begun)
         self.begun = at
+        return NOTHING
+
+    def _roused(self, lane: Lane) -> Effects:
+        if self.flows is not None:
+            self.flows.rouse(lane)
         return NOTHING
 
     def _feeder_closed(self, error: BaseException | None, at: float) -> Effects:

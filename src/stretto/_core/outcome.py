@@ -99,8 +99,8 @@ class Outcome(Workers):
 
     # -- what comes to nothing -------------------------------------------------------------------------------
 
-    def _dead(self, event: object, reason: str, *, just_sent: bool = True) -> Effects:
-        letter = DeadLetter(event, reason, just_sent=just_sent)
+    def _dead(self, event: object, reason: str, *, just_sent: bool = True, meant: bool = False) -> Effects:
+        letter = DeadLetter(event, reason, just_sent=just_sent, meant=meant)
         if self.dead_letters is None:
             self.dead_letters = deque(maxlen=DEAD_LETTERS_KEPT)
         self.dead_letters.append(letter)
@@ -183,5 +183,5 @@ class Outcome(Workers):
 
     def _not_begun(self) -> Iterator[Delivery | Waiter]:
         yield from (delivery for delivery in self.active if delivery.started is None)
-        yield from (each for queue in self.waiting if queue for each in queue)
+        yield from self.in_queues()
         yield from self.retrying or ()

@@ -19,6 +19,7 @@ from .routing import Routes
 if TYPE_CHECKING:
     from ..retry import Policy
     from .gathering import Join
+    from .policies import Policies
     from .run_state import StateKind
 
 __all__ = ["OUTSIDE", "Plan", "StepPlan"]
@@ -42,6 +43,7 @@ class StepPlan:
         lists: What stands in a list that it returns; empty if it returns none.
         bare: What it may send off that is in no list; None: all that it `returns`.
         join: For a step that joins: what it waits for.
+        policies: How much it takes, and how often; None for all that comes.
         recovers: For a handler of failures: what it recovers, and how often.
         undo: The name of its undo; None if it has none.
         handler: Who recovers the step.
@@ -72,6 +74,7 @@ class StepPlan:
     bare: tuple[type[Event], ...] | None = None
     join: Join | None = None
     undo: str | None = None
+    policies: Policies | None = None
     handler: StepPlan | None = attrs.field(default=None, init=False)
     may: tuple[int, ...] = attrs.field(default=(), init=False)
     calls: tuple[int, ...] = attrs.field(default=(), init=False)
@@ -133,7 +136,7 @@ class Plan:
         recovers = any(step.recovers is not None for step in self.steps)
         for step in self.steps:
             step.handler = handler_for(step, self.steps)
-            policies = (step.retry, step.timeout, step.undo)
+            policies = (step.retry, step.timeout, step.undo, step.policies)
             step.plain = all(each is None for each in policies) and not step.holds and not recovers
             step.stops = step.plain and StopEvent in step.returns
 

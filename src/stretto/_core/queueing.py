@@ -7,9 +7,12 @@ make some wait for it themselves, the last of them is told.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import QueueFullError, RunEndedError, shown
 from ..events import Event
 from .effects import NOTHING, Belated, DeadLetter, Effect, Effects, Kept, Outward, Publish, Resume
+from .plan import StepPlan
 from .room import Room, Sender
 from .sending import Sending
 
@@ -30,7 +33,14 @@ class Queueing(Sending):
 
     def _claim_room(self, room: Room, event: Event, step: str | None) -> None:
         """Raises unless there is room for an event that is about to be sent."""
-        needed = 0 if self.ended is not None else self._needed(event, step)
+        if self.ended is not None:
+            return
+        if (full := self._full(event, step)) is not None:
+            no_room = f"there is no room for {shown(event)} in the queue of {full}"
+            raise QueueFullError(
+                f"{no_room}; wait for some with await ctx.send(…), or await run.send(…)", no_room
+            )
+        needed = self._needed(event, step)
         if room.fits(needed):
             return
         no_room = (
@@ -45,8 +55,30 @@ class Queueing(Sending):
         """How many deliveries of it would have to wait for a worker."""
         if step is None and self.waiters is not None and self.waiters.wanted(type(event)):
             return 0  # somebody waits for it
-        takers = self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
-        return sum(taker.join is None and self.busy[taker.index] >= taker.limit for taker in takers)
+        return sum(
+            taker.join is None and (taker.policies is not None or self.busy[taker.index] >= taker.limit)
+            for taker in self._takers(event, step)
+        )
+
+    def _takers(self, event: Event, step: str | None) -> Sequence[StepPlan]:
+        return self.plan.routes.find(type(event)) if step is None else (self._named(event, step),)
+
+    def _full(self, event: Event, step: str | None) -> str | None:
+        """The step that has a bound of its own and no room, as messages tell it; None if all have some."""
+        if self.flows is None or (
+            step is None and self.waiters is not None and self.waiters.wanted(type(event))
+        ):
+            return None
+        for taker in self._takers(event, step):
+            if taker.policies is not None and self.flows.by_step[taker.index].is_full:
+                return f"{taker.label} (queue_size={taker.policies.size})"
+        return None
+
+    def _fits(self, room: Room, sender: Sender) -> bool:
+        return (
+            room.fits(self._needed(sender.event, sender.step))
+            and self._full(sender.event, sender.step) is None
+        )
 
     def _send_began(self, sender: Sender) -> Effects:
         room = self.room
@@ -74,18 +106,21 @@ class Queueing(Sending):
         if self.ended is not None:
             return effects
         more: list[Effect] = [*effects]
-        while (sender := room.first()) is not None and room.fits(self._needed(sender.event, sender.step)):
+        while (sender := room.first()) is not None and self._fits(room, sender):
             room.discard(sender)
             cause = sender.delivery
             sent = self._sent(
                 sender.event, sender.carry, sender.step, at=self.begun, outside=cause is None, cause=cause
             )
+            if self.flows is not None:
+                sent = self._flowed(self.flows, sent)
             more += (_belated(effect, sender) for effect in sent)
             more.append(Resume(waiter=sender))
         if (
             room.parked
             and len(self.active) == room.parked
             and not self.retrying
+            and not (self.flows is not None and self.flows.is_fed)
             and self.feeders == self.plan.fed
         ):
             more += self._refused(room)

@@ -266,10 +266,8 @@ def queued_in(state: RunState) -> dict[str, int]:
     for delivery in state.active:
         if delivery.started is None:
             queued[delivery.step.name] = queued.get(delivery.step.name, 0) + 1
-    for step in state.plan.steps:
-        queue = state.waiting[step.index]
-        if queue:
-            queued[step.name] = queued.get(step.name, 0) + len(queue)
+    for each in state.in_queues():
+        queued[each.step.name] = queued.get(each.step.name, 0) + 1
     for delivery in state.retrying or ():
         queued[delivery.step.name] = queued.get(delivery.step.name, 0) + 1
     return queued

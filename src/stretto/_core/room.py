@@ -52,14 +52,14 @@ class Room:
     """How many events may wait for a worker in all the queues of a run together.
 
     Attributes:
-        size: The bound.
+        size: The bound; infinity if only steps have bounds of their own.
         queued: How many wait; more than `size` if steps have returned them.
         parked: How many steps wait for room with all they have.
     """
 
     __slots__ = ("_senders", "parked", "queued", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: float) -> None:
         self.size = size
         self.queued = 0
         self.parked = 0

@@ -6,7 +6,7 @@ The events and values are opaque here: a `Writer` and a `Reader` know how they l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Protocol, TypeAlias, final
 
@@ -250,16 +250,18 @@ class Restoring:
         if batches:
             past.kept[mark] = batches
 
-    def buffer_id(self, place: Place) -> object:
+    def buffer_id(self, place: Place) -> Hashable:
         """What tells the buffers of a step apart."""
         part = place.get("id")
-        if part is None:
-            return None
-        value = self.reader.value(part)
+        return None if part is None else self.hashable(part)
+
+    def hashable(self, place: Place) -> Hashable:
+        """A value that something is looked up by."""
+        value = self.reader.value(place)
         try:
             hash(value)
         except TypeError:
-            raise part.wants("something that can be hashed") from None
+            raise place.wants("something that can be hashed") from None
         return value
 
 

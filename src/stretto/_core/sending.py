@@ -10,7 +10,7 @@ from ..errors import RoutingError, near, shown
 from ..events import Event, InputRequiredEvent
 from .delivery import Delivery, spent_by
 from .effects import END_RUN, Effect, Effects, Outward, Publish
-from .forking import Forking
+from .flowing import Flowing
 from .past import Past
 from .plan import StepPlan
 from .returning import is_stop, unawaited
@@ -19,7 +19,7 @@ from .waiting import Mail
 __all__ = ["Sending"]
 
 
-class Sending(Forking):
+class Sending(Flowing):
     """Takes what is sent, all but the common case, which `Machine` has in place."""
 
     def _sent(
@@ -41,7 +41,7 @@ class Sending(Forking):
             self._deadline_passed(at)
         if self.ended is not None:
             return [*self._dead(event, f"the run was over, {self.ended.value}"), *END_RUN]
-        if cause is not None and self.forks is not None and self.is_lost(cause):
+        if (self.forks is not None or self.flows is not None) and cause is not None and self.is_lost(cause):
             return self._too_late(event, cause)
         if stop is not None:
             self._count_sent(cause, event, ())

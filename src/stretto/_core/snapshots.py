@@ -65,15 +65,12 @@ class _Deliveries:
 def _in_their_middle(run: Machine) -> Iterator[Delivery]:
     """Steps that wait in their middle, or have and now wait for a worker: they began before all others."""
     yield from (waiter.delivery for waiter in run.waiters or () if waiter.parked)
-    yield from (each.delivery for each in _in_queues(run) if isinstance(each, Waiter))
+    yield from (each.delivery for each in run.in_queues() if isinstance(each, Waiter))
 
 
 def _queued(run: Machine) -> Iterator[Delivery]:
-    yield from (each for each in _in_queues(run) if isinstance(each, Delivery))
-
-
-def _in_queues(run: Machine) -> Iterator[Delivery | Waiter]:
-    return (each for queue in run.waiting for each in queue or ())
+    quiet = () if run.flows is None else run.flows.quiet
+    yield from (each for each in run.in_queues() if isinstance(each, Delivery) and each not in quiet)
 
 
 @final
@@ -95,8 +92,59 @@ class _Retrying:
                 raise each.error("'age' is missing")
             due = into.at + each.part("left").seconds()
             into.run.retrying.set(due, delivery)
+            into.run.take_up_paused(delivery)
             effects.append(Retry(at=due))
         return effects
+
+
+@final
+class _Debounced:
+    """What waits until nothing more of its key comes."""
+
+    def write(self, out: Saving, path: str) -> object:
+        flows = out.run.flows
+        if flows is None:
+            return []
+        return [
+            {
+                "left": max(0.0, due - out.at),
+                "waits": max(0.0, out.at - flows.of(delivery).since(delivery)),
+                **out.delivery(delivery, f"{path}[{number}]"),
+            }
+            for number, (due, delivery) in enumerate(flows.quiet.times())
+        ]
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        begun: list[Effect] = []
+        for each in place.items():
+            delivery = into.delivery(each)
+            since, due = into.at - each.part("waits").seconds(), into.at + each.part("left").seconds()
+            if into.run.take_up_quiet(delivery, since, due):
+                begun.append(delivery)
+        return begun
+
+
+@final
+class _Rates:
+    """What was taken from the buckets of rates, as the seconds until each is full again."""
+
+    def write(self, out: Saving, path: str) -> object:
+        flows = out.run.flows
+        spent: list[object] = []
+        for index, flow in () if flows is None else flows.by_step.items():
+            for number, key, full_at in flow.spent(out.at):
+                value = None if key is None else out.writer.value(key, f"{path}[{len(spent)}][2]")
+                spent.append([out.name(index), number, value, full_at - out.at])
+        return spent
+
+    def read(self, into: Restoring, place: Place) -> Sequence[Effect]:
+        for each in place.items():
+            name, number, key, left = each.exactly(4)
+            step, full_at = into.step(name), into.at + left.seconds()
+            if into.run.flows is not None and step.policies is not None:
+                value = None if key.value is None else into.hashable(key)
+                into.run.flows.by_step[step.index].spend(number.whole(0, MOST), value, full_at)
+        return ()
 
 
 @final
@@ -215,11 +263,14 @@ class _Asked:
 
 # A structure of the machine that keeps events adds its part here. They are read in this order: who waited in the middle
 # of a step began first and is the first to run again, so that it waits again before somebody sends what it waits for.
+# Before all of them come the rates, since what begins takes from these.
 PARTS: dict[str, Part] = {
+    "rates": _Rates(),
     "waits": _Deliveries(_in_their_middle),
     "active": _Deliveries(lambda run: iter(run.active)),
     "queued": _Deliveries(_queued),
     "retrying": _Retrying(),
+    "debounced": _Debounced(),
     "buffers": _Buffers(),
     "mailbox": _Mailbox(),
     "given_up": _GivenUp(),

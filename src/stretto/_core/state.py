@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, final
 
 from ..events import Event
@@ -18,6 +19,7 @@ from .room import Room
 from .waiting import Mailbox, Waiter, Waiters
 
 if TYPE_CHECKING:
+    from .flows import Flows
     from .joining import Forks
     from .undoing import Undos
 
@@ -62,6 +64,7 @@ class RunState:
         room: The room in its queues; None if they have no bound.
         holds: What steps at work wait for, other than events and room.
         forks: What is live of what steps have sent off; None in a workflow without joins.
+        flows: What is held back by the policies of steps; None in a workflow without any.
         detour: Whether an event may have to go another way than to its step: the run is over, somebody waits, or
             there are joins.
         late: What steps returned after the run was decided.
@@ -94,6 +97,7 @@ class RunState:
     room: Room | None = None
     holds: dict[Hold, None] | None = None
     forks: Forks[Delivery, Origin] | None = None
+    flows: Flows | None = None
     detour = False
     late: list[object] | None = None
     outlet = False
@@ -144,5 +148,12 @@ class RunState:
 
     @property
     def is_timed(self) -> bool:
-        """Whether something waits for its time: a step for another attempt, or a window for its end."""
-        return bool(self.retrying) or (self.forks is not None and bool(self.forks.timing))
+        """Whether something waits for its time: another attempt, what is held back, the end of a window."""
+        return bool(self.retrying or self.flows) or (self.forks is not None and bool(self.forks.timing))
+
+    def in_queues(self) -> Iterator[Delivery | Waiter]:
+        """What waits for a worker, or is held back, step by step."""
+        for index, queue in enumerate(self.waiting):
+            yield from queue or ()
+            if self.flows is not None and index in self.flows.by_step:
+                yield from self.flows.by_step[index]

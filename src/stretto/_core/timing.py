@@ -32,10 +32,10 @@ class Timing(Generic[T]):
     def to_ask(self) -> float | None:
         """A time to be told of, if there is a new one that is needed."""
         first = self._alarms.first()
-        if first is None or (self._asked and self._asked[0] <= first):
+        if first is None or (self._asked and self._asked[0] <= first[0]):
             return None
-        heappush(self._asked, first)
-        return first
+        heappush(self._asked, first[0])
+        return first[0]
 
     def rung(self, at: float) -> Iterator[T]:
         """What is due, now that it is so late."""

@@ -41,7 +41,7 @@ class Waits(Outcome):
         self.feeders += waiter.feeds
         self.detour = True
         waiter.parked = parks and waiter.delivery in self.active  # and not in the middle of another step
-        freed = self._release(waiter.delivery) if waiter.parked else None
+        freed = self._leave_worker(waiter.delivery) if waiter.parked else None
         if freed is None:
             return self._check_stalled() if self.hosted else NOTHING
         return (freed,)
@@ -114,7 +114,7 @@ class Waits(Outcome):
 
     def _takes_detour(self) -> bool:
         """Whether an event may have to go another way than to its step, although nobody waits."""
-        if self.plan.joins or self.crossing:
+        if self.plan.joins or self.crossing or (self.flows is not None and self.flows.cancels):
             return True
         return self.room is not None or self.ended is not None
 

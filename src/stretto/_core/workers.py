@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .counting import Counting
 from .delivery import Delivery, Hold
 from .effects import NOTHING, Effects, Resume
+from .plan import StepPlan
 from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .flow import Flow
+    from .flows import Flows
 
 __all__ = ["Workers"]
 
@@ -20,6 +27,8 @@ class Workers(Counting):
 
     def _admit(self, delivery: Delivery) -> bool:
         """Whether a worker is free for it now; if not, it waits in the queue of its step."""
+        if delivery.step.policies is not None:
+            return self._admit_in_flow(delivery)
         index = delivery.step.index
         if self.busy[index] < delivery.step.limit:
             self.busy[index] += 1
@@ -31,7 +40,27 @@ class Workers(Counting):
     def take_up(self, delivery: Delivery) -> bool:
         """One of a snapshot; whether a worker is free for it now."""
         self._count_taken(delivery.step, delivery.event)
-        return self._admit(delivery)
+        if self.flows is None or delivery.step.policies is None:
+            return self._admit(delivery)
+        flow = self.flows.of(delivery)
+        return self._asked(flow, delivery) and self._entered(flow, delivery, flow.take_up)
+
+    def take_up_quiet(self, delivery: Delivery, since: float, due: float) -> bool:
+        """One of a snapshot that waited for quiet; whether it begins now, as its step asks for none any more."""
+        if self.flows is None or delivery.step.policies is None:
+            return self.take_up(delivery)
+        self._count_taken(delivery.step, delivery.event)
+        flow = self.flows.of(delivery)
+        return self._asked(flow, delivery) and self._entered(
+            flow, delivery, lambda each: flow.put_back(each, since, due)
+        )
+
+    def take_up_paused(self, delivery: Delivery) -> None:
+        """One of a snapshot that is to be tried again."""
+        if self.flows is not None and delivery.step.policies is not None:
+            flow = self.flows.of(delivery)
+            if self._asked(flow, delivery):
+                flow.claim(delivery)
 
     def _queue(self, delivery: Delivery | Waiter) -> None:
         index = delivery.step.index
@@ -43,8 +72,23 @@ class Workers(Counting):
             self.room.queued += 1
 
     def _release(self, delivery: Delivery) -> Delivery | Resume | None:
-        """The delivery leaves its worker, who goes to the first that waits for the step."""
+        """The delivery is over, and leaves its worker, who goes to the first that waits for the step."""
+        if delivery.step.policies is not None:
+            self._flow_of(delivery.step).give_back(delivery)
+            self._forget(delivery)
+        return self._leave_worker(delivery)
+
+    def _pause(self, delivery: Delivery) -> Delivery | Resume | None:
+        """As `_release`, and the delivery is tried again."""
+        if delivery.step.policies is not None:
+            self._flow_of(delivery.step).give_back(delivery)
+        return self._leave_worker(delivery)
+
+    def _leave_worker(self, delivery: Delivery) -> Delivery | Resume | None:
+        """The worker goes to the first that waits for the step; the delivery may go on later."""
         del self.active[delivery]
+        if delivery.step.policies is not None:
+            return self._freed_in_flow(delivery.step)
         index = delivery.step.index
         if (queue := self.waiting[index]) and self.busy[index] <= delivery.step.limit:
             return self._next_in(queue)
@@ -70,7 +114,10 @@ class Workers(Counting):
         if self.busy[index] < waiter.step.limit:
             self.busy[index] += 1
             return (self._resumed(waiter),)
-        self._queue(waiter)
+        if waiter.step.policies is None:
+            self._queue(waiter)
+        else:
+            self._flow_of(waiter.step).resumed.append(waiter)
         return NOTHING
 
     def _held_up(self, hold: Hold) -> Effects:
@@ -87,6 +134,11 @@ class Workers(Counting):
 
     def _withdraw_queued(self, delivery: Delivery) -> bool:
         """Whether it waited for a worker; now it does not."""
+        if self.flows is not None and delivery.step.policies is not None:
+            if not self.flows.of(delivery).remove(delivery):
+                return False
+            self._forget(delivery)
+            return True
         queue = self.waiting[delivery.step.index]
         if not queue or delivery not in queue:
             return False
@@ -97,12 +149,18 @@ class Workers(Counting):
 
     def _waiters_in_queues(self) -> list[Waiter]:
         """Takes out of the queues whoever has waited in the middle of a step and now waits for a worker."""
-        found: list[Waiter] = []
-        for queue in self.waiting:
-            for waiter in [each for each in queue or () if type(each) is Waiter]:
-                queue.remove(waiter)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-                found.append(waiter)
+        found = [each for each in self.in_queues() if type(each) is Waiter]
+        for waiter in found:
+            self._take_out(waiter)
         return found
+
+    def _take_out(self, waiter: Waiter) -> None:
+        if waiter.step.policies is not None:
+            self._flow_of(waiter.step).resumed.remove(waiter)
+            return
+        queue = self.waiting[waiter.step.index]
+        assert queue is not None, "it waits there"
+        queue.remove(waiter)
 
     def _resumed(self, waiter: Waiter) -> Resume:
         self.active[waiter.delivery] = None
@@ -111,9 +169,84 @@ class Workers(Counting):
 
     def _resume_unserved(self, waiter: Waiter, *, queued: bool) -> None:
         """A step goes on whether a worker is free or not; if not, one fewer of those that wait does later."""
-        index = waiter.step.index
-        queue = self.waiting[index]
-        if queued and queue is not None:
-            queue.remove(waiter)
-        self.busy[index] += 1
+        if queued:
+            self._take_out(waiter)
+        self.busy[waiter.step.index] += 1
         self._resumed(waiter)
+
+    # -- steps with policies ---------------------------------------------------------------------------------
+
+    def _flow_of(self, step: StepPlan) -> Flow:
+        assert self.flows is not None, "hold_back comes before the first event"
+        return self.flows.by_step[step.index]
+
+    def _admit_in_flow(self, delivery: Delivery) -> bool:
+        """Whether it begins now. It may be held back, or never begin, and others may begin or end by that."""
+        flow = self._flow_of(delivery.step)
+        if not self._asked(flow, delivery):
+            return False
+        return self._entered(flow, delivery, flow.put if delivery.attempt == 1 else flow.take_up)
+
+    def _asked(self, flow: Flow, delivery: Delivery) -> bool:
+        """Whether the functions of the user have told what is asked about an event."""
+        try:
+            flow.ask(delivery)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - told as what ends the run
+            flow.backlog.broken.append((delivery, error))
+            return False  # noqa: ASYNC104
+        return True
+
+    def _entered(self, flow: Flow, delivery: Delivery, enter: Callable[[Delivery], object]) -> bool:
+        begun = flow.backlog.begun
+        enter(delivery)
+        self._pump(flow)
+        flow.trim(delivery)
+        if delivery not in begun:
+            return False
+        begun.remove(delivery)
+        return True
+
+    def _freed_in_flow(self, step: StepPlan) -> Delivery | Resume | None:
+        """A worker of the step is free."""
+        flow = self._flow_of(step)
+        begun = flow.backlog.begun
+        before = len(begun)
+        self.busy[step.index] -= 1
+        self._pump(flow)
+        if len(begun) == before:
+            return None
+        first = begun[before]
+        del begun[before]
+        return first
+
+    def _pump(self, flow: Flow) -> None:
+        """Begins what waits for a worker alone, while there are workers."""
+        index, limit = flow.step.index, flow.step.limit
+        while self.busy[index] < limit:
+            if flow.resumed:
+                self.busy[index] += 1
+                flow.backlog.begun.append(self._resumed(flow.resumed.popleft()))
+            elif (delivery := flow.pick()) is not None:
+                self.busy[index] += 1
+                self.active[delivery] = None
+                flow.backlog.begun.append(delivery)
+            else:
+                break
+
+    def _turn(self, flows: Flows) -> None:
+        """What has become due by now is looked at."""
+        for delivery in flows.quiet.take_due(flows.at):
+            flow = flows.of(delivery)
+            flow.let_in(delivery)
+            self._pump(flow)
+            flow.trim(delivery)
+        for lane in flows.alarms.take_due(flows.at):
+            flow = flows.by_step[lane.index]
+            flow.called(lane)
+            self._pump(flow)
+            flow.let_pass(lane)
+
+    def _forget(self, delivery: Delivery) -> None:
+        """No attempt of it follows."""
+        if delivery.step.policies is not None:
+            self._flow_of(delivery.step).forget(delivery)

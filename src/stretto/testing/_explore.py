@@ -395,7 +395,7 @@ def _refuse_async(test: Check) -> None:
 
 
 def _more_than_plain(step: StepSpec) -> str | None:
-    policies = (step.retry, step.timeout, step.recovers, step.limiter, step.join)
+    policies = (step.retry, step.timeout, step.recovers, step.limiter, step.overload, step.join)
     if step.holds or step.needs or any(each is not None for each in policies):
         return f"{step.label} has a policy, a limit, resources or a join, and such steps may share something"
     return None
