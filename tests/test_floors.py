@@ -82,7 +82,7 @@ LAZY = {
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
     *[("_worker", each) for each in ("_thread_context", "_threads")],
     ("_step_reader", "_thread_context"),
-    ("steps", "_overload"),
+    *[(each, "_overload") for each in ("_supplies", "snapshots", "steps")],
     *[("limits", each) for each in ("_core.bucket", "_core.permits")],
     ("_core.flowing", "_core.flows"),
     *[(where, "joins") for where in ("_core.plan", "_core.saving")],

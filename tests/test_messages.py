@@ -1984,7 +1984,7 @@ def test_an_event_that_is_being_made_has_a_repr_of_what_is_there():
         ),
         (
             lambda: Limit(5, mots=3),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-            "Limit takes no 'mots', it takes: most; did you mean 'most'?",
+            "Limit takes no 'mots', it takes: most, key; did you mean 'most'?",
         ),
         (
             lambda: Resource(dict, scop="run"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

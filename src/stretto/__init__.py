@@ -26,7 +26,7 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   _thread_context _outside_context    the same in a thread, and for who is no step; _run_port, _arguments below them
-#   resources, limits       what a step is handed, and what it waits for a turn of
+#   resources, limits       what a step is handed, and what it waits for a turn of; _overload what it says of the latter
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
 #   _carry _draw _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    of which they are

@@ -12,7 +12,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeGuard, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, final
 from weakref import WeakKeyDictionary
 
 from ._core.plan import Plan
@@ -27,6 +27,9 @@ from .events import (
     StepFailedEvent,
     StopEvent,
 )
+
+if TYPE_CHECKING:
+    from ._overload import Overload
 
 __all__ = [
     "Declared",
@@ -61,6 +64,11 @@ class DeclaredStep(Protocol):
     @property
     def accept_event_subclasses(self) -> bool:
         """Whether subclasses of what it takes are taken too."""
+        ...
+
+    @property
+    def overload(self) -> Overload | None:
+        """How much it takes, and how often."""
         ...
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from operator import attrgetter
-from typing import Any, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
 
 import attrs
 
@@ -15,7 +16,11 @@ from .errors import DefinitionError, near, shown
 from .events import Event
 from .limits import By, Debounce, Limit, Rate, checked_key
 
-__all__ = ["Overload", "declared"]
+if TYPE_CHECKING:
+    from ._core.machine import Machine
+    from ._core.permits import Lane
+
+__all__ = ["Overload", "declared", "hold_back"]
 
 Source: TypeAlias = Limit | Rate
 
@@ -58,6 +63,44 @@ class Overload(Fields):
                 if field not in names:
                     return f"takes {kind.__name__}, which has no field {field!r} for {option}{near(field, names)}"
         return None
+
+
+class Declares(Protocol):
+    """A step, as far as this needs it."""
+
+    @property
+    def overload(self) -> Overload | None:
+        """Its policies."""
+        ...
+
+
+def hold_back(
+    machine: Machine, specs: Sequence[Declares], wake: Callable[[Lane], object] | None = None
+) -> None:
+    """The steps of a run go by their policies from now on.
+
+    Args:
+        machine: The run.
+        specs: Its steps.
+        wake: What the driver does for a lane that another run of the loop has changed something for. None: nobody
+            drives it, and it shares its rates and limits with no other run.
+    """
+    told = {
+        step.index: spec.overload
+        for step, spec in zip(machine.plan.steps, specs, strict=True)
+        if spec.overload is not None
+    }
+    if machine.room is None and any(each.refuses for each in told.values()):
+        machine.bound(math.inf)
+    sources = {
+        index: [source.new_permits() if wake is None else source.permits() for source in each.sources]
+        for index, each in told.items()
+    }
+    machine.hold_back(sources, wake or _nobody)
+
+
+def _nobody(lane: Lane) -> None:
+    """It is in no line but its own."""
 
 
 def declared(

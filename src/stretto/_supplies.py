@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from contextvars import Context
 from typing import TYPE_CHECKING
@@ -138,16 +137,9 @@ class Supplies(Nesting):
 
     def hold_back(self) -> None:
         """Steps that say how much they take share their rates and limits with other runs of the loop."""
-        machine = self.machine
-        told = {
-            step.index: spec.overload
-            for step, spec in zip(machine.plan.steps, self.specs, strict=True)
-            if spec.overload is not None
-        }
-        if machine.room is None and any(each.refuses for each in told.values()):
-            machine.bound(math.inf)
-        sources = {index: [source.permits() for source in each.sources] for index, each in told.items()}
-        machine.hold_back(sources, self._roused)
+        from ._overload import hold_back  # noqa: PLC0415 - loaded by who uses it
+
+        hold_back(self.machine, self.specs, self._roused)
 
     def _roused(self, lane: Lane) -> None:
         self.perform(self.machine.receive(Roused(lane=lane, at=self.clock())))

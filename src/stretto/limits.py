@@ -69,9 +69,10 @@ class Limit:
         """The turns by their keys, in the running loop."""
         if self._permits is None:
             self._permits = anyio.lowlevel.RunVar("stretto.Limit by key")
-        return _of_loop(self._permits, self._new_permits)
+        return _of_loop(self._permits, self.new_permits)
 
-    def _new_permits(self) -> Permits:
+    def new_permits(self) -> Permits:
+        """The same, unused, and of no loop."""
         from ._core.permits import Permits, Seat  # noqa: PLC0415 - only for who has a key
 
         return Permits(lambda key: Seat(key, self._most))
@@ -99,6 +100,7 @@ class Limit:
 class Rate:
     """At most `most` step bodies begin in `per` seconds, in all steps, workflows and runs that are given this object.
 
+    >>> from stretto.limits import Rate
     >>> search = Rate(5, per=1.0, key="host")
     >>> class Fetch(Workflow[str]):
     ...     @step(num_workers=50, rate=search)
@@ -141,9 +143,10 @@ class Rate:
         """The buckets by their keys, in the running loop."""
         if self._permits is None:
             self._permits = anyio.lowlevel.RunVar("stretto.Rate")
-        return _of_loop(self._permits, self._new_permits)
+        return _of_loop(self._permits, self.new_permits)
 
-    def _new_permits(self) -> Permits:
+    def new_permits(self) -> Permits:
+        """The same, unused, and of no loop."""
         from ._core.bucket import Bucket  # noqa: PLC0415 - only for who has a rate
         from ._core.permits import Permits, Token  # noqa: PLC0415
 

@@ -192,7 +192,12 @@ class SavedRun:
         self.state()
         self.once()
         if not self.finished:
-            self.restore(Machine(blueprint.plan, 0.0, 0.0, collect_limit), 0.0, VarContext())
+            machine = Machine(blueprint.plan, 0.0, 0.0, collect_limit)
+            if any(spec.overload is not None for spec in blueprint.specs):
+                from ._overload import hold_back  # noqa: PLC0415 - loaded by who uses it
+
+                hold_back(machine, blueprint.specs)
+            self.restore(machine, 0.0, VarContext())
 
     @property
     def workflow(self) -> str:

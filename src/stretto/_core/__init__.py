@@ -9,9 +9,14 @@ is kept of each, `gathering` what has arrived at one (of one kind each `arrivals
 `timing` when windows are over, `reaching` which joins a step leads to, `joined` what a join is given, `reporting` how a
 run in trouble is told.
 
+What steps hold back: `policies` what they say, `bucket` the tokens of a rate, `permits` what is needed beside a worker,
+`ranking` who is first, `debouncing` and `singletons` what there is of each key, `flow` the queue of one step, `flows`
+and `backlog` those of a run.
+
 The machine, a class for each subject, one upon the other: `state` what a run keeps, `workers` who works and who
-queues, `outcome` how a run ends, `waits` the waits in the middle of a step, `forking` branches and joins, `sending`
-where an event goes, `attempts` what follows when a step has raised, and `machine`, the one door.
+queues, `outcome` how a run ends, `waits` the waits in the middle of a step, `forking` branches and joins, `flowing`
+what is held back, `sending` where an event goes, `attempts` what follows when a step has raised, and `machine`, the one
+door.
 
 A run as data: `snapshots` what each structure writes and how it is read, `saving` how what is on its way is written,
 `places` data that somebody else wrote, with the path to each part.

@@ -290,6 +290,9 @@ class Flow:
         self._ready.discard(lane)
         del self._lanes[lane.keys]
         self._leave_line(lane)
+        self._let_go(lane)
+
+    def _let_go(self, lane: Lane) -> None:
         for source, permit in zip(self._sources, lane.permits, strict=True):
             source.let_go(permit, self.backlog.at)
 
@@ -312,10 +315,14 @@ class Flow:
         for lane in self._lanes.values():
             self._leave_line(lane)
 
-    def give_all_back(self) -> None:
-        """Nothing of the run is at work."""
+    def conclude(self) -> None:
+        """Nothing of the run is at work, and what waits never begins: it uses no permit any more."""
+        self.stand_aside()
         for delivery in tuple(self._seats):
             self.give_back(delivery)
+        while self._lanes:
+            _, lane = self._lanes.popitem()
+            self._let_go(lane)
 
     # -- what waits ------------------------------------------------------------------------------------------
 

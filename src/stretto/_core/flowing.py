@@ -71,8 +71,7 @@ class Flowing(Forking):
         if self.flows is None:
             return NOTHING
         for flow in self.flows.by_step.values():
-            flow.stand_aside()
-            flow.give_all_back()
+            flow.conclude()
         return _roused(self.flows)
 
     # -- what becomes of an event ------------------------------------------------------------------------------
