@@ -53,7 +53,7 @@ class Block:
         except anyio.get_cancelled_exc_class():
             if driver.is_half_undone and driver.outcome is not None and driver.outcome[1] is not None:
                 driver.observed = True
-                raise driver.outcome[1] from None  # as of a clean-up that fails, ADR 4
+                raise driver.outcome[1] from None  # noqa: ASYNC104 - as of a clean-up that fails, ADR 4
             raise
         failure = driver.outcome[1] if driver.outcome is not None else None
         if failure is None or driver.observed or (driver.was_cancelled and (cancelled or error is not None)):

@@ -192,6 +192,52 @@ async def test_a_run_that_stalled_shows_what_is_left_of_it(tmp_path: Path):
     assert "Leftovers Ask(shop='Mill')" in text
 
 
+class Undone(Workflow):
+    async def give_back(self, ev: StartEvent) -> None: ...
+
+    async def refuse(self) -> None:
+        raise OSError("closed")
+
+    @step(undo=give_back)
+    async def begin(self, ev: StartEvent) -> Ask:
+        return Ask(shop="Mill")
+
+    @step(undo=refuse)
+    async def ask(self, ev: Ask) -> Offer:
+        return Offer(shop="Mill")
+
+    @step
+    async def end(self, ev: Offer) -> StopEvent:
+        raise ValueError("no money left")
+
+
+@pytest.mark.parametrize("journal", [None, 100])
+async def test_a_run_that_was_undone_says_what_is_and_what_is_not(tmp_path: Path, journal: int | None):
+    text = Tags(await page(await ended(Undone(journal=journal)), tmp_path)).text
+    assert "Undone ✗ failed" in text
+    assert "ValueError: no money left" in text
+    assert "Undone begin by give_back" in text
+    assert "Not undone Undone.ask (test_report.py:" in text
+    assert "by refuse (raised OSError('closed'))" in text
+    assert "OSError: closed" in text
+
+
+async def test_a_run_that_is_being_undone_says_so(tmp_path: Path):
+    class Slow(Undone):
+        async def refuse(self) -> None:
+            await anyio.sleep(1)
+
+        @step(undo=refuse)
+        async def ask(self, ev: Ask) -> Offer:
+            return Offer(shop="Mill")
+
+    async with Slow().run() as run:
+        await anyio.sleep(0.5)
+        assert "Slow: undoing" in Tags(await page(run, tmp_path)).text
+        with pytest.raises(ValueError, match="no money left"):
+            await run
+
+
 async def test_a_run_that_is_at_work_is_reported_as_far_as_it_has_come(tmp_path: Path):
     class Asks(Workflow):
         @step

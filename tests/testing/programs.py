@@ -32,10 +32,11 @@ from examples import (
     reviews_map_reduce as reviews,
     shared_client as basket,
     smallest,
+    travel_booking as travel,
 )
 from examples.trading.monitor import FeedbackMonitor
 from examples.trading.station import OrderStation
-from stretto import Application, Handler, RunEndedError, StartEvent
+from stretto import Application, Context, Handler, RunEndedError, StartEvent, step
 from stretto.testing import Faults, faked
 
 FAULTS = Faults(
@@ -186,6 +187,28 @@ class Speaks:
         return Spoken(iter([*lines, "data: [DONE]"]))
 
 
+class Desk:
+    """In place of an airline, a hotel and a bank."""
+
+    async def book(self, name: str, key: str) -> None:
+        await anyio.sleep(0.1)
+
+    async def take_back(self, name: str, key: str) -> None:
+        await anyio.sleep(0.01)
+
+
+class Travels(travel.Journey):
+    """Under a key that is the same in each run."""
+
+    @step(undo="cancel_flight")
+    async def plan(self, ctx: Context, ev: travel.Trip) -> travel.FlightWanted:
+        return travel.FlightWanted(key=ev.customer)
+
+
+def travels() -> Travels:
+    return Travels(Desk(), timeout=60)
+
+
 def deal() -> dealer.Monitor:
     sources: Any = dealer.Sources(online=Source(), offline=Source(), trend=Past())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     return dealer.Monitor(sources, [dealer.ReviewId("tea", number) for number in (1, 2)])
@@ -280,6 +303,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "start": parcels.Order(customers=parcels.PARCELS, log=os.devnull),
         "faults": DEATHS,
     },
+    "travel booking": {"workflow": travels, "start": travel.Trip(customer="Ada"), "faults": DEATHS},
     "trading": {
         "workflow": trade,
         "member": "monitor",

@@ -165,6 +165,32 @@ async def test_a_fake_stands_in_for_a_resource_wherever_it_is_asked_for():
             await surfs.run()
 
 
+class Books(Workflow[str]):
+    """Only its undo asks for the client."""
+
+    log: list[str] = []  # noqa: RUF012
+
+    async def give_back(self, client: Client) -> None:
+        self.log.append(f"given back by {client}")
+
+    @step(undo=give_back)
+    async def book(self, ev: StartEvent) -> Ask:
+        return Ask(shop="a")
+
+    @step
+    async def fail(self, ev: Ask) -> StopEvent[str]:
+        raise KeyError
+
+
+async def test_a_fake_resource_is_handed_to_an_undo_and_a_fake_step_is_not_undone():
+    Books.log.clear()
+    with pytest.raises(KeyError):
+        await faked(Books, {open_client: "a fake"})().run()
+    with pytest.raises(KeyError):
+        await faked(Books, book=Ask(shop="b"))().run()
+    assert Books.log == ["given back by a fake"]
+
+
 async def test_a_subclass_of_one_with_fakes_has_them_and_may_have_more():
     class Twice(faked(Surfs, {open_client: "a fake"})):  # type: ignore[misc]
         @step

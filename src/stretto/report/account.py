@@ -20,6 +20,7 @@ from ..errors import (
     WorkflowTimeoutError,
     shown,
 )
+from ..undo import UndoError
 from .works import Work, works_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Account:
 
     Attributes:
         picture: The graph, with what ran how often.
-        state: ``"done"``, ``"failed"``, ``"timed out"``, ``"stalled"``, ``"cancelled"`` or ``"running"``.
+        state: ``"done"``, ``"failed"``, ``"timed out"``, ``"stalled"``, ``"cancelled"``, ``"running"`` or
+            ``"undoing"``.
         result: What it gave, as text.
         error: What came out of it, as a traceback.
         failures: What else steps raised.
@@ -91,6 +93,8 @@ def account_of(run: Executed, driver: Driver, blueprint: Blueprint) -> Account:
 
 
 def _told(error: BaseException) -> str:
+    if isinstance(error, UndoError):
+        return f"{_told(error.failure)}\n\n{shortened(error)}"
     if isinstance(error, WorkflowError) and error.__cause__ is None:
         return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
     return shortened(error)
@@ -98,8 +102,10 @@ def _told(error: BaseException) -> str:
 
 def _state(driver: Driver) -> str:
     if driver.outcome is None:
-        return "running"
-    match driver.outcome[1]:
+        undos = driver.machine.undos
+        return "running" if undos is None or not undos.going_on else "undoing"
+    error = driver.outcome[1]
+    match error.failure if isinstance(error, UndoError) else error:
         case None:
             return "done"
         case WorkflowTimeoutError():

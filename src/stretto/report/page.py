@@ -40,6 +40,7 @@ _SIGNS = {
     "stalled": "✗",
     "cancelled": "○",
     "running": "…",
+    "undoing": "…",
 }
 
 

@@ -8,6 +8,7 @@ from types import GenericAlias
 from typing import Any, TypeGuard, TypeVar, cast
 
 from .._step_spec import StepSpec
+from .._undo_spec import UndoSpec
 from ..blueprint import Blueprint
 from ..errors import DefinitionError, near, shown
 from ..events import StartEvent
@@ -25,11 +26,11 @@ def faked(
 ) -> type[W]:
     """A subclass with fakes for some of its resources and steps.
 
-    A fake for a resource is handed out in place of what the factory makes, to steps and to other factories; it is
+    A fake for a resource is handed out in place of what the factory makes, to steps, undos and other factories; it is
     yours, and neither entered nor torn down. A fake for a step takes and returns what the step did, and is tried again
-    and timed as that was. It is what its step returns (an event, a list, None), an exception that it raises, an
-    iterator that gives one of these for each delivery, or a function of the event, async or not, that does. The
-    subclass has the name of the class, so that messages read the same.
+    and timed as that was; it does nothing, and so has no undo. It is what its step returns (an event, a list, None), an
+    exception that it raises, an iterator that gives one of these for each delivery, or a function of the event, async
+    or not, that does. The subclass has the name of the class, so that messages read the same.
 
     >>> import anyio
     >>> from stretto import StartEvent, StopEvent, Workflow, step
@@ -98,7 +99,10 @@ class _StandIns:
     def __init__(self, workflow: type[Workflow[Any]], resources: Mapping[Callable[..., Any], object]) -> None:
         self._workflow = workflow
         self._by = {factory: _gives(value) for factory, value in resources.items()}
-        asked = [need for spec in workflow.blueprint().specs for need in _all_needs(spec.needs)]
+        specs = workflow.blueprint().specs
+        undos = [spec.undoing for spec in specs if spec.undoing is not None]
+        users: list[StepSpec | UndoSpec] = [*specs, *undos]
+        asked = [need for user in users for need in _all_needs(user.needs)]
         for factory in resources:
             if all(need.resource.factory != factory for need in asked):
                 labels = ", ".join(dict.fromkeys(need.label for need in asked)) or "none"
@@ -119,6 +123,9 @@ class _StandIns:
 
     def _handed(self, spec: StepSpec) -> StepSpec:
         fields: dict[str, Any] = {**vars(spec), "needs": self._needs(spec.needs)}
+        if spec.undoing is not None:
+            of_undo: dict[str, Any] = {**vars(spec.undoing), "needs": self._needs(spec.undoing.needs)}
+            fields["undoing"] = UndoSpec(**of_undo)
         return StepSpec(**fields)
 
     def _needs(self, needs: Mapping[str, Need]) -> dict[str, Need]:
