@@ -6,7 +6,13 @@ import json
 
 from stretto import Application, StartEvent, StopEvent, Workflow, step
 from stretto.drawing import to_mermaid
-from tests.application.programs import Asker, Monitor, Oracle, Station, Trade
+from stretto.drawing.dot import _STYLES, _WAYS
+from stretto.drawing.graph import How, Role
+from stretto.drawing.mermaid import _BOXES
+from stretto.drawing.reading import read
+from stretto.drawing.svg import _SIGNED, _SIGNS
+from stretto.drawing.telling import _KINDS
+from tests.application.programs import Ask, Asker, Monitor, Oracle, Station, Trade
 
 
 def test_each_member_has_a_frame_and_what_goes_between_them_is_a_thick_line():
@@ -75,3 +81,23 @@ def test_a_reply_is_a_line_back_to_the_step_that_asks():
         ("asker", "Ask", "oracle", "type"),
         ("oracle", "Answer", "asker", "reply"),
     ]
+
+
+def test_a_reply_for_who_asks_from_outside_goes_there_and_is_not_lost():
+    app = Application(monitor=Monitor(), station=Station(), oracle=Oracle(), external=[Ask])
+    graph = read(app)
+    (answer,) = [node for node in graph.nodes if node.title == "Answer"]
+    assert answer.role is Role.ANSWER
+    assert [edge.how for edge in graph.edges if edge.target == answer.id] == [How.OUTSIDE]
+    assert '        m2_answer -.-> m2_answer_Answer[/"Answer"/]' in to_mermaid(app).split("\n")
+    (lost,) = [node for node in read(Oracle).nodes if node.title == "Answer"]
+    assert lost.role is Role.LOST
+
+
+def test_every_form_of_a_picture_knows_every_role_and_way():
+    for each in Role:
+        assert each is Role.STEP or each in _BOXES
+        assert each in _STYLES
+        assert each in _KINDS
+    assert _SIGNS.keys() == _SIGNED
+    assert _WAYS.keys() == set(How)

@@ -17,6 +17,7 @@ _STYLES = {
     Role.STOP: 'shape=oval style=filled fillcolor="#e6f5ea" color="#57a773"',
     Role.OUTSIDE: 'shape=parallelogram style=filled fillcolor="#f6ecfb" color="#a677c4"',
     Role.ASKED: 'shape=parallelogram style=filled fillcolor="#f6ecfb" color="#a677c4"',
+    Role.ANSWER: 'shape=parallelogram style=filled fillcolor="#f6ecfb" color="#a677c4"',
     Role.SENT: 'shape=box style="rounded,dashed" color="#d9822b"',
     Role.LOST: 'shape=box style="rounded,dashed" color="#d9822b"',
 }

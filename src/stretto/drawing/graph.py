@@ -29,6 +29,7 @@ class Role(enum.StrEnum):
     STOP = "stop"
     OUTSIDE = "outside"
     ASKED = "asked"
+    ANSWER = "answer"
     SENT = "sent"
     LOST = "lost"
 

@@ -13,6 +13,7 @@ from .subjects import Drawable, Wired
 __all__ = ["to_mermaid", "written"]
 
 _FROM_NO_STEP = {Role.START, Role.OUTSIDE, Role.SENT}
+_FOR_NO_STEP = {Role.STOP, Role.LOST, Role.ASKED, Role.ANSWER}
 _BOXES = {
     Role.START: ("([", "])"),
     Role.STOP: ("([", "])"),
@@ -21,6 +22,7 @@ _BOXES = {
     Role.EVENT: ("([", "])"),
     Role.OUTSIDE: ("[/", "/]"),
     Role.ASKED: ("[/", "/]"),
+    Role.ANSWER: ("[/", "/]"),
 }
 
 
@@ -106,7 +108,7 @@ class _Writer:
         self, edge: Edge, source: Node, target: Node
     ) -> Iterator[tuple[str, tuple[str | None, ...]]]:
         onward = [each for each in self._out.get(target.id, ()) if each.how is not How.WAITS]
-        if target.role in {Role.STOP, Role.LOST, Role.ASKED} or edge.how is How.CALLS or not onward:
+        if target.role in _FOR_NO_STEP or edge.how is How.CALLS or not onward:
             arrow = "-->" if edge.how is How.PLAIN else "-.->"
             yield f"{source.id} {arrow} {_boxed(target)}", (source.frame, target.frame)
         if edge.how is How.CALLS:

@@ -14,6 +14,7 @@ __all__ = ["write_outline"]
 _ENDS = {
     Role.STOP: " (ends the run)",
     Role.ASKED: " (asked of the world outside)",
+    Role.ANSWER: " (answers who asks from outside)",
     Role.OUTSIDE: " (from outside)",
     Role.SENT: " (no step returns it)",
     Role.LOST: " (no step takes it)",

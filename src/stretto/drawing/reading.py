@@ -54,7 +54,9 @@ def _read_application(sheet: _Sheet, app: Wired) -> None:
         crossing = frozenset(each.kind for each in routes if name in {each.source, each.to})
         title = f"{name} ({member.blueprint().name})"
         frame = sheet.add_frame(f"m{number}", title, None)
-        readers[name] = _Reader(sheet, member, prefix=f"m{number}_", frame=frame, crossing=crossing)
+        readers[name] = _Reader(
+            sheet, member, prefix=f"m{number}_", frame=frame, crossing=crossing, answers=True
+        )
     for reader in readers.values():
         reader.read()
     receivers: dict[tuple[str, type[Event]], list[str]] = {}
@@ -136,6 +138,7 @@ class _Reader:
         frame: str | None = None,
         crossing: frozenset[type[Event]] = frozenset(),
         around: tuple[Blueprint, ...] = (),
+        answers: bool = False,
     ) -> None:
         self._sheet = sheet
         self._workflow = workflow
@@ -143,6 +146,9 @@ class _Reader:
         self._prefix = prefix
         self._frame = frame
         self._crossing = crossing  # what is drawn by those around
+        self._answers = (
+            answers  # a member may declare what nobody takes only if it answers something from outside
+        )
         self._heard: frozenset[type[Event]] = frozenset()  # what nested workflows send to its steps
         self._around = (*around, self.blueprint)
         self._labels: dict[str, str] = {}
@@ -242,8 +248,12 @@ class _Reader:
         if issubclass(kind, InputRequiredEvent):
             return Role.ASKED
         if not takers:
-            return Role.LOST if self._is_lost(kind) else Role.EVENT
+            return self._unheard if self._is_lost(kind) else Role.EVENT
         return Role.EVENT if made or kind in self._heard else Role.SENT
+
+    @property
+    def _unheard(self) -> Role:
+        return Role.ANSWER if self._answers else Role.LOST
 
     def _is_lost(self, kind: type[Event]) -> bool:
         return kind not in self._crossing and not any(

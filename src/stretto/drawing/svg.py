@@ -30,7 +30,7 @@ _PILL_HEIGHT = 28.0
 _ICON = 17.0  # the room for a sign before a name
 _ARROW = 5.0
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
-_SIGNED = {Role.START, Role.STOP, Role.OUTSIDE, Role.ASKED, Role.SENT, Role.LOST}
+_SIGNED = {Role.START, Role.STOP, Role.OUTSIDE, Role.ASKED, Role.ANSWER, Role.SENT, Role.LOST}
 
 STYLE = """
 .stretto{--bg:#fff;--ink:#1c2733;--soft:#66758a;--line:#8593a5;--step:#e8f0fd;--step-edge:#5b8def;--pill:#fff6d9;
@@ -74,6 +74,7 @@ _SIGNS = {
     Role.STOP: "M3 3H9V9H3Z",
     Role.OUTSIDE: "M1 6H7M5 3.5L7.5 6L5 8.5M8 1.5H11V10.5H8",
     Role.ASKED: "M4 7V2.5A1 1 0 0 1 6 2.5V6V1.8A1 1 0 0 1 8 1.8V6V3A1 1 0 0 1 10 3V8A3.5 3.5 0 0 1 4 9.5L1.8 6.8A1 1 0 0 1 3.3 5.6L4 6.4",  # noqa: E501
+    Role.ANSWER: "M4 6H10.5M8 3.5L10.5 6L8 8.5M5 1.5H1V10.5H5",
     Role.SENT: "M6 1.5V7M6 9.8V10.2",
     Role.LOST: "M6 1.5V7M6 9.8V10.2",
 }
@@ -194,7 +195,8 @@ class _Drawing:
 
     def _node(self, node: Node) -> Iterator[str]:
         rect = self._layout.boxes[node.id]
-        kind = f"st-node st-{node.role.value}"
+        role = Role.ASKED if node.role is Role.ANSWER else node.role  # which look alike, but for their signs
+        kind = f"st-node st-{role.value}"
         yield f'<g {self._class(kind, node.id)} data-node="{node.id}">'
         yield f"<title>{_text(_named(node))}</title>"
         yield _shape(node, rect)

@@ -25,6 +25,7 @@ _KINDS = {
     Role.STOP: "event that ends a run",
     Role.OUTSIDE: "event from outside",
     Role.ASKED: "question for the world outside",
+    Role.ANSWER: "reply to who asks from outside",
     Role.SENT: "event that no step returns",
     Role.LOST: "event that no step takes",
 }
