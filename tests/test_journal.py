@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from stretto import (
+    Application,
     Context,
     DefinitionError,
     Event,
@@ -24,7 +25,7 @@ from stretto import (
     WorkflowError,
     step,
 )
-from stretto.journal import Entry, Journal
+from stretto.journal import Entry, Journal, Ran
 from stretto.retry import fixed
 
 pytestmark = pytest.mark.anyio
@@ -258,3 +259,224 @@ def test_events_are_let_go_when_they_are_pushed_out():
         journal.came(Ask(number=1), 0.0)
     gc.collect()
     assert gone() is None
+
+
+# -- other runs ------------------------------------------------------------------------------------------------------
+
+
+class Piece(Event):
+    number: int
+
+
+class Made(Event):
+    number: int
+
+
+class Child(Workflow[int]):
+    @step
+    async def start(self, ev: StartEvent) -> Piece:
+        return Piece(number=ev.number)
+
+    @step
+    async def stop(self, ctx: Context, ev: Piece) -> StopEvent[int]:
+        await ctx.sleep(1)
+        return StopEvent(result=2 * ev.number)
+
+
+class Parent(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent) -> Piece:
+        return Piece(number=1)
+
+    @step
+    async def work(self, ev: Piece, child: Child) -> Made:
+        return Made(number=await child.run(number=ev.number) + await child.run(number=2))
+
+    @step
+    async def end(self, ev: Made) -> StopEvent[int]:
+        return StopEvent(result=ev.number)
+
+
+def causes(entries: list[Entry]) -> list[tuple[int, str, int, tuple[int, ...]]]:
+    return [(each.run, each.step, each.work, each.causes) for each in entries if each.kind == "began"]
+
+
+async def test_what_nested_runs_do_is_in_the_journal_of_their_parent_with_what_has_made_them():
+    async with Parent(journal=100, child=Child()).run() as run:
+        assert await run == 6
+    assert causes([*run.journal]) == [
+        (0, "begin", 1, ()),
+        (0, "work", 2, (1,)),
+        (1, "start", 3, (2,)),
+        (1, "stop", 4, (3,)),
+        (2, "start", 5, (2,)),
+        (2, "stop", 6, (5,)),
+        (0, "end", 7, (2,)),
+    ]
+    assert dict(run.journal.runs) == {
+        number: Ran("Child", None, ("start", "stop"), 0, 2) for number in (1, 2)
+    }
+    assert run.journal.to_list()[-1]["run"] == 0
+
+
+async def test_a_nested_run_keeps_a_journal_of_its_own_only_if_its_workflow_asks_for_one():
+    kept: list[Any] = []
+
+    class Keeps(Workflow[int]):
+        @step
+        async def work(self, ev: StartEvent, child: Child) -> StopEvent[int]:
+            run = child.run(number=1)
+            await run
+            kept.append(run)
+            return StopEvent(result=1)
+
+    async with Keeps(journal=100, child=Child(journal=100)).run() as run:
+        await run
+    assert causes([*kept[0].journal]) == [(0, "start", 1, ()), (0, "stop", 2, (1,))]
+    assert causes([*run.journal]) == [(0, "work", 1, ()), (1, "start", 2, (1,)), (1, "stop", 3, (2,))]
+    async with Keeps(journal=100, child=Child()).run() as run:
+        await run
+    with pytest.raises(WorkflowError, match="keeps no journal"):
+        _ = kept[1].journal
+    async with Keeps(child=Child(journal=100)).run() as run:
+        await run
+    assert len(kept[2].journal) == 6
+    with pytest.raises(WorkflowError, match="keeps no journal"):
+        _ = run.journal
+
+
+class Middle(Workflow[int]):
+    @step
+    async def pass_on(self, ev: StartEvent, child: Child) -> StopEvent[int]:
+        return StopEvent(result=await child.run(number=ev.number))
+
+
+class Top(Workflow[int]):
+    @step
+    async def call(self, ev: StartEvent, middle: Middle) -> StopEvent[int]:
+        return StopEvent(result=await middle.run(number=3))
+
+
+async def test_a_run_nested_in_a_nested_one_says_what_it_is_within():
+    async with Top(journal=100, middle=Middle(child=Child())).run() as run:
+        await run
+    assert [(each.workflow, each.within, each.work) for each in run.journal.runs.values()] == [
+        ("Middle", 0, 1),
+        ("Child", 1, 2),
+    ]
+
+
+class Talks(Workflow[str]):
+    @step
+    async def talk(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+        return StopEvent(result=(await ctx.wait_for_event(HumanResponseEvent)).text)
+
+
+class Sends(Workflow[str]):
+    @step
+    async def call(self, ctx: Context, ev: StartEvent, talks: Talks) -> StopEvent[str]:
+        run = talks.run()
+        await ctx.sleep(1)
+        run.send_event(HumanResponseEvent(text="hello"))
+        return StopEvent(result=await run)
+
+
+async def test_what_a_step_sends_to_a_run_that_it_has_made_came_from_there():
+    async with Sends(journal=100, talks=Talks()).run() as run:
+        assert await run == "hello"
+    came = next(each for each in run.journal if each.kind == "came")
+    resumed = next(each for each in run.journal if each.kind == "resumed")
+    assert (came.run, came.event) == (1, resumed.event)
+    assert causes([*run.journal]) == [(0, "call", 1, ()), (1, "talk", 2, (1,))]
+
+
+class Hears(Workflow[str]):
+    @step
+    async def begin(self, ev: StartEvent) -> None: ...
+
+    @step
+    async def hear(self, ev: HumanResponseEvent) -> StopEvent[str]:
+        return StopEvent(result=ev.text)
+
+
+async def test_a_step_that_takes_what_its_maker_sends_has_that_for_a_cause_and_nothing_if_it_comes_from_outside():
+    class Tells(Workflow[str]):
+        @step
+        async def call(self, ctx: Context, ev: StartEvent, hears: Hears) -> StopEvent[str]:
+            run = hears.run().start()
+            await ctx.sleep(1)
+            run.send_event(HumanResponseEvent(text="hello"))
+            return StopEvent(result=await run)
+
+    async with Tells(journal=100, hears=Hears()).run() as run:
+        await run
+    assert causes([*run.journal]) == [(0, "call", 1, ()), (1, "begin", 2, (1,)), (1, "hear", 3, (1,))]
+    async with Hears(journal=100).run() as run:
+        run.send_event(HumanResponseEvent(text="hello"))
+    assert causes([*run.journal])[-1] == (0, "hear", 2, ())
+
+
+class Front(Workflow[int]):
+    @step
+    async def take(self, ev: StartEvent) -> list[Piece]:
+        return [Piece(number=number) for number in (1, 2)]
+
+    @step
+    async def give(self, ctx: Context, ev: Made) -> StopEvent[int] | None:
+        made = ctx.collect_events(ev, [Made] * 2)
+        return StopEvent(result=sum(each.number for each in made)) if made else None
+
+
+class Back(Workflow):
+    @step
+    async def work(self, ev: Piece) -> Made:
+        return Made(number=ev.number)
+
+
+class Asking(Workflow[int]):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> Piece | StopEvent[int]:
+        return StopEvent(result=(await ctx.request(Piece(number=5), reply=Made)).number)
+
+
+async def test_what_other_members_do_is_in_the_journal_of_the_run_that_was_called_with_causes_across():
+    async with Application(front=Front(journal=100), back=Back()) as app:
+        run = app.run("front")
+        assert await run == 3
+    assert causes([*run.journal]) == [
+        (0, "take", 1, ()),
+        (1, "work", 2, (1,)),
+        (1, "work", 3, (1,)),
+        (0, "give", 4, (2,)),
+        (0, "give", 5, (3,)),
+    ]
+    assert dict(run.journal.runs) == {1: Ran("Back", "back", ("work",), 0, 1)}
+
+
+async def test_what_a_request_causes_is_in_the_journal_of_who_asked():
+    async with Application(front=Asking(journal=100), back=Back()) as app:
+        run = app.run("front")
+        assert await run == 5
+    assert causes([*run.journal]) == [(0, "ask", 1, ()), (1, "work", 2, (1,))]
+    assert dict(run.journal.runs) == {1: Ran("Back", "back", ("work",), 0, 1)}
+
+
+async def test_of_very_many_runs_the_last_are_known():
+    class Many(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent, child: Child) -> StopEvent[int]:
+            for number in range(5):
+                await child.run(number=number)
+            return StopEvent(result=1)
+
+    async with Many(journal=3, child=Child()).run() as run:
+        await run
+    assert [*run.journal.runs] == [3, 4, 5]
+    assert len(run.journal) == 3
+
+
+async def test_without_a_journal_nested_runs_are_not_told_of():
+    async with Parent(child=Child(), verbose=False).run() as run:
+        await run
+    with pytest.raises(WorkflowError):
+        _ = run.journal

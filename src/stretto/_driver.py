@@ -136,9 +136,11 @@ class Driver(Concluding):
 
     # -- the life of a run -----------------------------------------------------------------------------------
 
-    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:
+    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:  # noqa: PLR0912 - a call less for each run
         """Gives the machine its first event, or what a snapshot of it has; nothing runs yet."""
         context.run(ambient.set, self)
+        if self.parent is not None:
+            self.join_journals(context)
         if self.around is not None:
             context.run(behalf.set, self.caller)
         if saved is not None:

@@ -234,6 +234,7 @@ class Party(ABC):
         """A run of a snapshot, before it goes on: the member's, or an earlier one that has been closed."""
         run = make_run(self.board, member, self.root)
         self._join(run, member, opened=True)
+        cast("Driver", run).join_journals(copy_context())
         self._runs[run] = key
         if current:
             self.conversation.open(member, key, run)

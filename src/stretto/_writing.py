@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextvars import copy_context
+from contextvars import Context as VarContext, copy_context
 from typing import TYPE_CHECKING, cast
 
 from ._among import Among
@@ -69,6 +69,22 @@ class Writing(Among):
                 verbose=self._options.verbose,
                 journal=self._new_journal(),
             )
+
+    def join_journals(self, context: VarContext) -> None:
+        """What it does is told too where that of the run around it is; `context` is that of who begins it."""
+        trace = cast("Writing", self.parent).trace
+        if trace is None or not trace.books:
+            return
+        from ._trace import at_work  # noqa: PLC0415 - for who asks for one, as below
+        from .journal import Ran  # noqa: PLC0415
+
+        plan = self.machine.plan
+        steps = tuple(step.name for step in plan.steps)
+        self.trace_on()
+        assert self.trace is not None, "it is on"
+        self.trace.joins(
+            trace, lambda run, work: Ran(plan.name, self.member, steps, run, work), context.get(at_work) or {}
+        )
 
     def _new_journal(self) -> Journal | None:
         if self._options.journal is None:

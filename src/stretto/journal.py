@@ -1,6 +1,7 @@
 """The journal of a run: what its steps took, sent, waited for and raised, with times and causes.
 
-A run keeps one if its workflow asks for it, ``Workflow(journal=10_000)``. It holds texts and numbers and no event: what
+A run keeps one if its workflow asks for it, ``Workflow(journal=10_000)``. What the runs nested in it do is in there
+too, and in an application what the other members do on its behalf. It holds texts and numbers and no event: what
 an event looked like when it was seen, cut at a few lines, as messages have it. So it can be written to a file as it is,
 and what a class leaves out of its `repr`, ``password: str = attrs.field(repr=False)``, is not in it.
 """
@@ -15,7 +16,7 @@ from ._core.state import Delivery
 from .errors import shown
 from .events import Event
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Entry", "Journal", "Ran"]
 
 Kind: TypeAlias = Literal[
     "came", "began", "sent", "waits", "resumed", "ended", "failed", "cancelled", "undone"
@@ -39,6 +40,7 @@ class Entry(NamedTuple):
         name: The class of that event, or of what was raised.
         text: What it looked like.
         causes: For a step that began: the pieces of work that sent what it took; none for what came from outside.
+        run: Which run it was in: 0 for that of the journal, and else a key of `Journal.runs`.
     """
 
     at: float
@@ -50,6 +52,25 @@ class Entry(NamedTuple):
     name: str
     text: str
     causes: tuple[int, ...] = ()
+    run: int = 0
+
+
+class Ran(NamedTuple):
+    """A run below that of the journal, or beside it in its application.
+
+    Attributes:
+        workflow: The class of its workflow.
+        member: What that is called, in an application.
+        steps: The names of its steps.
+        within: The run that it is nested in.
+        work: The piece of work that has made it, or has sent what has opened it; 0 if none has.
+    """
+
+    workflow: str
+    member: str | None
+    steps: tuple[str, ...]
+    within: int
+    work: int
 
 
 class _Seen(NamedTuple):
@@ -67,6 +88,7 @@ class Journal:
     Attributes:
         limit: How many entries it keeps.
         missed: How many older ones were pushed out.
+        runs: The other runs that are told of in it; of very many the last ones.
     """
 
     def __init__(self, limit: int, begun: float) -> None:
@@ -76,7 +98,9 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=limit)
         self._events: OrderedDict[int, _Seen] = OrderedDict()  # by identity: the engine never hashes an event
         self._works: dict[Delivery, int] = {}
-        self._last_event = self._last_work = 0
+        self._last_event = self._last_work = self._last_run = 0
+        self.runs: OrderedDict[int, Ran] = OrderedDict()
+        self._makers: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries))
@@ -93,49 +117,64 @@ class Journal:
 
     # -- written by the run ------------------------------------------------------------------------------------
 
-    def came(self, event: Event, at: float) -> None:
-        """An event came from outside."""
-        self._add(at, "came", None, number=self._new(event, 0), event=event)
+    def opened(self, ran: Ran) -> int:
+        """Another run is about to begin; its number."""
+        self._last_run += 1
+        self.runs[self._last_run] = ran
+        self._makers[self._last_run] = ran.work
+        if len(self.runs) > self.limit:
+            oldest, _ = self.runs.popitem(last=False)
+            self._makers.pop(oldest, None)
+        return self._last_run
 
-    def began(self, delivery: Delivery, at: float) -> None:
-        """A step begins with an event, or with several that it joins."""
+    def came(self, event: Event, at: float, run: int = 0, work: int = 0) -> None:
+        """An event came from outside of a run; if that is nested, from a piece of work in a run around it."""
+        self._add(at, "came", None, number=self._new(event, work), event=event, run=run)
+
+    def began(self, delivery: Delivery, at: float, run: int = 0) -> int:
+        """A step begins with an event, or with several that it joins; the number of this piece of work."""
         self._last_work += 1
         self._works[delivery] = self._last_work
+        maker = self._makers.pop(run, 0)
         taken = (
             getattr(delivery.event, "events", (delivery.event,))
             if _is_joined(delivery)
             else (delivery.event,)
         )
         known = [seen for each in taken if (seen := self._seen(each)) is not None]
-        causes = tuple(dict.fromkeys(seen.work for seen in known if seen.work))
-        number = known[-1].number if known else self._new(delivery.event, 0)
-        self._add(at, "began", delivery, number=number, event=delivery.event, causes=causes)
+        sent_by = [seen.work for seen in known] if known else [maker]
+        causes = tuple(dict.fromkeys(work for work in sent_by if work))
+        number = known[-1].number if known else self._new(delivery.event, maker)
+        self._add(at, "began", delivery, number=number, event=delivery.event, causes=causes, run=run)
+        return self._last_work
 
-    def sent(self, delivery: Delivery, event: object, at: float) -> None:
+    def sent(self, delivery: Delivery, event: object, at: float, run: int = 0) -> None:
         """A step sent or returned an event."""
         if isinstance(event, Event):
             number = self._new(event, self._works.get(delivery, 0))
-            self._add(at, "sent", delivery, number=number, event=event)
+            self._add(at, "sent", delivery, number=number, event=event, run=run)
 
-    def waits(self, delivery: Delivery, kind: type[Event], at: float) -> None:
+    def waits(self, delivery: Delivery, kind: type[Event], at: float, run: int = 0) -> None:
         """A step waits in its middle."""
-        self._add(at, "waits", delivery, name=kind.__name__)
+        self._add(at, "waits", delivery, name=kind.__name__, run=run)
 
-    def resumed(self, delivery: Delivery, event: Event | None, at: float) -> None:
+    def resumed(self, delivery: Delivery, event: Event | None, at: float, run: int = 0) -> None:
         """It goes on, with an event or because it waited too long."""
         seen = None if event is None else self._seen(event)
-        self._add(at, "resumed", delivery, number=0 if seen is None else seen.number, event=event)
+        self._add(at, "resumed", delivery, number=0 if seen is None else seen.number, event=event, run=run)
 
-    def ended(self, delivery: Delivery, at: float) -> None:
+    def ended(self, delivery: Delivery, at: float, run: int = 0) -> None:
         """A step returned."""
-        self._add(at, "ended", delivery)
+        self._add(at, "ended", delivery, run=run)
         self._works.pop(delivery, None)
 
-    def failed(self, delivery: Delivery, error: BaseException, at: float, *, cancelled: bool) -> None:
+    def failed(
+        self, delivery: Delivery, error: BaseException, at: float, run: int = 0, *, cancelled: bool
+    ) -> None:
         """A step raised, or was cancelled."""
         kind: Kind = "cancelled" if cancelled else "failed"
         text = "" if cancelled else shown(error)[:_LONGEST]
-        self._add(at, kind, delivery, name=type(error).__name__, text=text)
+        self._add(at, kind, delivery, name=type(error).__name__, text=text, run=run)
         self._works.pop(delivery, None)
 
     def undid(self, step: str, undo: str, how: str, at: float) -> None:
@@ -158,6 +197,7 @@ class Journal:
         causes: tuple[int, ...] = (),
         name: str | None = None,
         text: str | None = None,
+        run: int = 0,
     ) -> None:
         self.missed += len(self._entries) == self.limit
         self._entries.append(
@@ -171,6 +211,7 @@ class Journal:
                 name=name or ("" if event is None else type(event).__name__),
                 text=text or ("" if event is None else shown(event)),
                 causes=causes,
+                run=run,
             )
         )
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from stretto import (
+    Application,
     Context,
     Event,
     Handler,
@@ -29,9 +31,10 @@ from stretto import (
     step,
 )
 from stretto.drawing import draw_all_possible_flows
-from stretto.journal import Journal
+from stretto.journal import Journal, Ran
 from stretto.report.account import Account
 from stretto.report.page import page_of
+from stretto.report.rows import Rows
 from stretto.report.timeline import seconds
 from stretto.report.works import Work, in_lanes, works_of
 from stretto.retry import fixed
@@ -286,6 +289,131 @@ async def test_what_a_small_journal_has_lost_is_told(tmp_path: Path):
     assert re.search(r"The journal has lost its \d+ oldest entries", text)
 
 
+class Piece(Event):
+    number: int
+
+
+class Fetch(Workflow[int]):
+    @step
+    async def get(self, ctx: Context, ev: StartEvent) -> Piece:
+        await ctx.sleep(1)
+        return Piece(number=ev.number)
+
+    @step(retry_policy=RetryPolicy(attempts=2, wait=fixed(2)))
+    async def check(self, ctx: Context, ev: Piece) -> StopEvent[int]:
+        if ctx.attempt.number == 1:
+            raise ValueError("not yet")
+        return StopEvent(result=ev.number)
+
+
+class Outer(Workflow[int]):
+    @step
+    async def begin(self, ev: StartEvent, fetch: Fetch) -> Offer:
+        return Offer(shop=f"{await fetch.run(number=1) + await fetch.run(number=2)}")
+
+    @step
+    async def end(self, ev: Offer) -> StopEvent[str]:
+        return StopEvent(result=ev.shop)
+
+
+def labels(html: str) -> list[str]:
+    """The labels of the timeline, set in as they are there."""
+    found = re.findall(r'<text class="(step|group)" x="(\d+)"[^>]*>([^<]*)<tspan[^>]*>([^<]*)<', html)
+    return [f"{int(x) // 16 * '  '}{name} ({kind}) {told}".rstrip() for kind, x, name, told in found]
+
+
+async def test_the_steps_of_nested_runs_stand_beneath_the_step_that_has_made_them(tmp_path: Path):
+    html = await page(await ended(Outer(journal=100, fetch=Fetch())), tmp_path)
+    assert labels(html) == [
+        "begin (step) 1 time",
+        "  Fetch (group) 2 runs",
+        "    get (step) 2 times",
+        "    check (step) 4 times",
+        "end (step) 1 time",
+    ]
+    assert "Timeline of 4 steps" in html
+    assert "2 0 s Fetch.get StartEvent(number=1) #1 1 s Piece(number=1) ended" in Tags(html).text
+    assert "\u2003\u2003Fetch.check" in html
+    assert html.count("retries after 2 s") == 2, "of each run its own"
+    rows = re.findall(r'<tr id="w(\d+)".*?</tr>', html, re.DOTALL)
+    assert rows == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    begun = dict(re.findall(r'<tr id="w(\d+)".*?<td>(?:<a href="#w(\d+)">|outside)', html, re.DOTALL))
+    assert begun == {"1": "", "2": "1", "3": "2", "4": "2", "5": "1", "6": "5", "7": "5", "8": "1"}
+
+
+class FailsBelow(Workflow[int]):
+    @step
+    async def get(self, ev: StartEvent) -> StopEvent[int]:
+        raise ValueError("no")
+
+
+class Bears(Workflow[int]):
+    @step
+    async def get(self, ev: StartEvent, fails: FailsBelow) -> StopEvent[int]:
+        with contextlib.suppress(ValueError):
+            await fails.run()
+        return StopEvent(result=1)
+
+
+async def test_what_fails_in_a_nested_run_does_not_colour_the_step_of_that_name_around_it(tmp_path: Path):
+    html = await page(await ended(Bears(journal=100, fails=FailsBelow())), tmp_path)
+    (found,) = set(re.findall(r'<g class="([^"]*)" data-node="get"', html))
+    assert "st-ran" in found
+
+
+class Front(Workflow[str]):
+    @step
+    async def take(self, ev: StartEvent) -> Piece:
+        return Piece(number=1)
+
+    @step
+    async def give(self, ev: Offer) -> StopEvent[str]:
+        return StopEvent(result=ev.shop)
+
+
+class Back(Workflow):
+    @step
+    async def work(self, ev: Piece) -> Offer:
+        return Offer(shop="Mill")
+
+
+async def test_the_members_of_an_application_are_groups_of_their_own(tmp_path: Path):
+    async with Application(front=Front(journal=100), back=Back()) as app:
+        run = app.run("front")
+        await run
+        html = await page(run, tmp_path)
+    assert labels(html) == [
+        "take (step) 1 time",
+        "give (step) 1 time",
+        "back (group) 1 run",
+        "  work (step) 1 time",
+    ]
+    assert "<td>back.work</td>" in html
+
+
+def test_runs_that_the_journal_has_forgotten_are_a_group_too():
+    work = Work(
+        number=9,
+        step="old",
+        attempt=1,
+        event=1,
+        name="A",
+        text="A()",
+        causes=(),
+        ready=None,
+        began=0.0,
+        run=1,
+    )
+    rows = [*Rows("Outer", ["begin"], {2: Ran("Fetch", None, ("get",), 1, 9)}, [work])]
+    assert [(row.depth, row.owner, row.step) for row in rows] == [
+        (0, "Outer", "begin"),
+        (0, "earlier runs", ""),
+        (1, "earlier runs", "old"),
+        (2, "Fetch", ""),
+        (3, "Fetch", "get"),
+    ]
+
+
 class Asks(Workflow[str]):
     @step
     async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
@@ -352,10 +480,12 @@ def hostile_account(texts: Sequence[str], kind: type[Workflow[Any]]) -> Account:
         number=1, step="begin", attempt=2, event=1, name=one, text=two, causes=(), ready=None, began=0.0,
         ended=1.0, how="failed", error=three,
     )  # fmt: skip
+    below = attrs.evolve(work, number=2, run=1, step=three)
     return Account(
         name=one, run_id="0", picture=draw_all_possible_flows(kind), blueprint=kind.blueprint(), state="failed",
         result=two, error=three,
-        failures=(one, two), works=[work], missed=0, end=1.0, rest=[("Leftovers", [three])],
+        failures=(one, two), works=[work, below], missed=0, end=1.0, rest=[("Leftovers", [three])],
+        rows=Rows(one, ["begin"], {1: Ran(two, None, (three,), 0, 1), 2: Ran(one, three, (two,), 0, 0)}, [work, below]),
     )  # fmt: skip
 
 

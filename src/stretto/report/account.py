@@ -21,6 +21,7 @@ from ..errors import (
     shown,
 )
 from ..undo import UndoError
+from .rows import Rows
 from .works import Work, works_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Account:
         works: What its steps did, if it keeps a journal.
         missed: How many entries the journal has lost; None if there is no journal.
         end: When the last of it happened, in seconds since it began.
+        rows: Those pieces of work by their steps, with the steps of other runs beneath.
         rest: What is left of it: dead letters, leftovers, what it waits for, and what is undone and what not, each with
             what is told of it.
     """
@@ -59,6 +61,7 @@ class Account:
     works: Sequence[Work]
     missed: int | None
     end: float
+    rows: Rows
     rest: Sequence[tuple[str, Sequence[str]]]
 
 
@@ -73,6 +76,8 @@ def account_of(run: Executed, driver: Driver, blueprint: Blueprint) -> Account:
     result, error = driver.outcome or (None, None)
     journal = None if driver.trace is None else driver.trace.journal
     entries = [] if journal is None else [*journal]
+    works = works_of(entries)
+    steps = [spec.name for spec in blueprint.specs]
     end = max((entry.at for entry in entries), default=0.0)
     if driver.outcome is None:
         end = max(end, driver.clock() - driver.machine.begun)
@@ -85,9 +90,10 @@ def account_of(run: Executed, driver: Driver, blueprint: Blueprint) -> Account:
         result="" if driver.outcome is None or error is not None else shown(result),
         error="" if error is None else _told(error),
         failures=tuple(shown(each) for each in driver.machine.errors or () if each is not error),
-        works=works_of(entries),
+        works=works,
         missed=None if journal is None else journal.missed,
         end=end,
+        rows=Rows(blueprint.name, steps, {} if journal is None else journal.runs, works),
         rest=_rest(driver),
     )
 

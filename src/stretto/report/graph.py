@@ -14,7 +14,7 @@ __all__ = ["coloured"]
 def coloured(account: Account) -> str:
     """The graph as SVG."""
     works: dict[str, list[Work]] = {}
-    for work in account.works:
+    for work in [each for each in account.works if not each.run]:
         works.setdefault(work.step, []).append(work)
     states = {
         node.id: _state(works[node.step.name], account)

@@ -32,6 +32,7 @@ __all__ = ["file_of", "page_of", "write_report"]
 _SUFFIXES = (".html", ".htm")
 _MOST = 2_000  # pieces of work that a browser shows without effort
 _LONGEST = 4_000  # letters of a traceback
+_INDENT = "\u2003"
 _MOST_SENT = 20  # events of one piece of work
 _SIGNS = {
     "done": "✓",
@@ -123,16 +124,17 @@ def _sections(account: Account) -> Iterator[str]:
             f"<code>{name}(journal=10_000)</code> have both.</p>",
         )
     else:
-        steps = [spec.name for spec in account.blueprint.specs]
         legend = "".join(f'<span><i class="{kind}"></i>{told}</span>' for kind, told in _LEGEND.items())
         yield _section(
             "Timeline",
-            f'{_left_out(account, works)}{drawn(steps, works, account.end)}<p class="legend">{legend}</p>',
+            f'{_left_out(account, works)}{drawn([*account.rows], works, account.end)}<p class="legend">{legend}</p>',
         )
     yield _section("Graph", f'<div class="graph">{coloured(account)}</div>')
     if works:
         yield _section("Each step", _table(_STEP_HEADS, _step_rows(account)))
-        yield _section("Each piece of work", _table(_WORK_HEADS, map(_work_row, works)))
+        yield _section(
+            "Each piece of work", _table(_WORK_HEADS, (_work_row(work, account) for work in works))
+        )
     for title, texts in account.rest:
         if texts:
             yield _section(title, _list(texts))
@@ -161,12 +163,16 @@ def _left_out(account: Account, works: Sequence[Work]) -> str:
 
 
 def _step_rows(account: Account) -> Iterator[str]:
-    for spec in account.blueprint.specs:
-        works = [work for work in account.works if work.step == spec.name]
+    labels = {spec.name: spec.label for spec in account.blueprint.specs}
+    for row in account.rows:
+        if not row.step:
+            continue
+        works = row.works
         times = [work.until(account.end) - work.began for work in works]
         queued = [work.began - work.ready for work in works if work.ready is not None and work.attempt == 1]
         cells = [
-            escape(clipped(spec.label, 80)),
+            _INDENT * row.depth
+            + escape(clipped(f"{row.owner}.{row.step}" if row.depth else labels[row.step], 80)),
             str(len(works)),
             str(sum(work.how == "failed" for work in works)),
             str(sum(work.how == "cancelled" for work in works)),
@@ -177,7 +183,8 @@ def _step_rows(account: Account) -> Iterator[str]:
         yield _row(cells)
 
 
-def _work_row(work: Work) -> str:
+def _work_row(work: Work, account: Account) -> str:
+    step = f"{account.rows.owner(work)}.{work.step}" if work.run else work.step
     attempt = f" <small>attempt {work.attempt}</small>" if work.attempt > 1 else ""
     causes = ", ".join(f'<a href="#w{cause}">#{cause}</a>' for cause in work.causes) or "outside"
     sent = "<br>".join(f"<code>{_text(each.text)}</code>" for each in work.sent[:_MOST_SENT])
@@ -192,7 +199,7 @@ def _work_row(work: Work) -> str:
     cells = [
         str(work.number),
         seconds(work.began),
-        f"{_text(work.step, 80)}{attempt}",
+        f"{_text(step, 80)}{attempt}",
         f"<code>{_text(work.text)}</code>",
         causes,
         "<br>".join([*([] if work.ended is None else [seconds(work.ended - work.began)]), *waits]),

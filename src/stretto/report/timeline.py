@@ -12,6 +12,7 @@ from html import escape
 from typing import final
 
 from ..drawing.lettering import clipped
+from .rows import Row
 from .works import Work, in_lanes
 
 __all__ = ["drawn", "seconds"]
@@ -20,6 +21,7 @@ _LANE = 18
 _BAR = 12
 _LABEL = 22
 _GAP = 8
+_INDENT = 16
 _AXIS = 26
 _MOST_TICKS = 6
 _LEAST = 0.15  # per cent: what took no time is seen all the same
@@ -31,42 +33,41 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if 0 < value < 1 else f"{value:.6g} s"
 
 
-def drawn(steps: Sequence[str], works: Sequence[Work], end: float) -> str:
+def drawn(rows: Sequence[Row], works: Sequence[Work], end: float) -> str:
     """The timeline of all works.
 
     Args:
-        steps: The names of the steps, in the order in which they are drawn.
-        works: What they did.
+        rows: The steps with what they did, in the order in which they are drawn.
+        works: What is shown of that.
         end: Until when, in seconds.
     """
-    return _Timeline(works, end).draw(steps)
+    return _Timeline(works, end).draw(rows)
 
 
 @final
 class _Timeline:
     def __init__(self, works: Sequence[Work], end: float) -> None:
         self._end = end or 1.0
-        self._works: dict[str, list[Work]] = {}
-        for work in works:
-            self._works.setdefault(work.step, []).append(work)
+        self._shown = {work.number for work in works}
         self._before = dict(_attempts_before(works))
 
-    def draw(self, steps: Sequence[str]) -> str:
-        rows: list[str] = []
+    def draw(self, rows: Sequence[Row]) -> str:
+        drawn: list[str] = []
         height = _AXIS
-        for step in steps:
-            lanes = in_lanes(self._works.get(step, ()), self._end)
-            rows.append(_label(step, lanes, height + _LABEL - 7))
+        for row in rows:
+            lanes = in_lanes([work for work in row.works if work.number in self._shown], self._end)
+            drawn.append(_label(row, lanes, height + _LABEL - 7))
             height += _LABEL
             for lane in lanes:
-                rows += [part for work in lane for part in self._drawn(work, height)]
+                drawn += [part for work in lane for part in self._drawn(work, height)]
                 height += _LANE
             height += _GAP
         ticks = "".join(self._ticks(height))
-        about = f"Timeline of {len(steps)} steps, {seconds(self._end)}; the table below has the same"
+        steps = sum(bool(row.step) for row in rows)
+        about = f"Timeline of {steps} steps, {seconds(self._end)}; the table below has the same"
         return (
             f'<svg class="timeline" width="100%" height="{height}" role="img" aria-label="{about}">'
-            f"{ticks}{''.join(rows)}</svg>"
+            f"{ticks}{''.join(drawn)}</svg>"
         )
 
     def _drawn(self, work: Work, top: int) -> Iterator[str]:
@@ -110,18 +111,23 @@ class _Timeline:
 
 def _attempts_before(works: Sequence[Work]) -> Iterator[tuple[int, tuple[float, str]]]:
     """For each attempt but the first, when the one before it ended."""
-    last: dict[tuple[str, int], float | None] = {}
+    last: dict[tuple[int, str, int], float | None] = {}
     for work in works:
-        ended = last.get((work.step, work.event))
+        ended = last.get((work.run, work.step, work.event))
         if work.attempt > 1 and ended is not None:
             yield work.number, (ended, "retries-after")
-        last[work.step, work.event] = work.ended
+        last[work.run, work.step, work.event] = work.ended
 
 
-def _label(step: str, lanes: Sequence[Sequence[Work]], y: int) -> str:
-    runs = sum(len(lane) for lane in lanes)
-    told = f"{runs} time{'s' * (runs != 1)}" if runs else "did not run"
-    return f'<text class="step" x="0" y="{y}">{escape(clipped(step))}<tspan class="soft" dx="8">{told}</tspan></text>'
+def _label(row: Row, lanes: Sequence[Sequence[Work]], y: int) -> str:
+    count = sum(len(lane) for lane in lanes) if row.step else row.runs
+    what = "time" if row.step else "run"
+    told = f"{count} {what}{'s' * (count != 1)}" if count else "did not run" if row.step else ""
+    name, kind = (row.step, "step") if row.step else (row.owner, "group")
+    return (
+        f'<text class="{kind}" x="{_INDENT * row.depth}" y="{y}">{escape(clipped(name))}'
+        f'<tspan class="soft" dx="8">{told}</tspan></text>'
+    )
 
 
 def _nice(value: float) -> float:

@@ -49,6 +49,7 @@ class Work:
         ended: When it ended; None if it had not.
         how: ``"ended"``, ``"failed"``, ``"cancelled"``, or ``"at work"``.
         error: What it raised.
+        run: Which run it was in, see `Entry`.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Work:
     ended: float | None = None
     how: str = "at work"
     error: str = ""
+    run: int = 0
     sent: list[Sent] = attrs.Factory(list[Sent])
     waits: list[Wait] = attrs.Factory(list[Wait])
 
@@ -96,6 +98,7 @@ def _begun(entry: Entry, ready: float | None) -> Work:
         causes=entry.causes,
         ready=ready,
         began=entry.at,
+        run=entry.run,
     )
 
 
