@@ -64,6 +64,7 @@ class Blueprint:
             )
         )
         self.start = self._only_start()
+        self._ways = _Ways(self.specs)
         self.findings = tuple(self._check())
         self.told = False
         self.nests = any(spec.nested for spec in self.specs)
@@ -75,12 +76,12 @@ class Blueprint:
         return StartEvent if not self.starts or StartEvent in self.starts else None
 
     def takers(self, made: type[Event]) -> Iterator[StepSpec]:
-        """The steps that may take what is declared as `made`."""
-        return (spec for spec in self.specs if _may_take(spec, made))
+        """The steps that may take what is declared as `made`; a declared base may turn out to be any subclass."""
+        return iter(self._ways.takers(made))
 
     def leads_to(self, before: StepSpec) -> Iterator[StepSpec]:
         """The steps that may take what this one returns, its declared sends included."""
-        return (after for after in self.specs if any(_may_take(after, made) for made in before.returns))
+        return iter(dict.fromkeys(after for made in before.returns for after in self._ways.takers(made)))
 
     def forks_to(self, join: StepSpec) -> bool:
         """Whether what leads to a join may be several: a list, sends, or an event that several steps take."""
@@ -207,11 +208,7 @@ class Blueprint:
 
     def makers(self, kind: type[Event], *, subclasses: bool = False) -> list[StepSpec]:
         """The steps that may return such events, or send them."""
-        return [
-            spec
-            for spec in self.specs
-            if any(issubclass(kind, made) or (subclasses and issubclass(made, kind)) for made in spec.returns)
-        ]
+        return self._ways.makers(kind, subclasses=subclasses)
 
     def reached(self, comes: AbstractSet[type[Event]] = frozenset()) -> set[StepSpec]:
         """The steps that something may come to; `comes` are the types that others send."""
@@ -235,6 +232,42 @@ class Blueprint:
                 before.setdefault(after, []).append(spec)
         ends = spread(good, lambda spec: before.get(spec, ()))
         yield from (spec for spec in self.specs if spec.returns and spec not in ends)
+
+
+@final
+class _Ways:
+    """Which steps may take and make what: looked up by the bases of a type, and not by asking each step."""
+
+    def __init__(self, specs: Sequence[StepSpec]) -> None:
+        self._order = {spec: at for at, spec in enumerate(specs)}
+        self._below: dict[type, dict[StepSpec, None]] = {}
+        self._open: dict[type, dict[StepSpec, None]] = {}
+        self._made: dict[type, dict[StepSpec, None]] = {}
+        self._made_below: dict[type, dict[StepSpec, None]] = {}
+        for spec in specs:
+            for kind in spec.accepts:
+                if spec.accept_event_subclasses:
+                    self._open.setdefault(kind, {})[spec] = None
+                for base in kind.__mro__:
+                    self._below.setdefault(base, {})[spec] = None
+            for kind in spec.returns:
+                self._made.setdefault(kind, {})[spec] = None
+                for base in kind.__mro__:
+                    self._made_below.setdefault(base, {})[spec] = None
+
+    def takers(self, made: type[Event]) -> list[StepSpec]:
+        """The steps that may take what is declared as `made`."""
+        return self._sorted(self._below.get(made, ()), *(self._open.get(base, ()) for base in made.__mro__))
+
+    def makers(self, kind: type[Event], *, subclasses: bool) -> list[StepSpec]:
+        """The steps that may make such events."""
+        below = self._made_below.get(kind, ()) if subclasses else ()
+        return self._sorted(below, *(self._made.get(base, ()) for base in kind.__mro__))
+
+    def _sorted(self, *several: Iterable[StepSpec]) -> list[StepSpec]:
+        """Each once, in order of definition."""
+        found = dict.fromkeys(spec for each in several for spec in each)
+        return sorted(found, key=self._order.__getitem__)
 
 
 def _is_free(kind: type[Event], goes: AbstractSet[type[Event]]) -> bool:
@@ -302,14 +335,6 @@ def _has_timed_windows(specs: Sequence[StepSpec]) -> bool:
     from .joins import Window  # noqa: PLC0415 - only for who joins
 
     return any(isinstance(spec.join, Window) and spec.join.seconds is not None for spec in specs)
-
-
-def _may_take(spec: StepSpec, made: type[Event]) -> bool:
-    """Whether a step may take what is declared as `made`; a declared base may turn out to be any subclass."""
-    return any(
-        issubclass(kind, made) or (spec.accept_event_subclasses and issubclass(made, kind))
-        for kind in spec.accepts
-    )
 
 
 def _comes_from_outside(kind: type[Event]) -> bool:

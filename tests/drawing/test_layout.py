@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from stretto.drawing.layout import lay_out
 from stretto.drawing.order import count_crossings
+from stretto.drawing.ranks import find_rows
 from stretto.drawing.shapes import Box, Layout, Line, Point, Rect, Surround
 
 Graph = tuple[list[Box], list[Line], list[Surround]]
@@ -184,13 +185,14 @@ def test_crossings_are_counted_as_by_looking_at_each_pair(edges: list[tuple[int,
 
 
 @pytest.mark.untraced
-@pytest.mark.parametrize("shape", ["a chain", "a star", "loops", "a mesh"])
+@pytest.mark.parametrize("shape", ["a chain", "a star", "loops", "a mesh", "a thicket"])
 def test_five_hundred_nodes_take_less_than_two_seconds(shape: str):
     numbers = range(500)
     pairs = {
         "a chain": [(n, n + 1) for n in numbers[:-1]],
         "a star": [(0, n) for n in numbers[1:]] + [(n, 499) for n in numbers[1:-1]],
         "loops": [(n, n + 1) for n in numbers[:-1]] + [(n, n // 2) for n in numbers[1:]],
+        "a thicket": [(n, (n * step + 7 * step) % 500) for n in numbers for step in (3, 11, 47, 141)],
         "a mesh": [(n, m) for n in numbers for m in (n + 1, n + 1 + n % 7) if m < 500],
     }[shape]
     boxes = [Box(id=f"{n}", width=100, height=38) for n in numbers]
@@ -199,3 +201,27 @@ def test_five_hundred_nodes_take_less_than_two_seconds(shape: str):
     laid = lay_out(boxes, lines)
     assert time.process_time() - begun < 2
     assert len(laid.boxes) == 500
+
+
+EDGES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20, unique=True)
+
+
+@given(EDGES, st.booleans())
+def test_every_edge_leads_down_or_is_among_those_that_lead_back_up(
+    edges: list[tuple[int, int]], thicket: bool
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stretto.drawing.ranks._PASSED", -1 if thicket else 1_000)
+        rows, back = find_rows(8, edges)
+    assert min(rows) == 0
+    for number, (source, target) in enumerate(edges):
+        assert number in back or rows[source] < rows[target]
+        if thicket:
+            assert (number in back) == (rows[target] <= rows[source])
+
+
+def test_in_a_thicket_a_node_is_as_far_down_as_the_shortest_way_to_it(monkeypatch: pytest.MonkeyPatch):
+    edges = [(0, 1), (1, 2), (2, 3), (3, 1), (0, 3), (4, 4), (5, 6), (6, 5)]
+    assert find_rows(7, edges) == ([0, 1, 2, 3, 0, 0, 1], {3, 5, 7})
+    monkeypatch.setattr("stretto.drawing.ranks._PASSED", -1)
+    assert find_rows(7, edges) == ([0, 1, 2, 1, 0, 0, 1], {2, 3, 5, 7})

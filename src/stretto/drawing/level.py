@@ -8,7 +8,7 @@ from typing import final
 from .columns import find_columns
 from .grid import Grid
 from .order import put_in_order
-from .ranks import find_back_edges, find_ranks
+from .ranks import find_rows
 from .shapes import Point, Rect
 
 __all__ = ["Item", "Laid", "Level"]
@@ -61,9 +61,8 @@ class Level:
         number = {item.name: at for at, item in enumerate(items)}
         self._edges = [(number[source], number[target]) for _, source, target in lines]
         self._ids = [name for name, _, _ in lines]
-        back = find_back_edges(len(items), self._edges)
-        forward = [edge for at, edge in enumerate(self._edges) if at not in back]
-        ranks = [rank + 1 for rank in find_ranks(len(items), forward)]
+        rows, back = find_rows(len(items), self._edges)
+        ranks = [rank + 1 for rank in rows]
         last = max(ranks, default=0) + 1
         self._ports: dict[int, tuple[str, bool]] = {}  # by item: the line, and whether it comes in
         self._lead([(name, number[target]) for name, target in entering], ranks, 0, inwards=True)

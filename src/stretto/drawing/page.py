@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from .graph import Graph, Role
 from .lettering import clipped, visible
+from .places import Places
 from .policy import content_policy
 from .svg import STYLE
 from .telling import told_of
@@ -84,7 +85,8 @@ def _asset(name: str) -> str:
 
 def _data(graph: Graph) -> str:
     """What is told of each node, as JSON in which no tag can end."""
-    told = json.dumps({node.id: told_of(node) for node in graph.nodes}, separators=(",", ":"))
+    places = Places()
+    told = json.dumps({node.id: told_of(node, places) for node in graph.nodes}, separators=(",", ":"))
     return told.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

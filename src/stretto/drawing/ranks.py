@@ -9,12 +9,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Pair", "find_back_edges", "find_ranks"]
+__all__ = ["Pair", "find_rows"]
 
 Pair: TypeAlias = tuple[int, int]
 """The numbers of the nodes that an edge leads from and to."""
 
 _PASSES = 4
+_PASSED = 20_000  # places that edges pass; a picture of more is drawn in as few rows as can be
+
+
+def find_rows(count: int, edges: Sequence[Pair]) -> tuple[list[int], set[int]]:
+    """The row of each node, from 0, and the numbers of the edges that lead back up, or to their own node.
+
+    Where very many rows would be passed by very many edges, as in a thicket of loops, a node stands as near to the top
+    as the shortest way from there lets it, and what leads up from there is longer to follow and quick to find.
+    """
+    back = find_back_edges(count, edges)
+    ranks = find_ranks(count, [edge for at, edge in enumerate(edges) if at not in back])
+    if _passed(ranks, edges, back) > _PASSED:
+        ranks = _depths(count, edges)
+        back = {at for at, (source, target) in enumerate(edges) if ranks[target] <= ranks[source]}
+    return ranks, back
+
+
+def _passed(ranks: Sequence[int], edges: Sequence[Pair], back: set[int]) -> int:
+    """How many rows edges pass in all; those that go back up to one node do so together."""
+    lanes: dict[int, int] = {}
+    down = 0
+    for at, (source, target) in enumerate(edges):
+        if at in back:
+            lanes[target] = max(lanes.get(target, 0), ranks[source] - ranks[target] + 1)
+        else:
+            down += ranks[target] - ranks[source] - 1
+    return down + sum(lanes.values())
+
+
+def _depths(count: int, edges: Sequence[Pair]) -> list[int]:
+    """How far each node is from where nothing leads to; from the first of a circle, if all is in circles."""
+    out: list[list[int]] = [[] for _ in range(count)]
+    entered = [False] * count
+    for source, target in edges:
+        out[source].append(target)
+        entered[target] = entered[target] or source != target
+    depth = [-1] * count
+    for begin in [[node for node in range(count) if not entered[node]], *([node] for node in range(count))]:
+        row = [node for node in begin if depth[node] < 0]
+        for node in row:
+            depth[node] = 0
+        while row:
+            after = [each for node in row for each in out[node] if depth[each] < 0]
+            for node in row:
+                for each in out[node]:
+                    if depth[each] < 0:
+                        depth[each] = depth[node] + 1
+            row = list(dict.fromkeys(after))
+    return depth
 
 
 def find_back_edges(count: int, edges: Sequence[Pair]) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeGuard, cast, final
 
 import attrs
@@ -185,7 +186,7 @@ class _Reader:
         for start in self.blueprint.starts:
             if spec in self.blueprint.takers(start):
                 self._sheet.add_edge(self._pill(start), step)
-        for kind in self._from_outside():
+        for kind in self._from_outside:
             if spec in self.blueprint.takers(kind):
                 self._sheet.add_edge(self._pill(kind), step, How.OUTSIDE)
         for kind in spec.accepts:
@@ -238,7 +239,7 @@ class _Reader:
 
     def _role(self, kind: type[Event]) -> Role:
         takers = list(self.blueprint.takers(kind))
-        made = any(self._is_made(kind, spec) for spec in (takers or self.blueprint.specs))
+        made = any(self._is_made(kind, spec) for spec in takers) if takers else self._is_made_at_all(kind)
         if _ends_run(kind) and made:
             return Role.STOP
         if kind in self.blueprint.starts:
@@ -260,17 +261,17 @@ class _Reader:
             kind in self._named_beside_a_wait(spec) for spec in self.blueprint.specs
         )
 
+    @cached_property
     def _from_outside(self) -> list[type[Event]]:
         kinds = (kind for spec in self.blueprint.specs for kind in spec.accepts)
         return list(dict.fromkeys(kind for kind in kinds if is_external(kind)))
 
     def _is_made(self, kind: type[Event], taker: StepSpec) -> bool:
-        subclasses = taker.accept_event_subclasses
-        return any(
-            issubclass(kind, made) or (subclasses and issubclass(made, kind))
-            for spec in self.blueprint.specs
-            for made in spec.returns
-        )
+        return bool(self.blueprint.makers(kind, subclasses=taker.accept_event_subclasses))
+
+    def _is_made_at_all(self, kind: type[Event]) -> bool:
+        subclasses = any(spec.accept_event_subclasses for spec in self.blueprint.specs)
+        return bool(self.blueprint.makers(kind, subclasses=subclasses))
 
     def _named_beside_a_wait(self, spec: StepSpec) -> list[type[Event]]:
         """The classes that a step seems to wait for in its middle, and to ask with: by their names in its code."""

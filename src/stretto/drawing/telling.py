@@ -14,6 +14,7 @@ from ..errors import shown
 from ..events import Event
 from .graph import Node, Role
 from .lettering import visible
+from .places import Places
 
 __all__ = ["told_of"]
 
@@ -31,13 +32,13 @@ _KINDS = {
 }
 
 
-def told_of(node: Node) -> dict[str, Any]:
-    """Plain data: what the node is, and what its author wrote about it."""
+def told_of(node: Node, places: Places) -> dict[str, Any]:
+    """Plain data: what the node is, and what its author wrote about it, and where."""
     about: object = node.kind if node.step is None else node.step.call
     return {
         "title": _bounded(node.title),
         "kind": _KINDS[node.role],
-        "place": _bounded(_place(node)),
+        "place": _bounded(_place(node, places)),
         "doc": _bounded(_doc(about)),
         "fields": [] if node.kind is None else [_bounded(each) for each in _fields(node.kind)],
         "notes": [] if node.step is None else [_bounded(each) for each in _settings(node.step)],
@@ -50,15 +51,11 @@ def _doc(about: object) -> str:
     return inspect.cleandoc(doc) if isinstance(doc, str) else ""
 
 
-def _place(node: Node) -> str:
+def _place(node: Node, places: Places) -> str:
     if node.step is not None:
         return node.step.label.rpartition("(")[2].rstrip(")") if node.step.label.endswith(")") else ""
-    try:
-        path = inspect.getsourcefile(node.kind) if node.kind is not None else None
-        _, line = inspect.findsource(node.kind) if node.kind is not None else ([], 0)
-    except (OSError, TypeError, IndexError):  # made without a file
-        return ""
-    return "" if path is None else f"{os.path.basename(path)}:{line + 1}"  # noqa: PTH119 - as in labels
+    found = None if node.kind is None else places.find(node.kind)
+    return "" if found is None else f"{os.path.basename(found[0])}:{found[1]}"  # noqa: PTH119 - as in labels
 
 
 def _fields(kind: type[Event]) -> Iterator[str]:
