@@ -28,7 +28,6 @@ from ._core.effects import (
     Abort,
     Belated,
     Closed,
-    Effect,
     Effects,
     EndRun,
     Kept,
@@ -151,7 +150,7 @@ class Driver(Concluding):
             effects = self.machine.event_sent(event, context, at=self.machine.begun)
         for effect in effects:
             if type(effect) is not Delivery:
-                self._perform_early(effect)
+                self.perform((effect,))
             elif self._first is None:
                 self._first = effect
             else:
@@ -163,13 +162,6 @@ class Driver(Concluding):
             self._queue_up(runs.line())
         if self.around is not None:
             self.around.note(self)
-
-    def _perform_early(self, effect: Effect) -> None:
-        """Performs what is asked for before the run is at work; a timer waits until there is a task group for it."""
-        if type(effect) is Retry:
-            self._due = [*self._due, effect]
-        else:
-            self.perform((effect,))
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.
@@ -311,11 +303,8 @@ class Driver(Concluding):
                 case Abort(delivery=delivery):
                     if self.abortable is not None and delivery in self.abortable:
                         self.abortable[delivery].cancel()
-                case Retry() if not self._working:
-                    self._due = (*self._due, effect)
-                case Retry(at=at):
-                    self._timers += 1
-                    self._spawn(partial(self._try_again, at))
+                case Retry():
+                    self._set_timer(effect)
                 case Rouse(lane=lane):
                     lane.wake(lane)
                 case DeadLetter(event=event, reason=reason, just_sent=just_sent, meant=meant):
@@ -412,8 +401,16 @@ class Driver(Concluding):
         self.queue.spare = True
         self._spawn(self._follow)
 
+    def _set_timer(self, alarm: Retry) -> None:
+        """Now, or when there is a task group for it: the run does not work yet, or rests."""
+        if self._tg is None:
+            self._due = [*self._due, alarm]
+        else:
+            self._timers += 1
+            self._spawn(partial(self._try_again, alarm.at))
+
     async def _try_again(self, at: float) -> None:
-        """Waits until a step is to be tried again; at the end of the run the wait is cancelled."""
+        """Waits until a step is to be tried again, or a window ends; at the end of the run the wait is cancelled."""
         try:
             await anyio.sleep_until(at)
         finally:

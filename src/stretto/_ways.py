@@ -151,8 +151,8 @@ class Ways(Party):
                 return
             self._runs.setdefault(run, None)
             run.wake_up()
-        # Nothing else asks when it was sent.
-        at = run.clock() if is_stop(event) or machine.flows is not None else _ANY_TIME
+        timed = machine.plan.joins or machine.flows is not None or is_stop(event)
+        at = run.clock() if timed else _ANY_TIME  # nothing else asks when it was sent
         try:
             effects = machine.event_sent(event, context, step, at=at, outside=True, claims=claims)
         except QueueFullError as full:

@@ -188,10 +188,10 @@ class Context(Generic[S_co]):
         run = self._run
         if run.thread != get_ident():
             run.refuse_elsewhere("send_event")
-        # Nothing else asks when it was sent.
-        timed = run.machine.flows is not None or issubclass(type(ev), StopEvent)
-        at = run.clock() if timed else _ANY_TIME
-        effects = run.machine.event_sent(ev, copy_context(), step, at=at, cause=self._delivery)
+        machine = run.machine
+        timed = machine.detour or machine.flows is not None or issubclass(type(ev), StopEvent)
+        at = run.clock() if timed else _ANY_TIME  # nothing else asks when it was sent
+        effects = machine.event_sent(ev, copy_context(), step, at=at, cause=self._delivery)
         if run.trace is not None:
             run.trace.sent(self._delivery, ev)
         for effect in effects:

@@ -339,6 +339,23 @@ async def test_a_window_of_time_is_called_when_its_time_is_over_and_not_later():
     assert timed.calls == [(pytest.approx(3), 2), (pytest.approx(6), 1), (pytest.approx(20), 1)]
 
 
+async def test_a_window_begins_when_its_first_event_is_sent():
+    class Sends(Workflow[Any]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Vote | None:
+            await ctx.sleep(5)
+            ctx.send_event(Vote(n=1))
+            ctx.send_event(Vote(n=2))
+            await ctx.sleep(40)
+
+        @step
+        async def add(self, votes: Annotated[list[Vote], Window(seconds=10)]) -> StopEvent[float]:
+            return StopEvent(result=anyio.current_time())
+
+    start = anyio.current_time()
+    assert await Sends().run() - start == pytest.approx(15)
+
+
 class Reading(Event, external=True):
     n: int
 
