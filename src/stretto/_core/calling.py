@@ -118,9 +118,9 @@ class Calling(Generic[B, T]):
     def _is_enough(self, join: int, gathering: Gathering) -> bool:
         try:
             return gathering.is_enough()
-        except BaseException as error:  # noqa: BLE001 - told to the run, which it ends
+        except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the run, which it ends
             self.broken.append((join, gathering.asked, error))
-            return False
+            return False  # noqa: ASYNC104
 
     def _match(self, kept: dict[int, Gathering], join: int, fork: Fork[B, T] | None) -> None:
         """What is joined in parts stays in the fork: the branches go on as one."""
@@ -152,9 +152,9 @@ class Calling(Generic[B, T]):
             found = True
             try:
                 parts = kept[join].take_rest()
-            except BaseException as error:  # noqa: BLE001 - told to the run, which it ends
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - told to the run, which it ends
                 self.broken.append((join, kept[join].asked, error))
-                continue
+                continue  # noqa: ASYNC104
             for arrivals in parts:
                 self._call_part(arrivals, join, fork)
             self._tidy(kept, join, fork)

@@ -7,6 +7,7 @@ dead letter, what they raise is kept.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 
@@ -70,9 +71,9 @@ class Outcome(Workers):
 
         return self._end(Ended.STALLED, stalled(self, self.buffers))
 
+    @abstractmethod
     def _last_windows(self) -> Effects:
-        """What joins are called with when nothing else is left to do; only a run with joins has some."""
-        return NOTHING
+        """What joins are called with when nothing else is left to do."""
 
     def _close(self, stop: StopEvent[object]) -> Effects:
         if self.closed:
