@@ -142,12 +142,25 @@ class Driver(Concluding):
             self.join_journals(context)
         if self.around is not None:
             context.run(behalf.set, self.caller)
+        runs: Any = getattr(self.workflow, "_stretto_runs", None)  # a Limit
+        if runs is not None:
+            self.machine.await_turn()
         if saved is not None:
             effects = self.take_up(saved, event, context)
             self.timed = self.timed or self.machine.deadline < math.inf
         else:
             assert event is not None, "begun twice"
             effects = self.machine.event_sent(event, context, at=self.machine.begun)
+        self._take_first(effects)
+        if not self.machine.active:
+            self.perform(self.machine.receive(Begun()))
+        if runs is not None:
+            self._queue_up(runs.line())
+        if self.around is not None:
+            self.around.note(self)
+
+    def _take_first(self, effects: Effects) -> None:
+        """Does what is to be done before anything runs; the first that is ready is for the leader."""
         for effect in effects:
             if type(effect) is not Delivery:
                 self.perform((effect,))
@@ -155,13 +168,6 @@ class Driver(Concluding):
                 self._first = effect
             else:
                 self.push(effect)
-        if not self.machine.active:
-            self.perform(self.machine.receive(Begun()))
-        runs: Any = getattr(self.workflow, "_stretto_runs", None)  # a Limit
-        if runs is not None:
-            self._queue_up(runs.line())
-        if self.around is not None:
-            self.around.note(self)
 
     async def execute(self, *, lane: bool = False) -> Any:  # noqa: ANN401 - the result of the workflow
         """Runs to the end inside the present task. When it returns or raises, nothing of the run is left.

@@ -166,4 +166,4 @@ class Supplies(Nesting):
         """Waits until fewer runs of the workflow are at work than may be, or until this one is over."""
         if self.machine.ended is None:
             await line.wait(self)
-            self.machine.receive(Admitted(at=self.clock() - self._age))
+            self.perform(self.machine.receive(Admitted(at=self.clock() - self._age)))

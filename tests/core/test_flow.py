@@ -9,6 +9,7 @@ import pytest
 
 from stretto._core.effects import Abort, EndRun, Resume, Retry
 from stretto._core.inputs import (
+    Admitted,
     CancelAsked,
     Concluded,
     RetryDue,
@@ -163,6 +164,29 @@ def test_past_the_deadline_nothing_begins():
         run.event_sent(A(), copy_context(), at=0.0)
     assert [type(each) for each in run.receive(RetryDue(at=2.0))] == [EndRun]
     assert run.ended is Ended.TIMED_OUT
+
+
+def test_before_it_has_its_turn_a_run_begins_nothing_and_takes_nothing():
+    loop, rate, limit = Loop(), tokens(1.0), seats(1)
+    run = loop.run(step(policies=Policies(permits=(None, None))), sources={0: [limit, rate]})
+    run.machine.await_turn()
+    run.send(A(n=0))
+    run.send(A(n=1))
+    other = paced(loop, limit)
+    other.send(A(n=7))
+    loop.advance(3)
+    assert run.begun == []
+    assert other.ns() == [(0, 7)]
+    other.ends(other.at_work[0])
+    run.perform(run.machine.receive(Admitted(at=3.0)))
+    assert run.ns() == [(3, 0)]
+
+
+def test_a_run_without_policies_awaits_its_turn_as_ever():
+    machine = Machine(plan(step()), 0.0, 10.0, 100)
+    machine.await_turn()
+    machine.receive(Admitted(at=3.0))
+    assert machine.deadline == 13.0
 
 
 # -- workers -------------------------------------------------------------------------------------------------------

@@ -176,6 +176,28 @@ async def test_a_member_of_an_application_that_holds_back_is_neither_stuck_nor_o
     assert times == pytest.approx([0, 5, 10])
 
 
+async def test_the_time_counts_at_which_an_event_comes_from_another_member():
+    class Feed(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Price | StopEvent[None]:
+            for pause in (2.0, 0.5, 9.0):
+                ctx.send_event(Price(n=0))
+                await anyio.sleep(pause)
+            return StopEvent()
+
+    class Orders(Workflow[None]):
+        @step(rate=Rate(1, per=1.0))
+        async def take(self, ev: Price) -> None:
+            times.append(anyio.current_time() - start)
+            await anyio.sleep(1.25)
+
+    times: list[float] = []
+    start = anyio.current_time()
+    async with Application(feed=Feed(), orders=Orders()) as app:
+        await app.run("feed")
+    assert times == pytest.approx([0, 2, 3])
+
+
 async def test_a_member_that_is_woken_by_something_that_waits_for_quiet_works_when_it_is():
     class Orders(Workflow[None]):
         @step(debounce=5.0, key="n")

@@ -294,6 +294,50 @@ def test_a_rate_of_a_class_holds_in_one_loop_after_another(anyio_backend_name: s
         assert virtual.run(main, backend=anyio_backend_name) == pytest.approx(1)
 
 
+async def test_the_time_counts_at_which_a_step_sends_and_waits():
+    class Answer(Event, external=True):
+        pass
+
+    class Sends(Workflow[None]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Page | StopEvent[None]:
+            await anyio.sleep(1)
+            ctx.send_event(Page(host="a"))
+            await anyio.sleep(0.5)
+            ctx.send_event(Page(host="b"))
+            await anyio.sleep(9)
+            return StopEvent()
+
+        @step(rate=Rate(1, per=1.0))
+        async def fetch(self, ev: Page) -> None:
+            began.append(anyio.current_time() - start)
+
+    class Waits(Workflow[None]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Page]:
+            return [*pages("a", each=3)]
+
+        @step(rate=Rate(1, per=1.0), num_workers=1)
+        async def fetch(self, ctx: Context, ev: Page) -> StopEvent[None] | None:
+            began.append(anyio.current_time() - start)
+            await anyio.sleep(1.5 if ev.n == 0 else 0.8125)
+            await ctx.wait_for_event(Answer, timeout=5)
+            return StopEvent()
+
+    began: list[float] = []
+    start = anyio.current_time()
+    await Sends().run()
+    assert began == [1, 2]
+    began.clear()
+    start = anyio.current_time()
+    async with Waits().run() as run:
+        for pause in (1.25, 1.0, 0.5):  # the machine hears of the time, and that there is a token
+            await anyio.sleep(pause)
+            run.send_event(Page(host="later"))
+        await run.cancel()
+    assert began == [0, 1.5, 2.5]
+
+
 # -- a limit for each key ------------------------------------------------------------------------------------------
 
 
@@ -378,3 +422,31 @@ async def test_a_key_that_cannot_be_hashed_fails_the_run():
 def test_a_rate_that_is_none_is_refused(most: int, options: dict[str, Any]):
     with pytest.raises(DefinitionError):
         Rate(most, **options)
+
+
+async def test_a_run_that_waits_for_its_turn_takes_neither_a_token_nor_a_seat():
+    rate, limit = Rate(1, per=1.0), Limit(1, key="host")
+
+    class Starts(StartEvent):
+        host: str
+
+    class Turns(Workflow[list[float]]):
+        @step(rate=rate, limiter=limit)
+        async def begin(self, ev: Starts) -> Page:
+            began.append(anyio.current_time() - start)
+            await anyio.sleep(3)
+            return Page(host=ev.host)
+
+        @step(limiter=limit)
+        async def end(self, ev: Page) -> StopEvent[list[float]]:
+            return StopEvent(result=began)
+
+    began: list[float] = []
+    start = anyio.current_time()
+    turns = Turns(num_concurrent_runs=1)
+    async with anyio.create_task_group() as tg:
+        for _ in range(3):
+            tg.start_soon(turns.execute, Starts(host="a"))
+        await anyio.sleep(0.5)
+        assert len(limit.permits()) == 1
+    assert began == pytest.approx([0, 3, 6])

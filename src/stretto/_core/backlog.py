@@ -35,11 +35,12 @@ class Backlog:
         lost: What was cancelled so, and has not ended.
         broken: Events about which a function of the user's raised an error.
         roused: Lanes of other runs that are the first in their lines, and are to be looked at.
+        paused: Whether nothing begins, as the run waits for its turn among those of its workflow.
         wake: Called by the driver of another run for a lane of this one; never by the core.
     """
 
     __slots__ = (
-        "_room", "_timer", "alarms", "at", "begun", "broken", "dropped", "lost", "quiet", "roused",
+        "_room", "_timer", "alarms", "at", "begun", "broken", "dropped", "lost", "paused", "quiet", "roused",
         "superseded", "waiting", "wake",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Backlog:
         self.at = at
         self.wake = wake
         self.waiting = 0
+        self.paused = False
         self.alarms: Alarms[Lane] = Alarms()
         self.quiet: Alarms[Delivery] = Alarms()
         self.begun: deque[Delivery | Resume] = deque()

@@ -35,6 +35,16 @@ class Flowing(Forking):
         self.flows = Flows(self.plan.steps, sources, self.begun, self.room, wake)
         self.detour = self._takes_detour()
 
+    def await_turn(self) -> None:
+        """Nothing begins before the run is `Admitted`, so that it takes nothing which it has no use for yet."""
+        if self.flows is not None:
+            self.flows.paused = True
+
+    def _has_turn(self, flows: Flows) -> None:
+        flows.paused = False
+        for flow in flows.by_step.values():
+            self._pump(flow)
+
     def _flowed(self, flows: Flows, effects: Effects) -> Effects:
         """The effects, and what follows for what is held back."""
         more: list[Effect] = [*effects]

@@ -322,6 +322,8 @@ class Machine(Attempts):
     def _admitted(self, at: float) -> Effects:
         self.limit(self.deadline + at - self.begun)
         self.begun = at
+        if self.flows is not None:
+            self._has_turn(self.flows)
         return NOTHING
 
     def _roused(self, lane: Lane) -> Effects:

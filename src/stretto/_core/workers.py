@@ -222,7 +222,7 @@ class Workers(Counting):
     def _pump(self, flow: Flow) -> None:
         """Begins what waits for a worker alone, while there are workers."""
         index, limit = flow.step.index, flow.step.limit
-        while self.busy[index] < limit:
+        while self.busy[index] < limit and not flow.backlog.paused:
             if flow.resumed:
                 self.busy[index] += 1
                 flow.backlog.begun.append(self._resumed(flow.resumed.popleft()))
