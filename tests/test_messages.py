@@ -1297,6 +1297,10 @@ a_handler: Any = catch_error
             f"@step takes no 'workers'; {STEP_OPTIONS}; write num_workers=…",
         ),
         (
+            lambda: a_step(compensate=print),
+            f"@step takes no 'compensate'; {STEP_OPTIONS}; write undo=…",
+        ),
+        (
             lambda: a_step(pass_context=True),
             f"@step takes no 'pass_context'; {STEP_OPTIONS}; write a parameter ctx: Context, and no option",
         ),

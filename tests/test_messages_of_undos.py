@@ -255,11 +255,6 @@ def of_a_handler():
         async def recover(self, ev: StepFailedEvent) -> Flight: ...  # type: ignore[empty-body]
 
 
-@told("@step takes no 'compensate'; its options: ", TypeError)
-def another_word():
-    step(compensate=cancel)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-
-
 @told("undo_timeout is a time in seconds above 0, or None for no limit, not -1")
 def no_time():
     Base(undo_timeout=-1)

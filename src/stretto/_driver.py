@@ -135,7 +135,7 @@ class Driver(Concluding):
 
     # -- the life of a run -----------------------------------------------------------------------------------
 
-    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:  # noqa: PLR0912 - a call less for each run
+    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:
         """Gives the machine its first event, or what a snapshot of it has; nothing runs yet."""
         context.run(ambient.set, self)
         if self.parent is not None:

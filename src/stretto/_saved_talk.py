@@ -9,17 +9,20 @@ on, and works for nobody.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from contextvars import Context as VarContext
+from contextvars import Context as VarContext, copy_context
 from typing import TYPE_CHECKING, Any, cast, final
 
 from ._among import Among, behalf
 from ._board import Board, Seat
 from ._codec import SnapshotReader, SnapshotWriter
+from ._core.completed import Completed, Entry
 from ._core.effects import Effects
 from ._core.machine import Machine
 from ._core.places import Place
 from ._core.returning import is_stop
+from ._core.saving import Restoring, Saving
 from ._core.state import Ended
+from ._core.undo_parts import read_completed, write_completed
 from ._known_types import KnownTypes, known_to
 from ._ways import Ways
 from .errors import SnapshotError, near
@@ -40,17 +43,34 @@ def write_talk(talk: Ways, types: Iterable[type]) -> dict[str, Any]:
             written.
     """
     _check_goes_on(talk)
-    _check_undos(talk)
     writer = SnapshotWriter(_known(talk.board, types))
     numbers = _Numbers(talk)
+    owners = [numbers.of_completed(entry) for entry in _completed(talk)]
     runs: list[dict[str, Any]] = []
     for number, run in enumerate(numbers.runs):  # which grows
         writer.within = f"runs[{number}]."
         runs.append(_write(talk, run, writer, numbers))
+    writer.within = ""
+    undos = [
+        {"run": number, **write_completed(_saving(talk, number, numbers, writer), entry, f"undos[{at}]")}
+        for at, (number, entry) in enumerate(zip(owners, _completed(talk), strict=True))
+    ]
     members = {name: seat.blueprint.name for name, seat in talk.board.seats.items()}
     restarts = {} if talk.supervisor is None else talk.supervisor.write()
     data = {"stretto": FORMAT, "application": members, "runs": runs, "events": writer.events}
-    return data | {"restarts": restarts} if restarts else data
+    more = {"restarts": restarts, "undos": undos}
+    return data | {name: what for name, what in more.items() if what}
+
+
+def _completed(talk: Ways) -> list[Entry]:
+    """What can be undone in it, oldest first."""
+    return [entry for entry in talk.undo_log if entry != []]
+
+
+def _saving(talk: Ways, number: int | None, numbers: _Numbers, writer: SnapshotWriter) -> Saving:
+    """The snapshot of the run of an entry; one without a number is refused, as that of the run that was called."""
+    run = talk.root if number is None else numbers.runs[number]
+    return Saving(run.machine, run.clock(), writer, None)
 
 
 def _check_goes_on(talk: Ways) -> None:
@@ -71,14 +91,6 @@ def _check_goes_on(talk: Ways) -> None:
         raise SnapshotError(
             f"{member} is being restarted, and its steps still clean up, so what becomes of their events is not "
             "decided; take the snapshot when they have ended"
-        )
-
-
-def _check_undos(talk: Ways) -> None:
-    if any(entry != [] for entry in talk.undo_log):
-        raise SnapshotError(
-            f"steps of the conversation of {talk.name} have completed that can be undone, and a snapshot of several "
-            "runs does not know their order; take snapshots of an application whose steps have no undo"
         )
 
 
@@ -125,6 +137,16 @@ class _Numbers:
         self.runs: list[Among] = [talk.root, *talk.opened_runs()]
         self._talk: object = talk
         self._numbers = {run: number for number, run in enumerate(self.runs)}
+
+    def of_completed(self, entry: Entry) -> int | None:
+        """The number of the run that has completed something, which may be over; None for one that is not written."""
+        if not isinstance(entry, Completed) or entry.inner:
+            return None
+        run = cast("Among", cast("Any", self.runs[0]).run_of(entry.carry))
+        if run not in self._numbers:
+            self._numbers[run] = len(self.runs)
+            self.runs.append(run)
+        return self._numbers[run]
 
     def of_behalf(self, carry: VarContext) -> int | None:
         """The number of the run on whose behalf something is on its way."""
@@ -214,6 +236,10 @@ class SavedTalk:
         self.root, *self._others = members
         restarts = place.get("restarts")
         self._restarts = {} if restarts is None else dict(self._read_restarts(board, restarts))
+        self._undos = [(part, part.part("run").whole(0, len(members) - 1)) for part in place.listed("undos")]
+        for part, number in self._undos:  # all of it is looked at now
+            plan = board.seats[members[number].member].blueprint.plan
+            self._read_completed(Machine(plan, 0.0, 0.0, 1), part, VarContext())
 
     @staticmethod
     def _check_members(board: Board, place: Place) -> None:
@@ -256,6 +282,10 @@ class SavedTalk:
         policies = talk.board.supervise
         if policies is not None and (self._restarts or any(each.held is not None for each in self._others)):
             self._supervise(talk.supervised(policies), others)
+        for part, number in self._undos:
+            run, context = self._runs[number], copy_context()
+            run.make_ambient(context)
+            talk.undo_log.append(self._read_completed(run.machine, part, context))
         for run, saved in others:
             talk.go_on(run, saved)
 
@@ -266,3 +296,6 @@ class SavedTalk:
         for run, saved in others:
             if saved.held is not None:
                 supervisor.take_up_hold(run, saved.held, discards=saved.discards)
+
+    def _read_completed(self, machine: Machine, place: Place, carry: VarContext) -> Completed:
+        return read_completed(Restoring(machine, 0.0, self.reader, carry, None), place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -41,6 +42,10 @@ class Paid(Event):
 
 
 class Done(Event):
+    pass
+
+
+class Done2(Event):
     pass
 
 
@@ -368,18 +373,99 @@ async def test_what_a_conversation_could_not_undo_comes_out_of_its_call():
     assert log == ["forget", "refund", "give free"]
 
 
-async def test_what_members_have_done_is_in_no_snapshot():
-    class Slow(Bank):
-        @step
-        async def charge(self, ev: Bill) -> Paid:
-            await anyio.sleep(2)
-            return Paid()
+class Later(Bank):
+    """Takes its time, so that there is a moment for a snapshot."""
 
-    async with (
-        Application(shop=Shop(fails=False), station=Station(), bank=Slow()) as app,
-        app.run("shop") as run,
-    ):
-        await anyio.sleep(1)
-        with pytest.raises(SnapshotError, match="does not know their order"):
+    async def refund_later(self) -> None:
+        log.append("refund later")
+
+    @step
+    async def charge(self, ev: Bill) -> Done2:
+        return Done2()
+
+    @step(undo=refund_later)
+    async def settle(self, ev: Done2) -> Paid:
+        await anyio.sleep(2)
+        return Paid()
+
+
+async def killed(app: Application, at: float) -> Any:
+    """The snapshot of a conversation whose process dies."""
+    async with app, app.run("shop") as run:
+        await anyio.sleep(at)
+        data = json.loads(json.dumps(run.ctx.to_dict()))
+        talk: Any = run._driver.around  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+        for each in (talk.root, *talk.all_runs()):
+            each.undoes = False
+        await run.cancel()
+    return data
+
+
+async def test_a_conversation_that_goes_on_undoes_what_was_done_before_the_restart():
+    def members() -> Any:
+        return {"shop": Shop(), "station": Station(), "bank": Later()}
+
+    data = await killed(Application(**members()), 1)
+    assert [(each["run"], each["step"]) for each in data["undos"]] == [(0, "reserve"), (1, "place")]
+    assert log == []
+    async with Application(**members()) as app:
+        run = app.resume(data)
+        with pytest.raises(BoomError):
+            await run
+    assert log == ["forget", "refund later", "unplace tea", "give free"]
+    assert [each.step for each in run.undone] == ["note", "settle", "place", "reserve"]
+
+
+@pytest.mark.parametrize("on_stop", ["drain", "cancel"])
+async def test_what_a_run_has_done_that_is_over_is_in_the_snapshot_too(on_stop: Any):
+    class Once(Workflow[None]):
+        async def unplace(self, ev: Order) -> None:
+            log.append(f"unplace {ev.sku}")
+
+        @step(undo=unplace)
+        async def place(self, ctx: Context, ev: Order) -> Bill | StopEvent:
+            ctx.send_event(Bill())
+            return StopEvent()
+
+    class Direct(Later):
+        @step(undo=Later.refund_later)
+        async def settle(self, ev: Done2) -> Placed:  # type: ignore[override]
+            await anyio.sleep(2)
+            return Placed()
+
+    def app() -> Application:
+        return Application(on_stop=on_stop, shop=Shop(), station=Once(), bank=Direct())
+
+    data = await killed(app(), 1)
+    assert [each["step"] for each in data["undos"]] == ["reserve", "place"]
+    async with app() as again:
+        with pytest.raises(BoomError):
+            await again.resume(data)
+    assert log == ["forget", "refund later", "unplace tea", "give free"]
+
+
+async def test_what_a_request_has_done_is_in_no_snapshot_and_an_undo_that_is_gone_is_told():
+    class Waits(Asking):
+        @step
+        async def end(self, ev: Done) -> StopEvent[str]:
+            await anyio.sleep(5)
+            return StopEvent(result="asked")
+
+    async with Application(asking=Waits(fails=False), bank=Bank()) as app, app.run("asking") as run:
+        await anyio.sleep(2)
+        with pytest.raises(
+            SnapshotError, match=r"undos\[0\]: a run that a step of Waits has awaited or requested"
+        ):
             run.ctx.to_dict()
-        assert await run == "sold"
+
+    class Shop2(Shop):
+        @step
+        async def reserve(self, ev: StartEvent) -> Order:
+            return Order()
+
+    data = await killed(Application(shop=Shop(), station=Station(), bank=Later()), 1)
+    data["application"]["shop"] = "Shop2"
+    async with Application(shop=Shop2(), station=Station(), bank=Later()) as app:
+        with pytest.raises(SnapshotError, match="has no undo here; give it one") as caught:
+            app.resume(data)
+    assert caught.value.path == "undos[0].step"

@@ -362,7 +362,7 @@ def test_what_a_nested_run_has_done_is_refused_with_its_place():
         run = begun()
         run.keep_undos().log += inner
         with pytest.raises(
-            SnapshotError, match="a run nested in this one of Flow has completed steps"
+            SnapshotError, match="a run that a step of Flow has awaited or requested has completed steps"
         ) as caught:
             written(run, 1.0, Kept())
         assert caught.value.path == f"undos[{at}]"

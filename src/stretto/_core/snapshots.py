@@ -304,8 +304,10 @@ def snapshot(run: Machine, at: float, writer: Writer, behalf: ToBehalf | None = 
             data[name] = written
     if run.forks is not None:
         data["forks"] = write_forks(out, run.forks, "forks")
-    if run.undos is not None and (done := write_undos(out, run.undos.log, "undos")):
-        data["undos"] = done
+    if run.undos is not None and behalf is None:  # several runs share one log, which is none of theirs
+        done = write_undos(out, run.undos.log, "undos")
+        if done:
+            data["undos"] = done
     return data
 
 

@@ -48,9 +48,9 @@ def write_completed(out: Saving, entry: Entry, path: str) -> dict[str, object]:
     """
     if not isinstance(entry, Completed) or entry.inner:
         raise SnapshotError(
-            f"{path}: a run nested in this one of {out.run.plan.name} has completed steps that can be undone, and "
-            "after a restart nobody could say how that run is made; take snapshots before, or let steps of "
-            f"{out.run.plan.name} itself do what is to be undone",
+            f"{path}: a run that a step of {out.run.plan.name} has awaited or requested has completed steps that can "
+            "be undone, and after a restart nobody could say how that run is made; take snapshots before, or let steps "
+            f"of {out.run.plan.name} itself do what is to be undone",
             path,
         )
     data: dict[str, object] = {"step": entry.step.name}
