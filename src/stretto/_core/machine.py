@@ -228,21 +228,17 @@ class Machine(Attempts):
         return NOTHING if freed is None else (freed,)
 
     def _returned_aside(self, delivery: Delivery, value: object, at: float) -> Effects:
-        """A return off the way of a hop; that of a StopEvent is the most frequent."""
+        """A return off the way of a hop, or one that is looked at, which may go that way then."""
         if at >= self.alarm:
             self.look_at(delivery, at)
             if at < self.alarm:
                 return self.step_returned(delivery, value, at)
-        if type(value) is StopEvent and delivery.step.stops and self._ends_at_once(value, at):
-            self.tally[delivery.step.ends[StopEvent]] += 1
+        step = delivery.step
+        if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
+            self.tally[step.ends[StopEvent]] += 1
             freed, stopped = self._release(delivery), self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
-        if (
-            self._leaves(value)
-            and delivery.past is None
-            and at < self.deadline
-            and delivery.step.declares(value)
-        ):
+        if self._leaves(value) and delivery.past is None and at < self.deadline and step.declares(value):
             return self._let_out(delivery, value)
         if self.flows is None:
             effects = self._returned(delivery, value, at)
