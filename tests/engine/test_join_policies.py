@@ -641,6 +641,95 @@ POLICIES: list[tuple[Any, list[list[int]]]] = [
 ]
 
 
+def joining(policy: Any, **options: Any) -> Workflow[Any]:
+    """One level with this policy; the calls are noted, and the last ends the run."""
+    joined: Any = Annotated[list[Vote], policy]
+    if isinstance(policy, Settle):
+        joined = Annotated[list[Vote | StepFailedEvent], policy]
+
+    class Joins(Poll):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.calls: list[list[int]] = []
+
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask | Vote]:
+            return ev.sends
+
+        @step
+        async def add(self, votes: joined) -> Sum:  # pyright: ignore[reportInvalidTypeForm]
+            self.calls.append([each.n for each in votes])
+            return Sum(ns=self.calls[-1])
+
+        @step
+        async def end(self, sums: list[Sum]) -> StopEvent[list[list[int]]]:
+            return StopEvent(result=self.calls)
+
+    return Joins(**options)
+
+
+EACH = [
+    All(),
+    Settle(),
+    First(2),
+    First(2, losers="keep"),
+    First(2, losers="drain"),
+    Until(lambda vote: False),
+    Quorum(lambda votes: len(votes) == 2),
+    Quorum(lambda votes: len(votes) == 2, losers="keep"),
+    ByKey("n"),
+    Window(2),
+    Window(seconds=5),
+]
+
+
+@pytest.mark.parametrize("policy", EACH)
+async def test_an_event_that_is_sent_twice_counts_twice_with_each_policy(policy: Any):
+    vote = Vote(n=7)
+    assert await joining(policy).run(sends=[vote, vote]) == [[7, 7]]
+
+
+@pytest.mark.parametrize("policy", EACH)
+async def test_past_the_deadline_no_policy_calls_and_all_is_left_over(policy: Any):
+    workflow: Any = joining(policy, timeout=4)
+    run = workflow.run(sends=[Vote(n=1), Ask(n=2, wait=60)])
+    with pytest.raises(WorkflowTimeoutError, match=r"add .* has 1 x Vote and (still )?waits for"):
+        await run
+    assert run.leftovers == (Vote(n=1),)
+    assert workflow.calls == []
+
+
+@pytest.mark.parametrize("policy", EACH)
+async def test_a_branch_that_fails_fails_the_run_unless_it_is_settled(policy: Any):
+    class Fails(Event):
+        pass
+
+    joined: Any = Annotated[list[Vote], policy]
+    if isinstance(policy, Settle):
+        joined = Annotated[list[Vote | StepFailedEvent], policy]
+
+    class Joins(Workflow[int]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Fails | Vote]:
+            return [Vote(n=1), Fails()]
+
+        @step
+        async def fail(self, ev: Fails) -> Vote:
+            raise OSError("no vote")
+
+        @step
+        async def add(self, votes: joined) -> StopEvent[int]:  # pyright: ignore[reportInvalidTypeForm]
+            return StopEvent(result=len(votes))
+
+    run = Joins().run()
+    if isinstance(policy, Settle):
+        assert await run == 2
+    else:
+        with pytest.raises(OSError, match="no vote"):
+            await run
+        assert run.leftovers == (Vote(n=1),)
+
+
 PARTS = (ByKey, Window)
 
 

@@ -8,8 +8,18 @@ from typing import Annotated, Any
 import anyio
 import pytest
 
-from stretto import Context, Event, Handler, RetryPolicy, StartEvent, StopEvent, Workflow, step
-from stretto.joins import All, First
+from stretto import (
+    Context,
+    Event,
+    Handler,
+    RetryPolicy,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+    Workflow,
+    step,
+)
+from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 from stretto.retry import fixed
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +36,10 @@ class Done(Event):
 
 class Other(Event):
     n: int
+
+
+class Sums(Event):
+    ns: list[int]
 
 
 async def cut(run: Handler[Any], after: float) -> str:
@@ -109,6 +123,74 @@ async def test_a_branch_that_is_to_be_tried_again_holds_its_fork_open():
 
     data = await cut(Flaky().run(), 1)
     assert await again(Flaky(), data) == [0, 1]
+
+
+def is_two(done: Done) -> bool:
+    return done.n == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "result"),
+    [
+        (First(2), [[1, 2]]),
+        (First(2, losers="keep"), [[1, 2]]),
+        (First(2, losers="drain"), [[1, 2]]),
+        (Until(is_two), [[1, 2]]),
+        (Quorum(lambda done: len(done) == 2), [[1, 2]]),
+        (ByKey(is_two), [[1, 4], [2]]),
+        (Window(2), [[1, 2], [4]]),
+        (Window(seconds=3), [[1, 2], [4]]),
+    ],
+)
+@pytest.mark.parametrize("after", [0.5, 1.5, 2.5, 3.5])
+async def test_each_policy_goes_on_after_a_restart(policy: Any, result: list[list[int]], after: float):
+    """The steps that were at work begin again, so times are not as without; what has come is there."""
+
+    class Policies(Workflow[list[list[int]]]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in (4, 1, 2)]
+
+        @step
+        async def work(self, ctx: Context, ev: Job) -> Done:
+            await ctx.sleep(ev.n)
+            return Done(n=ev.n)
+
+        @step
+        async def part(self, done: Annotated[list[Done], policy]) -> Sums:
+            return Sums(ns=[each.n for each in done])
+
+        @step
+        async def end(self, sums: list[Sums]) -> StopEvent[list[list[int]]]:
+            return StopEvent(result=[each.ns for each in sums])
+
+    data = await cut(Policies().run(), after)
+    assert sorted(await again(Policies(), data)) == result
+
+
+async def test_a_failure_that_is_settled_goes_on_after_a_restart():
+    class Settled(Workflow[list[str]]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job]:
+            return [Job(n=n) for n in (3, 1)]
+
+        @step
+        async def work(self, ctx: Context, ev: Job) -> Done:
+            await ctx.sleep(ev.n)
+            if ev.n == 1:
+                raise ValueError("one is none")
+            return Done(n=ev.n)
+
+        @step
+        async def end(
+            self, done: Annotated[list[Done | StepFailedEvent], Settle(order="source")]
+        ) -> StopEvent[list[str]]:
+            return StopEvent(
+                result=[f"{each.n}" if isinstance(each, Done) else f"{each.exception}" for each in done]
+            )
+
+    data = await cut(Settled().run(), 2)
+    assert await again(Settled(), data) == ["3", "one is none"]
 
 
 class Race(Workflow[list[int]]):
