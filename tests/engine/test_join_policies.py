@@ -406,6 +406,20 @@ async def test_the_last_window_of_a_run_is_given_when_nothing_else_is_left_to_do
     assert await Lone().run() == [7]
 
 
+@pytest.mark.parametrize(("policy", "seconds"), [(Window(3), 0), (Window(3, seconds=5), 5), (Window(1), 0)])
+async def test_the_start_event_is_in_a_window_of_the_run_too(policy: Any, seconds: float):
+    joined: Any = Annotated[list[StartEvent], policy]
+
+    class Direct(Workflow[Any]):
+        @step
+        async def take(self, given: joined) -> StopEvent[Any]:  # pyright: ignore[reportInvalidTypeForm]
+            return StopEvent(result=[each.text for each in given])
+
+    start = anyio.current_time()
+    assert await Direct().run(text="one") == ["one"]
+    assert anyio.current_time() - start == pytest.approx(seconds)
+
+
 async def test_what_is_in_a_window_when_the_run_ends_is_left_over():
     class Ends(Meter):
         @step
