@@ -881,22 +881,24 @@ async def test_whoever_says_that_all_errors_are_worth_a_restart_does_not_mean_th
             await app.run("asks")
 
 
-async def test_a_failure_that_is_too_many_is_asked_about_once_although_others_return_after_it():
+async def test_a_failure_that_was_too_many_stays_that_although_its_siblings_end_when_it_would_not_be():
     class Stubborn(Workflow):
         @step
         async def work(self, ev: Job) -> Done:
-            with contextlib.suppress(BaseException):
+            try:
                 await anyio.sleep(ev.seconds)
+            except BaseException:  # noqa: BLE001 - what is tested
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(5)
             if ev.fails:
                 raise Boom(str(ev.n))
             return Done(n=ev.n)
 
-    boss = Boss({0: [Job(n=0, fails=True), Job(n=1, seconds=9), Job(n=2, seconds=9)]}, 9, timeout=3)
-    supervise = {"stubborn": Restart(backoff=fixed(5))}
+    boss = Boss({0: jobs(0, fails=(0,)), 7: [Job(n=1, fails=True), Job(n=2, seconds=9)]}, 1)
+    supervise = {"stubborn": Restart(backoff=no_wait(), limit=1, period=10)}
     async with Application(boss=boss, stubborn=Stubborn(timeout=None), supervise=supervise) as app:
-        with pytest.raises(Boom) as caught:
+        with pytest.raises(Boom, match="1"):
             await app.run("boss")
-    assert sum("is not restarted" in note for note in caught.value.__notes__) == 1
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -911,8 +913,9 @@ async def test_a_clean_up_that_fails_in_a_cancellation_is_as_without_supervision
                 raise Boom(str(ev.n))
 
     async with Application(boss=Boss({0: jobs(0)}, not done), messy=Messy(), supervise=supervise) as app:
-        with anyio.move_on_after(2), pytest.raises(Boom):
-            await app.run("boss")
+        for _ in range(12):  # as trio shuffles who is cancelled first
+            with anyio.move_on_after(2), pytest.raises(Boom):
+                await app.run("boss")
 
 
 @pytest.mark.parametrize("supervise", [None, {"slow": Restart(backoff=no_wait())}])
