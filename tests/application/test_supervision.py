@@ -894,10 +894,10 @@ async def test_a_failure_that_was_too_many_stays_that_although_its_siblings_end_
                 raise Boom(str(ev.n))
             return Done(n=ev.n)
 
-    boss = Boss({0: jobs(0, fails=(0,)), 7: [Job(n=1, fails=True), Job(n=2, seconds=9)]}, 1)
+    boss = Boss({0: jobs(0, seconds=9), 7: jobs(1, 2, seconds=9)}, 1)
     supervise = {"stubborn": Restart(backoff=no_wait(), limit=1, period=10)}
-    async with Application(boss=boss, stubborn=Stubborn(timeout=None), supervise=supervise) as app:
-        with pytest.raises(Boom, match="1"):
+    async with Application(boss=boss, stubborn=Stubborn(timeout=1.5), supervise=supervise) as app:
+        with pytest.raises(WorkflowTimeoutError, match=r"^Stubborn timed out"):
             await app.run("boss")
 
 
