@@ -50,6 +50,10 @@ class Supervising(Protocol):
     async def hold(self, run: Among) -> None:
         """Waits until a run may work, if it is held."""
 
+    async def admit(self, member: str, limit: float | None, who: str) -> float | None:
+        """Waits until a member that is asked may work; gives what is left of the seconds of the request."""
+        ...
+
     def notes(self) -> Iterator[str]:
         """What to say of it where the conversation has failed by itself."""
         ...

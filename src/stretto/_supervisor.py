@@ -24,7 +24,7 @@ from ._core.succession import in_flight, take_estate
 from ._core.supervision import Again, Restarts
 from ._draw import draw
 from ._log import logger
-from .errors import InternalError, add_note, shown
+from .errors import InternalError, WorkflowError, WorkflowTimeoutError, add_note, shown
 from .events import Event
 from .supervision import Restart
 
@@ -63,6 +63,21 @@ class _Hold:
 
     pauses: list[_Pause]
     discards: bool
+
+    def lasts(self, now: float) -> bool:
+        """Whether it may not begin yet, whatever there is to do."""
+        return any(pause.left or pause.due > now for pause in self.pauses)
+
+    def wait(self, now: float) -> float:
+        """Seconds until its backoff is over."""
+        return max(pause.wait(now) for pause in self.pauses)
+
+    async def end(self) -> None:
+        """Waits until it may begin."""
+        for pause in self.pauses:  # of which there may be more by then
+            if pause.left:
+                await pause.over.wait()
+            await anyio.sleep_until(pause.due)
 
 
 @final
@@ -108,7 +123,7 @@ class Supervisor:
         try:
             if policy.on.holds(error):
                 self._decide(run, policy, error)
-        except BaseException as broken:  # noqa: BLE001 - of the user's predicate or wait; it ends the conversation
+        except BaseException as broken:  # noqa: ASYNC103, BLE001 - of the user's predicate or wait; it ends the conversation
             add_note(broken, f"raised when a restart of {self._name(run)} was asked about {shown(error)}")
             machine.receive(Interrupted(error=broken))
 
@@ -212,24 +227,48 @@ class Supervisor:
         if held is None or not held.discards:
             return False
         now = run.clock()
-        if not any(pause.left or pause.due > now for pause in held.pauses):
+        if not held.lasts(now):
             return False
-        wait = max(pause.wait(now) for pause in held.pauses)
-        reason = f"{self._name(run)} is to be restarted in {wait:.3g} s, and its mailbox is discarded"
-        self._tell(run, (event,), reason)
+        self._tell(run, (event,), self._discarded(run, held, now))
         return True
+
+    def _discarded(self, run: Among, held: _Hold, now: float) -> str:
+        return f"{self._name(run)} is to be restarted in {held.wait(now):.3g} s, and its mailbox is discarded"
 
     async def hold(self, run: Among) -> None:
         """Waits until a run may work, if it is held."""
         held = self._held.get(run)
         if held is None:
             return
-        for pause in held.pauses:  # of which there may be more by then
-            if pause.left:
-                await pause.over.wait()
-            await anyio.sleep_until(pause.due)
+        await held.end()
         del self._held[run]
         run.wake_up()
+
+    async def admit(self, member: str, limit: float | None, who: str) -> float | None:
+        """Waits until a member that is asked may work; gives what is left of the seconds of the request.
+
+        Raises:
+            WorkflowTimeoutError: If nothing is left.
+            WorkflowError: If what comes before the restart is discarded.
+        """
+        clock = self._talk.root.clock
+        began = clock()
+        for run, held in [(run, held) for run, held in self._held.items() if run.member == member]:
+            if not held.lasts(clock()):
+                continue
+            if held.discards:
+                raise WorkflowError(
+                    f"{who} asks a member that is not there: {self._discarded(run, held, clock())}"
+                )
+            with anyio.CancelScope(deadline=math.inf if limit is None else began + limit):
+                await held.end()
+            if limit is not None and clock() >= began + limit:
+                raise WorkflowTimeoutError(
+                    f"{who} asked {self._name(run)}, which was to be restarted first, and the {limit:.6g} s of the "
+                    "request passed before",
+                    limit,
+                )
+        return None if limit is None else limit - (clock() - began)
 
     # -- for snapshots ---------------------------------------------------------------------------------------
 
@@ -250,7 +289,7 @@ class Supervisor:
         if held is None:
             return {}
         now = run.clock()
-        return {"held": max(pause.wait(now) for pause in held.pauses), "discards": held.discards}
+        return {"held": held.wait(now), "discards": held.discards}
 
     def take_up(self, member: str, ages: Iterable[float]) -> None:
         """The restarts of a member before the snapshot."""
@@ -269,7 +308,7 @@ class Supervisor:
         yield from self._told
         now = self._talk.root.clock()
         for run, held in self._held.items():
-            wait = max(pause.wait(now) for pause in held.pauses)
+            wait = held.wait(now)
             if wait:
                 queued = sum(1 for _ in run.machine.leftovers())
                 yield f"{self._name(run)} is to be restarted in {wait:.3g} s, and {queued} events wait for it"

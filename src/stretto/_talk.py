@@ -72,6 +72,8 @@ class Talk(Ways):
         """Asks another member on behalf of a step, which waits here for the reply."""
         request = Request(self, run, delivery, type(event), reply)
         await request.refuse_late()
+        if self.supervisor is not None:
+            limit = await self.supervisor.admit(request.member, limit, delivery.step.label)
         below = Talk(self.board, request.make_root(limit), request.member, within=self)
         return await request.ask(below, event)
 

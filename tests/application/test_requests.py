@@ -458,3 +458,30 @@ async def test_a_station_that_is_asked_answers_with_what_it_would_send():
 
     async with Application(a=Buys(), b=Station()) as app:
         assert await app.run("a") == "tea"
+
+
+async def test_what_another_run_of_its_conversation_sends_and_the_receiver_takes_is_not_the_reply():
+    class Detail(Event):
+        n: int
+
+    class Asks(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[int] | Ask:
+            return StopEvent(result=(await ctx.request(Ask(n=3), Answer)).n)
+
+    class Front(Workflow):
+        @step
+        async def ask(self, ev: Ask) -> Detail:
+            return Detail(n=ev.n)
+
+        @step
+        async def check(self, ev: Answer) -> Answer:
+            return Answer(n=ev.n + 1)
+
+    class Back(Workflow):
+        @step
+        async def look(self, ev: Detail) -> Answer:
+            return Answer(n=10 * ev.n)
+
+    async with Application(asks=Asks(), front=Front(), back=Back()) as app:
+        assert await app.run("asks") == 31

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -996,33 +997,90 @@ async def test_a_run_that_was_called_is_its_callers_business():
     assert len(worker.runs) == 1
 
 
-async def test_who_has_asked_is_given_the_error_and_may_ask_again_while_another_run_of_the_member_is_restarted():
-    class Asks(Workflow[list[object]]):
-        @step
-        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[list[object]] | Ask | Job:
-            ctx.send_event(Job(n=0, seconds=1, fails=True))
-            ctx.send_event(Job(n=1, seconds=1))
-            got: list[object] = []
-            for fails in (True, False):
-                try:
-                    got.append((await ctx.request(Ask(n=1, seconds=2, fails=fails), Answer)).n)
-                except Boom as error:
-                    got.append(error)
-            return StopEvent(result=got)
+class Asks(Workflow[list[object]]):
+    """Sends a job that fails after a second, and one more, and asks the same member meanwhile, again and again."""
 
-    class Both(Oracle):
-        @step(num_workers=1)
-        async def work(self, ev: Job) -> None:
-            self.log.append(f"work {ev.n} at {anyio.current_time() - began:.0f}")
-            if ev.fails:
-                raise Boom
+    def __init__(self, *asks: Ask, timeout: float | None = None) -> None:
+        self.asks = asks
+        self.limit = timeout
+        super().__init__(timeout=None)
 
-    both, began = Both(), anyio.current_time()
-    async with Application(asks=Asks(), both=both, supervise={"both": Restart(backoff=fixed(9))}) as app:
-        error, answer = await app.run("asks")
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[list[object]] | Ask | Job:
+        ctx.send_event(Job(n=0, fails=True))
+        ctx.send_event(Job(n=1))
+        got: list[object] = []
+        for ask in self.asks:
+            began = anyio.current_time()
+            try:
+                answer: object = (await ctx.request(ask, Answer, timeout=self.limit)).n
+            except Exception as error:  # noqa: BLE001 - it is looked at
+                answer = error
+            got.append((answer, round(anyio.current_time() - began, 6)))
+        return StopEvent(result=got)
+
+
+class Both(Oracle):
+    """Answers, and works."""
+
+    def __init__(self) -> None:
+        self.began = anyio.current_time()
+        super().__init__(timeout=None)
+
+    @step(num_workers=1)
+    async def work(self, ev: Job) -> None:
+        self.log.append(f"work {ev.n} at {anyio.current_time() - self.began:.0f}")
+        await anyio.sleep(ev.seconds)
+        if ev.fails:
+            raise Boom
+
+
+async def test_who_has_asked_is_given_the_error_and_who_asks_during_the_backoff_waits_for_its_end():
+    both = Both()
+    asks = Asks(Ask(n=1, seconds=2, fails=True), Ask(n=2, seconds=2), Ask(n=3, seconds=1))
+    async with Application(asks=asks, both=both, supervise={"both": Restart(backoff=fixed(9))}) as app:
+        (error, first), second, third = await app.run("asks")
+        assert [type(letter.event) for letter in app.dead_letters] == [Job]
     assert isinstance(error, Boom)
-    assert answer == 10
-    assert [line for line in both.log if "work" in line] == ["work 0 at 0", "work 1 at 9"]
+    assert first == 2
+    assert second == (20, 10)  # eight of the backoff, which began at 1, and two of its own
+    assert third == (30, 1)
+    assert [line for line in both.log if "work" in line] == ["work 0 at 0", "work 1 at 10"]
+
+
+@pytest.mark.parametrize(("limit", "answer"), [(5, None), (9, None), (11, 20)])
+async def test_the_time_limit_of_a_request_holds_during_the_backoff(limit: float, answer: int | None):
+    asks = Asks(Ask(n=1, seconds=2), Ask(n=2, seconds=2), timeout=limit)
+    async with Application(asks=asks, both=Both(), supervise={"both": Restart(backoff=fixed(9))}) as app:
+        _, (got, seconds) = await app.run("asks")
+    assert seconds == min(limit, 10)
+    if answer is None:
+        assert isinstance(got, WorkflowTimeoutError)
+        assert ("which was to be restarted first" in str(got)) is (limit == 5)
+    else:
+        assert got == answer
+
+
+async def test_who_asks_a_member_whose_mailbox_is_discarded_during_the_backoff_is_told_at_once():
+    asks = Asks(Ask(n=1, seconds=2), Ask(n=2, seconds=2))
+    supervise = {"both": Restart(backoff=fixed(9), mailbox="discard")}
+    async with Application(asks=asks, both=Both(), supervise=supervise) as app:
+        _, (got, seconds) = await app.run("asks")
+    assert re.fullmatch(
+        r"Asks\.begin \(\S+\) asks a member that is not there: both \(Both\) is to be restarted in 8 s, and its "
+        r"mailbox is discarded",
+        str(got),
+    )
+    assert seconds == 0
+
+
+async def test_who_is_cancelled_while_its_request_waits_for_a_restart_has_asked_nobody():
+    both = Both()
+    asks = Asks(Ask(n=1, seconds=2), Ask(n=2))
+    async with Application(asks=asks, both=both, supervise={"both": Restart(backoff=fixed(9))}) as app:
+        with anyio.move_on_after(6):
+            await app.run("asks")
+    assert [line for line in both.log if "asked" in line] == ["asked 1"]
 
 
 async def test_a_member_is_restarted_in_the_conversation_of_a_request_too():
