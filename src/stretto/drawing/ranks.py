@@ -52,7 +52,8 @@ def _depths(count: int, edges: Sequence[Pair]) -> list[int]:
         out[source].append(target)
         entered[target] = entered[target] or source != target
     depth = [-1] * count
-    for begin in [[node for node in range(count) if not entered[node]], *([node] for node in range(count))]:
+    sources = [node for node in range(count) if not entered[node]]
+    for begin in [sources, *([node] for node in range(count))]:
         row = [node for node in begin if depth[node] < 0]
         for node in row:
             depth[node] = 0
