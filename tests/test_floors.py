@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", "events", "joins", "retry", "supervision", "undo"}
     | {"_event_init", "_fields", "_options", "_types"},
     {"_core"},
-    {"context", "_arguments", "_outside_context", "_run_port", "_thread_context"}
+    {"context", "_arguments", "_outside_context", "_run_port", "_step_waits", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_holds", "_log", "_draw", "_loop", "_stream", "_threads", "_trace"}
     | {
@@ -78,7 +78,8 @@ LAZY = {
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     ("_core.waiting", "_core.requirements"),
     *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
-    *[(each, "_core.reporting") for each in ("_concluding", "_core.outcome", "_core.waits", "context")],
+    *[(each, "_core.reporting") for each in ("_concluding", "_core.outcome", "_core.waits", "_step_waits")],
+    *[("context", each) for each in ("_core.waiting", "_step_waits")],
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
     *[("_worker", each) for each in ("_thread_context", "_threads")],
     ("_step_reader", "_thread_context"),

@@ -10,23 +10,19 @@ from __future__ import annotations
 import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from contextvars import Context as VarContext, copy_context
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
 
 from ._arguments import check_request, check_wait, no_shared_context, not_for_the_stream
-from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.past import Held
-from ._core.room import Sender
 from ._core.state import Delivery
-from ._core.waiting import Waiter
 from ._types import S_co
 from .errors import (
     DefinitionError,
     QueueFullError,
     RunEndedError,
-    WaitTimeoutError,
     WorkflowError,
     near,
     shown,
@@ -216,10 +212,12 @@ class Context(Generic[S_co]):
         try:
             self.send_event(ev, step)
         except QueueFullError as full:
+            from ._step_waits import send_to_each, send_when_there_is_room  # noqa: PLC0415
+
             if full.receivers:
-                await _send_to_each(self._run, self._delivery, ev, full.receivers)
+                await send_to_each(self._run, self._delivery, ev, full.receivers)
             else:
-                await _send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
+                await send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
         else:
             await anyio.lowlevel.checkpoint()
 
@@ -250,7 +248,7 @@ class Context(Generic[S_co]):
         """
         if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
-        run = self._run  # as _publish
+        run = self._run
         run.publish(ev)
         if run.parent is not None or run.merged is not None:
             run.spread(ev, self._delivery.step.name)
@@ -277,12 +275,6 @@ class Context(Generic[S_co]):
         self.write_event_to_stream(
             StepProgress(step=self._delivery.step.name, done=done, total=total, text=text)
         )
-
-    def _publish(self, ev: Event) -> None:
-        run = self._run
-        run.publish(ev)
-        if run.parent is not None or run.merged is not None:
-            run.spread(ev, self._delivery.step.name)
 
     async def request(
         self,
@@ -362,6 +354,9 @@ class Context(Generic[S_co]):
 
         What `where` raises comes out here too; the event then goes to somebody else.
         """
+        from ._core.waiting import Waiter  # noqa: PLC0415 - for who waits, as below
+        from ._step_waits import wait  # noqa: PLC0415
+
         run, machine = self._run, self._run.machine
         limit = check_wait(event_type, waiter_event, requirements, where, timeout)
         if machine.ended is not None:
@@ -382,46 +377,9 @@ class Context(Generic[S_co]):
             question=waiter_event,
             timed=limit is not None,
         )
-        if run.trace is not None:
-            run.trace.waits(self._delivery, event_type, run.clock())
-        effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside, at=run.clock()))
-        if waiter_event is not None and not waiter.repeats:  # nobody is asked again for what he has said
-            self._publish(waiter_event)  # also where what is sent is held back, or nobody would answer
-            if run.trace is not None:
-                run.trace.sent(self._delivery, waiter_event)
-            machine.count_asked(self._delivery.step, waiter_event)
-        run.perform(effects)
-        if run.around is not None and not woken.is_set():
-            run.around.waits(run, waiter)
-        try:
-            with anyio.move_on_after(limit):
-                await woken.wait()
-            if not woken.is_set():
-                run.perform(machine.receive(WaitTimedOut(waiter=waiter)))
-                await woken.wait()
-            if run.gate is not None:
-                await run.gate(run, self._delivery, "resume", waiter.event)
-        except BaseException:  # cancelled: what it may have been given is somebody else's
-            run.perform(machine.receive(WaitCancelled(waiter=waiter)))
-            raise
-        if run.trace is not None:
-            run.trace.resumed(self._delivery, waiter.event)
-        given: Any = self._given(waiter, limit)
+        given: Any = await wait(run, waiter, woken, limit)
         event: E = given
         return event
-
-    def _given(self, waiter: Waiter, limit: float | None) -> Event:
-        """What a wait was given, or what went wrong."""
-        if waiter.error is not None:
-            raise waiter.error
-        if waiter.event is None:
-            from ._core.reporting import came_instead  # noqa: PLC0415
-
-            raise WaitTimeoutError(
-                f"{self._delivery.step.label} waited {limit:.6g} s for {waiter.kind.__name__}, and none came that fits"
-                f"{came_instead(self._run.machine, waiter)}"
-            )
-        return waiter.event
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps; in tests time is virtual and this is where a schedule is chosen."""
@@ -471,49 +429,11 @@ async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str |
     try:
         run.send_from_outside(ev, step, to)
     except QueueFullError as full:
-        await _send_when_there_is_room(run, None, ev, step, run.outside_context(), full)
+        from ._step_waits import send_when_there_is_room  # noqa: PLC0415
+
+        await send_when_there_is_room(run, None, ev, step, run.outside_context(), full)
     else:
         await anyio.lowlevel.checkpoint()
-
-
-async def _send_to_each(
-    run: RunPort, delivery: Delivery, ev: Event, receivers: Sequence[Callable[[], None]]
-) -> None:
-    """Sends a broadcast to each of its receivers, and waits at each that is full."""
-    for send in receivers:
-        try:
-            send()
-        except QueueFullError as full:
-            await _send_when_there_is_room(run, delivery, ev, None, copy_context(), full)
-    await anyio.lowlevel.checkpoint()
-
-
-async def _send_when_there_is_room(  # noqa: PLR0917 - of the two who send and wait
-    run: RunPort,
-    delivery: Delivery | None,
-    ev: Event,
-    step: str | None,
-    carry: VarContext,
-    full: QueueFullError,
-) -> None:
-    """Waits until there is room in the queue, and sends then; `delivery` is that of the step that sends."""
-    if full.refused_by is not None:
-        taker, carry = full.refused_by
-        if taker is not run:  # another member's, where the sender has no worker to make room with
-            run, delivery = taker, None
-    admitted = anyio.Event()
-    sender = Sender(
-        delivery, ev, step, carry=carry, wake=admitted.set, parks=delivery is not None and run.inside
-    )
-    run.perform(run.machine.receive(SendBegan(sender=sender)))
-    try:
-        await admitted.wait()
-    except BaseException:
-        run = run.latest()  # which may have taken over who waits
-        run.perform(run.machine.receive(SendCancelled(sender=sender)))
-        raise
-    if sender.error is not None:
-        raise sender.error
 
 
 class HoldingContext(Context[S_co]):

@@ -54,7 +54,7 @@ def _depths(count: int, edges: Sequence[Pair]) -> list[int]:
     depth = [-1] * count
     sources = [node for node in range(count) if not entered[node]]
     for begin in [sources, *([node] for node in range(count))]:
-        row = [node for node in begin if depth[node] < 0]
+        row: list[int] = [node for node in begin if depth[node] < 0]
         for node in row:
             depth[node] = 0
         while row:
