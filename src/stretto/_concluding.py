@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ._core.completed import Entry
     from ._core.delivery import Delivery
-    from ._core.undoing import Undos
 
 __all__ = ["Concluding"]
 
@@ -96,8 +95,8 @@ class Concluding(Writing):
         )
         last = machine.receive(Concluded()) if unsettled else ()
         error = machine.error()
-        if machine.undos is not None:
-            self._hand_over_undos(machine.undos)
+        if machine.undos is not None or self.around is not None:
+            self._hand_over_undos()
         self.outcome = (machine.result, None) if error is None else (None, error)
         if self.parent is not None or self.used_below is not None:
             self._tell_used()
@@ -131,13 +130,15 @@ class Concluding(Writing):
 
         await undo(cast("Any", self), self.machine.keep_undos(log), self._options, self.run_of)
 
-    def _hand_over_undos(self, undos: Undos) -> None:
+    def _hand_over_undos(self) -> None:
         """What a nested run has done, and has not undone, is undone with the run around it, if that fails."""
-        if self.is_undone_elsewhere:
+        log = self.undo_log
+        if not log or self.is_undone_elsewhere:
             return
-        log = undos.hand_over()
-        if log and self.parent is not None:
-            self.parent.take_in_undos(log, self.made_by)
+        done = log[:]
+        log.clear()
+        if self.parent is not None:
+            self.parent.take_in_undos(done, self.made_by)
 
     def take_in_undos(self, log: list[Entry], maker: Delivery | None) -> None:
         """What a nested run has done is undone with this one; and if this is over, with the one around it."""

@@ -230,6 +230,33 @@ async def test_a_request_with_a_reply_is_undone_with_who_asked_and_before_the_st
         assert log == ["refund", "unask"]
 
 
+async def test_what_others_have_done_for_a_reply_is_undone_with_who_asked():
+    """The member that is asked has no undo itself, and the one that asks neither."""
+
+    class Passes(Workflow[None]):
+        @step
+        async def ask(self, ev: Order) -> Bill:
+            return Bill()
+
+        @step
+        async def told(self, ev: Paid) -> Placed:
+            return Placed()
+
+    class Plain(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | Order:
+            await ctx.request(Order(), reply=Placed)
+            log.append("placed")
+            raise BoomError("plain")
+
+    async with Application(plain=Plain(), passes=Passes(), bank=Bank()) as app:
+        with pytest.raises(BoomError, match="plain"):
+            await app.run("plain")
+        assert log == ["placed", "refund"]
+        assert await app.request(Order(), reply=Placed) == Placed()
+    assert log == ["placed", "refund"]
+
+
 async def test_a_request_with_a_reply_is_not_undone_if_all_goes_well():
     async with Application(asking=Asking(fails=False), bank=Bank()) as app:
         assert await app.run("asking") == "asked"

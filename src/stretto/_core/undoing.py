@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import cast, final
 
-from ..errors import WorkflowTimeoutError, add_note
+from ..errors import WorkflowTimeoutError, add_note, told
 from ..events import Event
 from ..undo import Outcome, UndoError, UndoRecord
 from .completed import Completed, Entry, in_reverse
@@ -67,18 +67,12 @@ class Undos:
         if maker is not None:
             self._made.setdefault(maker, []).append(log)
 
-    def hand_over(self) -> list[Entry]:
-        """All that can be undone, for the run around; nothing of it is left here."""
-        log = self.log[:]
-        self.log.clear()
-        self._made.clear()
-        return log
-
     # -- when it has failed ------------------------------------------------------------------------------------
 
     def begin(self, at: float, limit: float) -> Effects:
         """The undoing begins; it may take so many seconds."""
-        self._agenda.extend(in_reverse(self.hand_over()))
+        self._agenda.extend(in_reverse(self.log))
+        self.log.clear()
         self.limit = limit
         self.deadline = at + limit
         return self._next(at)
@@ -155,7 +149,7 @@ class Undos:
             self._failure = failure
             raised = [each.error for each in self.records if isinstance(each.error, Exception)]
             self._error = UndoError(
-                f"{name} has failed, and not all that it did was undone; {self.told()}",
+                f"{name} failed with {told(failure)}, and not all that it did was undone; {self.told()}",
                 [failure, *raised, *self._overdue(name)],
                 self.records,
             )

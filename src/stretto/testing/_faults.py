@@ -22,7 +22,7 @@ def _names(steps: str | Iterable[str]) -> tuple[str, ...]:
 @final
 @attrs.frozen(kw_only=True, repr=False)
 class Faults:
-    """What may go wrong in a run, for `explore` to try at each point where it could.
+    """What may go wrong in a run, for `explore` to try at each point where it could, until the run is decided.
 
     A fault is a choice as any other, and one off the normal order: a failure that needs none is told without. Those
     that happened in a run are in `TestRun.faults`, by the names that they have here.
@@ -40,7 +40,8 @@ class Faults:
         leave: Whether who awaits the run may be cancelled, at any point.
         crash: Whether the process may die, at any point. Another one then goes on from the snapshot of that moment:
             with a new workflow object, which knows nothing of what the old one had in its attributes. What was at work
-            runs again, as after any crash. What a death leaves out, and no test can, is the clean-up of the old steps.
+            runs again, as after any crash, and nothing is undone in the old one. What a death leaves out, and no test
+            can, is the clean-up of the old steps.
         steps: The names of the steps that the first five are for; all, if it is empty.
         most: How many faults one schedule may have.
     """
