@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from examples import (
+    board_vote,
     first_of_three as race,
     human_approval as approval,
     inventory_monitor as monitor,
@@ -132,6 +133,13 @@ async def test_the_reviews_are_mapped_and_reduced_to_a_line_for_each_product(
     assert lines[0] == (
         "apex-ad2600-dvd-player       98 reviews: great, price, plays, feature; but service, after, customer, their"
     )
+
+
+async def test_the_board_is_not_asked_any_longer_when_its_vote_is_decided(capsys: pytest.CaptureFixture[str]):
+    start = anyio.current_time()
+    await board_vote.main()
+    assert capsys.readouterr().out == "carried: Ada for it, Ben against it, Cleo for it, Dan for it\n"
+    assert anyio.current_time() - start == pytest.approx(0.4)
 
 
 async def test_the_first_of_three_is_taken_and_the_losers_stop_before(capsys: pytest.CaptureFixture[str]):
