@@ -119,6 +119,7 @@ class Driver(Concluding):
             self.hold_back()
         if parent is not None:
             self.machine.outlet = True
+            self.timed = self.timed or parent.timed  # its times count for a deadline around it
         if streamed:
             self.keep_stream()
         if options.traced:

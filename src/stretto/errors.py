@@ -133,7 +133,7 @@ class WorkflowTimeoutError(WorkflowError, TimeoutError):
         held_up: For each active step of which some waited for a turn or for room: what for, and how many did.
         used: For each step, the seconds that its attempts of a millisecond or more took, with their waits and with
             those still at work, of all its workers; the largest first. Steps of nested runs and of requests stand there
-            as ``Class.step``, if these runs had a time limit too.
+            as ``Class.step``.
     """
 
     def __init__(  # noqa: PLR0917 - what is pickled is given back by position

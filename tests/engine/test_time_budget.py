@@ -329,8 +329,9 @@ class Outer(Workflow[Any]):
         return StopEvent()
 
 
-async def test_the_error_says_what_nested_runs_used_those_that_it_has_cut_included():
-    error = await timed_out(Outer(timeout=8, inner=Inner()).run())
+@pytest.mark.parametrize("inner", [45.0, None])
+async def test_the_error_says_what_nested_runs_used_those_that_it_has_cut_included(inner: float | None):
+    error = await timed_out(Outer(timeout=8, inner=Inner(timeout=inner)).run())
     assert error.used == {
         "first": pytest.approx(5),
         "Inner.work": pytest.approx(4),
