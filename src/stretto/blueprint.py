@@ -320,13 +320,11 @@ def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
         return specs
     from .joins import First, Quorum, Until  # noqa: PLC0415 - only for who joins
 
-    other: dict[str, Any] = {}
-    if _has_timed_windows(specs):
-        other = {"in_lane": False}  # a window ends in a task of the group
     races = (spec.join for spec in specs if isinstance(spec.join, (First, Quorum, Until)))
-    if any(race.losers == "cancel" for race in races):
-        other = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
-    return [StepSpec(**{**vars(spec), **other}) for spec in specs] if other else specs
+    if all(race.losers != "cancel" for race in races):
+        return specs
+    longer: dict[str, Any] = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
+    return [StepSpec(**{**vars(spec), **longer}) for spec in specs]
 
 
 def _has_timed_windows(specs: Sequence[StepSpec]) -> bool:

@@ -70,6 +70,21 @@ async def test_a_window_of_another_member_ends_at_its_time_or_when_it_is_full(
     assert anyio.current_time() - start == pytest.approx(at)
 
 
+async def test_a_window_of_a_member_that_has_rested_begins_with_its_first_event():
+    class Twice(Sensor):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[Any] | Reading:
+            for n in range(2):
+                ctx.send_event(Reading(n=n))
+                await ctx.wait_for_event(Batch)
+                await ctx.sleep(7)
+            return StopEvent(result=anyio.current_time())
+
+    start = anyio.current_time()
+    async with Application(sensor=Twice(), timed=Timed()) as app:
+        assert await app.run("sensor") - start == pytest.approx(2 * (10 + 7))
+
+
 async def test_a_window_that_nothing_will_fill_is_a_stuck_conversation_that_says_so():
     async with Application(sensor=Sensor(), counted=Counted()) as app:
         with pytest.raises(WorkflowStalledError, match=r"take .* has 2 x Reading and still waits for 1 more"):

@@ -327,14 +327,15 @@ async def test_windows_end_by_their_number_or_their_time_and_the_rest_with_the_f
     assert await Windowed().run(waits=waits) == result
 
 
-async def test_a_window_of_time_is_called_when_its_time_is_over_and_not_later():
+@pytest.mark.parametrize("limit", [45.0, None])
+async def test_a_window_of_time_is_called_when_its_time_is_over_and_not_later(limit: float | None):
     class Timed(Windowed):
         @step
         async def add(self, votes: Annotated[list[Vote], Window(seconds=2)]) -> Sum:
             self.calls = [*getattr(self, "calls", ()), (anyio.current_time() - start, len(votes))]
             return Sum(ns=[each.n for each in votes])
 
-    timed, start = Timed(), anyio.current_time()
+    timed, start = Timed(timeout=limit), anyio.current_time()
     await timed.run(waits=[1, 2, 4, 20])
     assert timed.calls == [(pytest.approx(3), 2), (pytest.approx(6), 1), (pytest.approx(20), 1)]
 
@@ -393,17 +394,24 @@ async def test_outside_of_all_forks_the_windows_are_those_of_the_run():
         assert await run == [[0, 1, 2], [3, 4], [5, -1]]
 
 
-async def test_the_last_window_of_a_run_is_given_when_nothing_else_is_left_to_do():
+@pytest.mark.parametrize(("policy", "seconds"), [(Window(3), 2), (Window(3, seconds=5), 7)])
+async def test_the_last_window_of_a_run_is_given_when_nothing_else_is_left_to_do(policy: Any, seconds: float):
+    joined: Any = Annotated[list[Vote], policy]
+
     class Lone(Workflow[list[int]]):
         @step
         async def begin(self, ev: StartEvent) -> Vote:
+            await anyio.sleep(2)
             return Vote(n=7)
 
         @step
-        async def take(self, votes: Annotated[list[Vote], Window(3)]) -> StopEvent[list[int]]:
+        async def take(self, votes: joined) -> StopEvent[list[int]]:  # pyright: ignore[reportInvalidTypeForm]
             return numbers(votes)
 
-    assert await Lone().run() == [7]
+    for timeout in (45.0, None):
+        start = anyio.current_time()
+        assert await Lone(timeout=timeout).run() == [7]
+        assert anyio.current_time() - start == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("policy", "seconds"), [(Window(3), 0), (Window(3, seconds=5), 5), (Window(1), 0)])
