@@ -25,7 +25,8 @@ FLOORS = [
     {"_core"},
     {"context", "_arguments", "_outside_context", "_run_port", "_step_waits", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
-    | {"_carry", "_editor", "_gate", "_holds", "_log", "_draw", "_loop", "_stream", "_threads", "_trace"}
+    | {"_carry", "_editor", "_gate", "_holds", "_latest", "_log", "_draw", "_loop", "_stream", "_threads"}
+    | {"_trace"}
     | {
         "_annotations",
         "_assigned",
@@ -88,6 +89,7 @@ LAZY = {
     ("_core.flowing", "_core.flows"),
     *[(where, "joins") for where in ("_core.plan", "_core.saving")],
     *[("_writing", each) for each in ("_stream", "_trace", "journal")],
+    ("_stream", "_latest"),
     *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],
     ("workflow", "recovery"),
     *[(each, "_saved_talk") for each in ("_talk", "application")],

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeAlias, Union, final
 
 import anyio
 
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     import anyio.lowlevel
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+    from ._latest import LatestEvents
+
 __all__ = ["EventStream", "Hub"]
+
+Unread: TypeAlias = Union[deque[Event], "LatestEvents"]
 
 _TURNS = 64  # after so many events at hand a reader lets the loop have a turn
 
@@ -42,14 +46,14 @@ class Subscription:
 
     __slots__ = ("_send", "events", "internal", "lost", "missed", "receive", "waits")
 
-    def __init__(self, *, internal: bool) -> None:
+    def __init__(self, *, internal: bool, latest: str | None = None) -> None:
         self.internal = internal
-        self.events: deque[Event] = deque()
+        self.events: Unread = deque() if latest is None else _latest_events(latest)
         self.missed = self.lost = 0
         self.waits = False
-        self._send: MemoryObjectSendStream[deque[Event]]
-        self.receive: MemoryObjectReceiveStream[deque[Event]]
-        self._send, self.receive = anyio.create_memory_object_stream[deque[Event]](1)
+        self._send: MemoryObjectSendStream[Unread]
+        self.receive: MemoryObjectReceiveStream[Unread]
+        self._send, self.receive = anyio.create_memory_object_stream[Unread](1)
 
     def wake(self) -> None:
         """The reader waits, and there is something to read."""
@@ -60,10 +64,21 @@ class Subscription:
         """Nothing follows."""
         self._send.close()
 
+    @property
+    def passed(self) -> int:
+        """How many it will not read, since a later one of their key has come."""
+        return 0 if isinstance(self.events, deque) else self.events.passed
+
     def close(self) -> None:
         """The reader is gone."""
         self._send.close()
         self.receive.close()
+
+
+def _latest_events(field: str) -> LatestEvents:
+    from ._latest import LatestEvents  # noqa: PLC0415 - for who asks for them
+
+    return LatestEvents(field)
 
 
 @final
@@ -120,13 +135,16 @@ class Hub:
             reader.end()
         self._readers = []
 
-    def subscribe(self, *, internal: bool, at: int | None = None) -> Subscription:
-        """A new reader, who sees everything from `at`, or where the last one was left, or from the start."""
+    def subscribe(self, *, internal: bool, at: int | None = None, latest: str | None = None) -> Subscription:
+        """A new reader, who sees everything from `at`, or where the last one was left, or from the start.
+
+        If `latest` names a field, of each value of that only the latest event which was not read.
+        """
         begin = self.resume_at if at is None else at
         self.resume_at = 0
         oldest = self.written - len(self._recent)
         first = max(oldest, begin)
-        reader = Subscription(internal=internal)
+        reader = Subscription(internal=internal, latest=latest)
         reader.missed = reader.lost = first - begin
         reader.events.extend(islice(self._recent, first - oldest, None))
         if self.closed:
@@ -138,7 +156,7 @@ class Hub:
     def leave(self, reader: Subscription, *, done: bool) -> int:
         """A reader goes; if it had not seen the end, its place, which is returned, is kept for the next."""
         unread = sum(type(event) is not StepStateChanged for event in reader.events)
-        place = self.written - unread - reader.lost
+        place = self.written - unread - reader.lost - reader.passed
         if not done:
             self.resume_at = place
         if reader in self._readers:
@@ -161,9 +179,16 @@ class EventStream:
     """
 
     def __init__(
-        self, hub: Hub, *, internal: bool, on_cancel: Callable[[], Awaitable[None]], keep: object
+        self,
+        hub: Hub,
+        *,
+        internal: bool,
+        on_cancel: Callable[[], Awaitable[None]],
+        keep: object,
+        latest: str | None = None,
     ) -> None:
         self._hub = hub
+        self._latest = latest
         self._keep = keep  # the handler: a run whose handler is dropped is cancelled
         self._on_cancel = on_cancel
         self._internal = internal
@@ -172,7 +197,7 @@ class EventStream:
         self._open()
 
     def _open(self) -> None:
-        self._reader = self._hub.subscribe(internal=self._internal, at=self._place)
+        self._reader = self._hub.subscribe(internal=self._internal, at=self._place, latest=self._latest)
         self._events = self._reader.events
         self._turns = _TURNS
         self._place = None
@@ -227,6 +252,11 @@ class EventStream:
             raise
         finally:
             self._yields = False
+
+    @property
+    def superseded(self) -> int:
+        """With ``latest=``: how many events it has left out, since a later one of their key had come."""
+        return 0 if isinstance(self._events, deque) else self._events.superseded
 
     def close(self, *, done: bool = False) -> None:
         """Stops reading; the run goes on, and the next reader begins here."""

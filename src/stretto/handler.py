@@ -219,6 +219,7 @@ class Handler(Generic[R]):
         expose_internal: bool = False,  # noqa: FBT001, FBT002 - its known name
         *,
         origins: bool = False,
+        latest: str | None = None,
     ) -> EventStream:
         """Iterates over what the steps write, up to the terminal event; starts the run if need be.
 
@@ -230,6 +231,8 @@ class Handler(Generic[R]):
             expose_internal: Whether to tell also when a step begins and ends, by `StepStateChanged`.
             origins: Whether to tell also what nested runs write, and each event in a `Streamed` that says which run
                 and which step wrote it. What was written before somebody asks for it is told as a `StreamGap`.
+            latest: The name of a field, for a reader who may be slow: of the events of one class that have the same
+                value there, and that it has not read, it is given the latest. ``stream.superseded`` counts the others.
         """
         from ._stream import EventStream  # noqa: PLC0415
 
@@ -239,7 +242,9 @@ class Handler(Generic[R]):
         hub = driver.keep_merged() if origins else driver.keep_stream()
         if expose_internal:
             driver.trace_on()
-        return EventStream(hub, internal=expose_internal, on_cancel=self._cancel_if_linked, keep=self)
+        return EventStream(
+            hub, internal=expose_internal, on_cancel=self._cancel_if_linked, keep=self, latest=latest
+        )
 
     def send_event(self, ev: Event, step: str | None = None, *, to: str | None = None) -> None:
         """Sends an event into the run, to the steps that take it or to one by name. Never waits.
