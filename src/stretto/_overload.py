@@ -127,6 +127,7 @@ def declared(
     size = None if queue_size is None else count(queue_size, "queue_size")
     policies = Policies(
         permits=tuple(None if source.key is None else _reader(source.key) for source in sources),
+        names=tuple(f"a {'turn' if isinstance(each, Limit) else 'token'} of {each!r}" for each in sources),
         key=None if by is None else _reader(by),
         priority=None if rank is None else _reader(rank),
         size=size,

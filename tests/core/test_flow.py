@@ -157,6 +157,30 @@ def test_a_timer_that_was_asked_for_is_not_asked_for_again_and_an_earlier_one_is
     assert [at for at, _ in run.ns()] == [0, 0, 1, 4, 8]
 
 
+def test_past_the_deadline_it_is_told_what_is_held_back_by_what():
+    policies = Policies(permits=(parity,), names=("a token of Slow",), singleton=Singleton.CANCEL, key=number)
+    machine = Machine(
+        plan(
+            step(policies=policies),
+            step("b", index=1, accepts=(B,), policies=Policies(quiet=Quiet(seconds=9))),
+            step("c", index=2, accepts=(C,), limit=1, policies=Policies()),
+        ),
+        0.0,
+        2.0,
+        100,
+    )
+    machine.hold_back({0: [tokens(5.0)]}, lambda _: None)
+    for event in (A(n=0), A(n=1), A(n=2), A(n=3), A(n=1), B(), C(), C()):
+        for effect in machine.event_sent(event, copy_context(), at=0.0):
+            if isinstance(effect, Delivery):
+                effect.started = 0.0
+    machine.receive(RetryDue(at=2.0))
+    assert str(machine.error()).partition("queued: ")[2] == (
+        "3 for Flow.work (flow.py:10) (waiting for a token of Slow), 1 for Flow.b (flow.py:20) (waiting for quiet), "
+        "1 for Flow.c (flow.py:30)"
+    )
+
+
 def test_past_the_deadline_nothing_begins():
     run = Machine(plan(step(policies=Policies(permits=(None,)))), 0.0, 2.0, 100)
     run.hold_back({0: [tokens(2.0)]}, lambda _: None)

@@ -192,7 +192,10 @@ async def test_at_the_deadline_what_waits_is_told_and_kept():
             return await self.work(ev)
 
     run = Slow(pages("a", each=3), timeout=15).run()
-    with pytest.raises(WorkflowTimeoutError, match=r"queued: 1 for Slow\.fetch"):
+    with pytest.raises(
+        WorkflowTimeoutError,
+        match=r"queued: 1 for Slow\.fetch \(.*\) \(waiting for a token of Rate\(1, per=10\)\)",
+    ):
         await run
     assert [each for each in run.leftovers if isinstance(each, Page)] == [Page(host="a", n=2)]
 

@@ -324,6 +324,16 @@ class Flow:
             _, lane = self._lanes.popitem()
             self._let_go(lane)
 
+    def held_by(self) -> Iterator[str]:
+        """What each waits for that does not wait for a worker alone, as messages say it."""
+        if self._debounced is not None:
+            yield from ("quiet" for each in self.backlog.quiet if each.step is self.step)
+        names = (*self._policies.names, "the end of an earlier one of its key")
+        for lane in self._lanes.values():
+            for name, permit in zip(names, lane.permits, strict=False):
+                if permit is lane.waits_at:
+                    yield from (name for _ in range(len(lane.queue)))
+
     # -- what waits ------------------------------------------------------------------------------------------
 
     def spent(self, at: float) -> Iterator[tuple[int, Hashable, float]]:

@@ -59,7 +59,7 @@ class Policies:
 
     Attributes:
         permits: For each rate and limit what tells its keys apart; None if it has one for all.
-        names: How messages call these.
+        names: How messages call what of these is waited for: ``a token of Rate(5, per=1)``.
         key: What tells apart for a singleton, a debounce and the latest; None: all are alike.
         priority: How high an event is; None: all are.
         size: How many events may wait in the queue of the step; None for no bound.

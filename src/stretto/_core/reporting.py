@@ -72,7 +72,12 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
     labels = {step.name: step.label for step in state.plan.steps}
     parts = [at_work(state, at) or "no step was active"]
     if queued:
-        parts.append("queued: " + ", ".join(f"{count} for {labels[name]}" for name, count in queued.items()))
+        held_back = _held_back(state)
+        told_of = (
+            f"{count} for {labels[name]}{_told_of_holds(held_back.get(name, {}), count)}"
+            for name, count in queued.items()
+        )
+        parts.append(f"queued: {', '.join(told_of)}")
     parts += [*_collecting(state, buffers), *_joining(state)]
     if state.waiters:
         parts.append(
@@ -250,6 +255,12 @@ def _held_up(state: RunState) -> dict[str, dict[str, int]]:
             of_step = held_up.setdefault(delivery.step.name, {})
             of_step[by[delivery]] = of_step.get(by[delivery], 0) + 1
     return held_up
+
+
+def _held_back(state: RunState) -> dict[str, dict[str, int]]:
+    """For each step with policies what those wait for that are held back, and how many of them."""
+    flows = () if state.flows is None else state.flows.by_step.values()
+    return {flow.step.name: dict(Counter(flow.held_by())) for flow in flows}
 
 
 def _told_of_holds(held_up: dict[str, int], active: int) -> str:
