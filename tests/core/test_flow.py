@@ -84,7 +84,11 @@ def test_a_run_that_is_over_leaves_the_line_at_once_although_it_still_cleans_up(
     first.perform(first.machine.receive(CancelAsked(why="by a test")))
     loop.advance(1)
     assert second.ns() == [(1, 2)]
+    first.perform(first.machine.receive(Concluded()))
     assert [*first.machine.leftovers()] == [A(n=1)]
+    loop.advance(9)
+    rate.let_go(rate.of("another", loop.now), loop.now)
+    assert len(rate) == 0, "neither uses it any more"
 
 
 def test_seats_are_given_back_by_a_step_that_was_cancelled_when_its_run_is_concluded():

@@ -176,6 +176,28 @@ async def test_a_member_of_an_application_that_holds_back_is_neither_stuck_nor_o
     assert times == pytest.approx([0, 5, 10])
 
 
+async def test_a_conversation_goes_on_with_what_its_members_hold_back():
+    class Orders(Workflow[None]):
+        @step(rate=Rate(1, per=5.0))
+        async def take(self, ev: Price) -> Handled:
+            times.append(round(anyio.current_time() - start, 6))
+            return Handled(n=ev.n)
+
+    times: list[float] = []
+    start = anyio.current_time()
+    async with Application(monitor=Monitor(), orders=Orders()) as app, app.run("monitor") as run:
+        await anyio.sleep(6)
+        data = json.loads(json.dumps(run.ctx.to_dict()))
+        await run.cancel()
+    assert times == [0, 5]
+    times.clear()
+    await anyio.sleep(100)
+    start = anyio.current_time()
+    async with Application(monitor=Monitor(), orders=Orders()) as app:
+        assert await app.resume(data) == [0, 1, 2]
+    assert times == [4]
+
+
 async def test_the_time_counts_at_which_an_event_comes_from_another_member():
     class Feed(Workflow[None]):
         @step
