@@ -97,6 +97,8 @@ class Books:
         self.sent: Counter[tuple[int, str]] = Counter()
         self.handled: Counter[tuple[int, str]] = Counter()
         self.open: Counter[tuple[int, str]] = Counter()
+        self.done: Counter[tuple[int, str]] = Counter()
+        self.fails: frozenset[tuple[int, int]] = frozenset()  # members, with the kinds that they stumble over
         self.times: list[tuple[float, int, str]] = []
         self.astray: list[tuple[int, str]] = []
 
@@ -123,13 +125,14 @@ class Books:
         self.open[member, ev.name] -= 1
 
 
-def application(program: Program, books: Books, *, workers: int = 2) -> Application:
+def application(program: Program, books: Books, *, workers: int = 2, **more: Any) -> Application:
     made: Any = {f"m{number}": _member(number, program, books, workers) for number in range(MEMBERS)}
     on_stop: Any = "drain" if program.drains else "cancel"
     app = Application(
         on_stop=on_stop,
         external=KINDS,
         broadcast=[kind for kind, way in zip(KINDS, program.ways, strict=True) if way.broadcast],
+        **more,
         **{name: each for name, each in made.items() if each is not None},
     )
     for kind, way in zip(KINDS, program.ways, strict=True):
@@ -157,8 +160,11 @@ def _member(number: int, program: Program, books: Books, workers: int) -> Workfl
                     await anyio.sleep(ev.seconds)
                 finally:
                     books.end(number, ev)
+                if (number, ev.kind) in books.fails:
+                    raise ValueError(ev.name)
                 for index, node in enumerate(ev.then):
                     ctx.send_event(books.make(node, number, f"{ev.name}.{number}.{index}"))
+                books.done[number, ev.name] += 1
                 return StopEvent(result=ev.name) if number in program.closes else None
 
     class Root(Handles):
