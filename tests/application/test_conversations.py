@@ -1022,3 +1022,94 @@ async def test_the_others_do_not_go_on_while_the_run_that_was_called_cleans_up(h
                     await run.cancel()
                 await run
         assert (ends, anyio.current_time() - began) == ([1], pytest.approx(6))
+
+
+# -- what feeds a conversation from outside, and what does not ------------------------------------------------------
+
+
+class Hint(Event):
+    n: int
+
+
+class Both(Event, external=True):
+    """From outside, and from a member too."""
+
+    n: int
+
+
+@pytest.mark.parametrize("kind", [Hint, Both])
+async def test_a_wait_for_what_no_member_sends_or_for_what_may_come_from_outside_too_keeps_it_going(
+    kind: type[Hint | Both],
+):
+    class Waits(Workflow):
+        @step
+        async def wait(self, ctx: Context, ev: Trade) -> Traded | Both:
+            hint = await ctx.wait_for_event(kind)
+            return Traded(sku=str(hint.n))
+
+    class Hears(Workflow):
+        @step
+        async def hear(self, ev: HumanResponseEvent) -> Both:
+            return Both(n=0)
+
+    app = Application(monitor=Monitor(), orders=Waits(), hears=Hears())
+    async with app, app.run("monitor", sku="tea") as run:
+        await anyio.sleep(5)
+        run.send_event(kind(n=7))
+        assert await run == "traded 7"
+
+
+@pytest.mark.parametrize("kind", [Hint, Both])
+async def test_an_opened_run_whose_step_takes_an_external_type_keeps_it_going(kind: type[Hint | Both]):
+    class Orders(Workflow):
+        @step
+        async def trade(self, ev: Trade) -> None: ...
+
+        @step
+        async def hear(self, ev: kind) -> Traded:  # type: ignore[valid-type]
+            return Traded(sku=str(ev.n))  # type: ignore[attr-defined]
+
+    external = [Hint] if kind is Hint else []
+    app = Application(monitor=Monitor(), orders=Orders(), external=external)
+    async with app, app.run("monitor", sku="tea") as run:
+        await anyio.sleep(5)
+        run.send_event(kind(n=7))
+        assert await run == "traded 7"
+
+
+async def test_a_failure_says_what_was_at_work_in_other_members_meanwhile():
+    class Works(Workflow):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Trade | None:
+            ctx.send_event(Trade(sku="tea", seconds=2, fails=True))
+            await anyio.sleep(9)
+
+        @step
+        async def end(self, ev: Traded) -> StopEvent: ...
+
+    async with Application(works=Works(), orders=Station()) as app:
+        with pytest.raises(Boom) as caught:
+            await app.run("works")
+    (note,) = [note for note in caught.value.__notes__ if "meanwhile" in note]
+    assert note.startswith("meanwhile in works: active: Works.begin (")
+    assert note.endswith(" x1 for 2 s")
+
+
+async def test_a_block_that_is_cancelled_while_it_waits_for_open_conversations_cuts_them():
+    station, ends = Station(timeout=None), list[object]()
+    began = anyio.current_time()
+
+    async def call(app: Application) -> None:
+        try:
+            await app.run("monitor", sku="tea", seconds=90)
+        except WorkflowCancelledError as error:
+            ends.append(str(error))
+
+    async with anyio.create_task_group() as tg:
+        with anyio.move_on_after(3):
+            async with Application(monitor=Monitor(timeout=None), orders=station) as app:
+                tg.start_soon(call, app)
+                await anyio.sleep(1)
+    assert anyio.current_time() - began == pytest.approx(3)
+    assert ends == ["Monitor was cancelled because its application was cancelled"]
+    assert station.log == ["begin tea", "end tea"]
