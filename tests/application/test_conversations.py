@@ -1066,7 +1066,7 @@ async def test_an_opened_run_whose_step_takes_an_external_type_keeps_it_going(ki
         async def trade(self, ev: Trade) -> None: ...
 
         @step
-        async def hear(self, ev: kind) -> Traded:  # type: ignore[valid-type]
+        async def hear(self, ev: kind) -> Traded:  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]
             return Traded(sku=str(ev.n))  # type: ignore[attr-defined]
 
     external = [Hint] if kind is Hint else []
