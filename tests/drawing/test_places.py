@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import random
 import time
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from stretto import Event, StartEvent, StopEvent, Workflow, step
 from stretto.blueprint import Blueprint
@@ -46,6 +47,21 @@ def test_a_class_is_found_where_python_finds_it(kind: type):
     _, line = inspect.findsource(kind)
     for _ in range(2):
         assert places.find(kind) == (__file__, line + 1)
+
+
+def test_a_file_is_read_once(monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    original = linecache.getlines
+
+    def counted(path: str, names: Any = None) -> list[str]:
+        read.append(path)
+        return original(path, names)
+
+    places = Places()
+    monkeypatch.setattr(linecache, "getlines", counted)
+    for kind in (Plain, Plain.Inner, Decorated, type("Elsewhere", (Event,), {"__module__": __name__})):
+        places.find(kind)
+    assert read == [__file__]
 
 
 def test_a_class_without_a_file_has_no_place():
@@ -133,6 +149,9 @@ def blueprint_of(steps: list[tuple[list[type], list[type], bool]]) -> Blueprint:
     return type("W", (Workflow,), methods).blueprint()
 
 
+@example([([Base], [Other], True)], Below, False)
+@example([([Lowest], [Below], False)], Base, True)
+@example([([Other], [Base], False)], Lowest, False)
 @given(
     st.lists(st.tuples(SETS, SETS, st.booleans()), min_size=1, max_size=4),
     st.sampled_from(KINDS),
