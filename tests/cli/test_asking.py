@@ -339,7 +339,11 @@ def test_what_is_no_answer_ends_the_run_with_2_and_says_what_would_be(
 
 
 def test_a_wait_with_a_time_of_its_own_goes_on_without_an_answer(piped: Piped):
-    assert piped("Patient", "", "--last", "0.1") == (0, "nobody\n", "")
+    assert piped("Patient", "", "--last", "0.1") == (
+        0,
+        "nobody\n",
+        "stretto: Patient.ask waits for Verdict, and stdin has no answer; the run goes on without one\n",
+    )
 
 
 def test_a_file_is_read_as_a_pipe_is(

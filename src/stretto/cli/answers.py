@@ -56,6 +56,7 @@ class Answers:
         self._paused = paused
         self._pending: dict[int, Event] = {}  # what has asked in the stream, and is not answered
         self._told: dict[int, Event] = {}  # what asks as a wait begins: that wait is asked for
+        self._passed_over = False
         self._was_idle = False  # one look ago; what has asked meanwhile, the stream has told by now
 
     def note(self, event: Event) -> None:
@@ -75,6 +76,8 @@ class Answers:
             question = self._question(idle=idle)
             if question is not None and self._lines.ended and idle:
                 raise self._unanswered(question)
+            if question is not None and self._lines.ended and not self._run.idle:
+                self._pass_over(question)
             if question is None or self._lines.ended:
                 await anyio.sleep(_PAUSE)
                 continue
@@ -166,6 +169,15 @@ class Answers:
                     break
                 return line
         raise _WithdrawnError
+
+    def _pass_over(self, question: Question) -> None:
+        """Says once that nobody answers, for the run may take its time."""
+        if not self._passed_over:
+            self._passed_over = True
+            why = "the input was ended" if self._lines.typed else "stdin has no answer"
+            _say(
+                f"stretto: {question.who} waits for {question.names}, and {why}; the run goes on without one"
+            )
 
     def _unanswered(self, question: Question) -> Exception:
         if self._lines.typed:
