@@ -845,6 +845,7 @@ async def test_the_handler_tells_what_each_member_waits_for_also_in_a_request():
         await anyio.sleep(1)
         assert told() == [("orders", "trade", "HumanResponseEvent")]
         assert run.waiting_for[0].waiter_id == "the human"
+        assert run.idle
         run.send_event(HumanResponseEvent())
         await anyio.sleep(1)
         assert told() == [
@@ -852,8 +853,11 @@ async def test_the_handler_tells_what_each_member_waits_for_also_in_a_request():
             ("prices", "answer", "HumanResponseEvent"),
             ("prices", "go", "Go"),
         ]
+        assert [each.outside for each in run.waiting_for] == [False, True, True]
+        assert run.idle, "who asked waits, and who is asked does"
         await run.cancel()
         assert run.waiting_for == ()
+        assert not run.idle
 
 
 async def test_the_handler_has_the_dead_letters_of_its_own_conversation_with_the_members():

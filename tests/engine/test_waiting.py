@@ -580,6 +580,60 @@ async def test_waiting_for_names_the_steps_that_wait_and_what_may_come_from_outs
     assert run.waiting_for == ()
 
 
+async def test_a_run_is_idle_where_only_somebody_outside_can_move_it():
+    class Stages(Workflow[str]):
+        @step
+        async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            await ctx.sleep(1)
+            await ctx.wait_for_event(Reply, waiter_event=Job(n=3))
+            with suppress(TimeoutError):
+                await ctx.wait_for_event(Answer, timeout=2)
+            return StopEvent(result=(await ctx.wait_for_event(Answer)).text)
+
+    run = Stages().run()
+    assert not run.idle
+    async with run:
+        assert not run.idle, "a step is about to begin"
+        await anyio.sleep(0.5)
+        assert not run.idle, "it sleeps"
+        await anyio.sleep(1)
+        assert run.idle
+        (wait,) = run.waiting_for
+        assert (wait.suspended, wait.question, wait.outside) == (True, Job(n=3), True)
+        run.send_event(Reply(n=1))
+        await anyio.sleep(1)
+        assert not run.idle, "the wait ends by itself"
+        await anyio.sleep(2)
+        assert run.idle
+        run.send_event(Answer(text="yes"))
+        assert not run.idle
+        assert await run == "yes"
+    assert not run.idle
+
+
+async def test_a_run_with_a_nested_one_at_work_is_not_idle():
+    class Slow(Workflow[int]):
+        @step
+        async def work(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+            await ctx.sleep(2)
+            return StopEvent(result=1)
+
+    class Around(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            run = Slow().run().start()
+            answer = await ctx.wait_for_event(Answer)
+            return StopEvent(result=f"{answer.text} {await run}")
+
+    async with Around().run() as run:
+        await anyio.sleep(1)
+        assert not run.idle
+        await anyio.sleep(2)
+        assert run.idle
+        run.send_event(Answer(text="yes"))
+        assert await run == "yes 1"
+
+
 async def test_a_wait_is_one_state_of_its_step_for_who_watches():
     states: list[str] = []
     async with Asks().run() as run:
