@@ -823,6 +823,7 @@ async def test_the_handler_tells_what_each_member_waits_for_also_in_a_request():
     class Waits(Workflow):
         @step
         async def trade(self, ctx: Context, ev: Trade) -> Ask:
+            await ctx.sleep(0.5)
             await ctx.wait_for_event(HumanResponseEvent, waiter_id="the human")
             await ctx.request(Ask(), reply=Answer)
             return Ask()
@@ -842,7 +843,9 @@ async def test_the_handler_tells_what_each_member_waits_for_also_in_a_request():
 
     app = Application(monitor=Monitor(), orders=Waits(), prices=Answers())
     async with app, app.run("monitor", sku="tea") as run:
-        await anyio.sleep(1)
+        await anyio.sleep(0.25)
+        assert not run.idle, "another member is at work"
+        await anyio.sleep(0.75)
         assert told() == [("orders", "trade", "HumanResponseEvent")]
         assert run.waiting_for[0].waiter_id == "the human"
         assert run.idle

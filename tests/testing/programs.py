@@ -238,7 +238,7 @@ def ask_the_model(answer: str = "It is cold.") -> agent.Agent:
 
 def crawl() -> crawler.Crawl:
     web: Any = Web()
-    return crawler.Crawl({"http://a": crawler.Visit(web, 2)})
+    return crawler.Crawl({"http://a": crawler.Visit(web, 1)})
 
 
 def pay(names: tuple[str, ...] = ("Baker", "Printer", "Plumer")) -> payments.Payments:

@@ -66,5 +66,7 @@ def test_nothing_is_lost_or_left_and_both_backends_agree(program: dict[str, Any]
 def test_an_example_comes_to_what_it_may_in_every_order(name: str, backend: str):
     options, outcomes = SMALL[name]
     explorer = explore(**{**EXAMPLES[name], **options, "faults": None}, backend=backend, mode="exhaustive")
-    assert len(explorer.outcomes()) == outcomes
+    found = explorer.outcomes()
+    assert len(found) == outcomes
+    assert all(each.example.error is None for each in found)
     assert explorer.explored[backend].complete
