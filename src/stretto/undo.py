@@ -60,7 +60,6 @@ class UndoError(WorkflowError, ExceptionGroup[Exception]):
     undone, the error of the run comes out as it is.
 
     Attributes:
-        failure: What the run has failed with.
         undone: What became of each undo, as in ``run.undone``.
     """
 
