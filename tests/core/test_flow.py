@@ -307,6 +307,24 @@ def test_who_waits_for_room_that_time_will_make_is_not_refused():
     assert Resume(waiter=who) in effects
 
 
+def test_who_pauses_before_another_attempt_has_no_seat_and_waits_for_one_again():
+    loop, limit = Loop(), seats(1)
+    run = loop.run(
+        step(policies=Policies(permits=(None,)), retry=RetryPolicy(attempts=2, wait=fixed(5))),
+        sources={0: [limit]},
+    )
+    run.send(A(n=0))
+    run.send(A(n=1))
+    run.fails(run.at_work[0], ValueError())
+    assert run.ns() == [(0, 0), (0, 1)]
+    loop.advance(6)
+    assert len(run.begun) == 2
+    run.ends(run.at_work[0])
+    assert run.ns()[2:] == [(6, 0)]
+    run.ends(run.at_work[0])
+    assert len(limit) == 0
+
+
 # -- what is dropped -----------------------------------------------------------------------------------------------
 
 
