@@ -1074,6 +1074,27 @@ async def test_who_asks_a_member_whose_mailbox_is_discarded_during_the_backoff_i
     assert seconds == 0
 
 
+async def test_who_asks_when_the_backoff_is_over_is_answered_although_the_new_run_has_had_nothing_to_do():
+    asks = Asks(Ask(n=1, seconds=12), Ask(n=2, seconds=1))
+    supervise = {"both": Restart(backoff=fixed(9), mailbox="discard")}
+    async with Application(asks=asks, both=Both(), supervise=supervise) as app:
+        assert await app.run("asks") == [(10, 12), (20, 1)]
+
+
+async def test_who_asks_another_member_during_the_backoff_does_not_wait():
+    class Fails(Workflow):
+        @step
+        async def work(self, ev: Job) -> None:
+            if ev.fails:
+                raise Boom
+            await anyio.sleep(ev.seconds)
+
+    asks = Asks(Ask(n=1, seconds=2), Ask(n=2, seconds=1))
+    supervise = {"fails": Restart(backoff=fixed(9))}
+    async with Application(asks=asks, fails=Fails(), oracle=Oracle(), supervise=supervise) as app:
+        assert await app.run("asks") == [(10, 2), (20, 1)]
+
+
 async def test_who_is_cancelled_while_its_request_waits_for_a_restart_has_asked_nobody():
     both = Both()
     asks = Asks(Ask(n=1, seconds=2), Ask(n=2))
