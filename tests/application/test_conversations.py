@@ -1115,7 +1115,7 @@ async def test_a_block_that_is_cancelled_while_it_waits_for_open_conversations_c
     async with anyio.create_task_group() as tg:
         with anyio.move_on_after(3):
             async with Application(monitor=Monitor(timeout=None), orders=station) as app:
-                tg.start_soon(call, app)
+                tg.start_soon(call, app)  # noqa: ASYNC111 - the block is left first, on purpose
                 await anyio.sleep(1)
     assert anyio.current_time() - began == pytest.approx(3)
     assert ends == ["Monitor was cancelled because its application was cancelled"]
