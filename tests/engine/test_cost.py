@@ -245,9 +245,9 @@ def test_an_event_costs_the_same_however_many_siblings_are_asleep(anyio_backend_
 class Weighed(Workflow[list[int]]):
     """A loop that weighs the interpreter every thousand hops."""
 
-    def __init__(self, size: int = 4000, *, wide: bool = False) -> None:
+    def __init__(self, size: int = 12_000, *, wide: bool = False) -> None:
         self.size, self.wide = size, wide
-        self.weights: list[int] = [0] * 5
+        self.weights: list[int] = [0] * (size // 1000 + 1)
         super().__init__(timeout=None)
 
     def weigh(self, number: int) -> None:
@@ -285,7 +285,7 @@ async def test_a_hop_keeps_no_byte(*, wide: bool):
         weights = await Weighed(wide=wide).run()
     finally:
         tracemalloc.stop()
-    kept = (weights[4] - weights[2]) / 2000
+    kept = (weights[12] - weights[2]) / 10_000  # a dict that grows once is a kibibyte, and is none of a hop
     assert kept < 0.5, f"{kept} bytes a hop: {weights}"
 
 
