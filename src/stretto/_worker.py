@@ -20,7 +20,6 @@ from ._core.inputs import StepCancelled, StepRaised
 from ._core.retrying import overdue
 from ._core.state import Delivery
 from ._draw import draw
-from ._holds import held_up
 from ._loop import native_cancellations
 from ._nesting import making, racing
 from ._step_spec import Shape, StepSpec
@@ -226,6 +225,8 @@ class Worker:
         at_once = line.join(delivery)
         try:
             if not at_once:
+                from ._holds import held_up  # noqa: PLC0415 - for who waits
+
                 since, waited[:] = self.host.clock(), [math.inf]
                 with held_up(self.host, delivery, f"a turn of {spec.limiter!r}"):
                     await line.wait(delivery)

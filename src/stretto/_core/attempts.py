@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..errors import add_note, shown
 from ..events import StepFailedEvent
-from .alarms import Alarms
 from .delivery import Delivery
 from .effects import NOTHING, Effect, Effects, Publish, Retry
 from .past import Held, Past
@@ -49,6 +48,8 @@ class Attempts(Queueing):
             again: Effects = self._again(delivery, past)
         else:
             if self.retrying is None:
+                from .alarms import Alarms  # noqa: PLC0415 - for who tries again later
+
                 self.retrying = Alarms()
             self.retrying.set(due, delivery)
             again = (Retry(at=due),)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias, final
 from .._fields import Value
 from ..events import Event
 from .delivery import DeadLetter, Delivery
-from .room import Sender
 from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .completed import Completed
     from .permits import Lane
+    from .room import Sender
 
 __all__ = [
     "CLOSED",

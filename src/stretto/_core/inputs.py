@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias, final
 from .._fields import Fields
 from ..events import Event
 from .delivery import DeadLetter, Delivery, Hold
-from .room import Sender
 from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .permits import Lane
+    from .room import Sender
 
 __all__ = [
     "Admitted",

@@ -60,7 +60,6 @@ from .inputs import (
     WaitTimedOut,
 )
 from .returning import is_stop, returned_events
-from .room import Room
 
 if TYPE_CHECKING:
     from .completed import Entry
@@ -76,6 +75,8 @@ class Machine(Attempts):
 
     def bound(self, queue_size: float) -> None:
         """From now on no more than so many events may wait for a worker."""
+        from .room import Room  # noqa: PLC0415 - for who has said so
+
         self.room = Room(queue_size)
         self.detour = True
 

@@ -8,13 +8,16 @@ make some wait for it themselves, the last of them is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import QueueFullError, RunEndedError, shown
 from ..events import Event
 from .effects import NOTHING, Belated, DeadLetter, Effect, Effects, Kept, Outward, Publish, Resume
 from .plan import StepPlan
-from .room import Room, Sender
 from .sending import Sending
+
+if TYPE_CHECKING:
+    from .room import Room, Sender
 
 __all__ = ["Queueing"]
 

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, final
 
 from ..events import Event
-from .alarms import Alarms
 from .delivery import DeadLetter, Delivery, Hold, Origin
 from .plan import Plan
-from .room import Room
 from .waiting import Mailbox, Waiter, Waiters
 
 if TYPE_CHECKING:
+    from .alarms import Alarms
     from .flows import Flows
     from .joining import Forks
+    from .room import Room
     from .undoing import Undos
 
 __all__ = ["DEAD_LETTERS_KEPT", "WORTH_TELLING", "DeadLetter", "Delivery", "Ended", "RunState"]
