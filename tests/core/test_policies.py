@@ -417,3 +417,8 @@ def test_a_failure_in_the_list_of_a_join_that_settles_none_is_refused():
     data = written(run, 0.0, kept)
     with pytest.raises(SnapshotError, match="does not take StepFailedEvent"):
         read(data, kept, machine(Window(2)).plan, 0.0, 100)
+
+
+def test_there_is_no_other_kind_of_join():
+    with pytest.raises(AssertionError, match="'tea'"):
+        gather("tea")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import final, overload
+from typing import Any, final
 
 from ..events import Event
 from ..joins import First, Quorum, Until
@@ -112,13 +112,7 @@ class _View(Sequence[Event]):
     def __init__(self, events: list[Event]) -> None:
         self._events = events
 
-    @overload
-    def __getitem__(self, at: int) -> Event: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Event]: ...
-
-    def __getitem__(self, at: int | slice) -> Event | list[Event]:
+    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - an event, or a list for a slice
         return self._events[at]
 
     def __len__(self) -> int:

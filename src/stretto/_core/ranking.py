@@ -6,6 +6,7 @@ and O(log n) in the other.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar, final
@@ -26,11 +27,13 @@ class Ranking(Protocol[T]):
     def discard(self, what: T) -> None:
         """It waits no more."""
 
+    @abstractmethod
     def first(self) -> tuple[float, T] | None:
         """What is taken next, with what the priority is worth: the lower comes first."""
-        ...
 
-    def __len__(self) -> int: ...
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many wait."""
 
 
 @final
