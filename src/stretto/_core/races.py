@@ -113,7 +113,8 @@ class _View(Sequence[Event]):
         self._events = events
 
     def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - an event, or a list for a slice
-        return self._events[at]
+        found: Any = self._events[at]
+        return found
 
     def __len__(self) -> int:
         return len(self._events)
