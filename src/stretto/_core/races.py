@@ -110,11 +110,10 @@ class _View(Sequence[Event]):
     """What has come so far, to read: a copy for each question would make the cost of a fork the square of its size."""
 
     def __init__(self, events: list[Event]) -> None:
-        self._events = events
+        self._events: Any = events
 
     def __getitem__(self, at: Any) -> Any:  # noqa: ANN401 - an event, or a list for a slice
-        found: Any = self._events[at]
-        return found
+        return self._events[at]
 
     def __len__(self) -> int:
         return len(self._events)
