@@ -90,10 +90,8 @@ class Concluding(Writing):
     def _conclude(self) -> tuple[Any, BaseException | None]:
         """The outcome is settled: the stream gets its last event, and who waits is told."""
         machine = self.machine
-        unsettled = any(
-            each is not None for each in (machine.mailbox, machine.waiters, machine.room, machine.flows)
-        )
-        last = machine.receive(Concluded()) if unsettled else ()
+        unsettled = machine.mailbox is not None or machine.waiters is not None or machine.room is not None
+        last = machine.receive(Concluded()) if unsettled or machine.flows is not None else ()
         error = machine.error()
         if machine.undos is not None or self.around is not None:
             self._hand_over_undos()

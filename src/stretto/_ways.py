@@ -104,6 +104,10 @@ class Ways(Party):
 
     def _target(self, name: str, key: Hashable, back: Among | None) -> Among:
         """The run of the member, which may have to be opened."""
+        known = None if back is None or back.member is None else (back.member, back)
+        target = self.conversation.find(name, key, known)
+        if target is not None and target.machine.ended is None:  # as most of the time
+            return target
         return self._known(name, key, back) or self._open(name, key)
 
     def _known(self, name: str, key: Hashable, back: Among | None) -> Among | None:

@@ -59,11 +59,12 @@ def test_a_step_knows_the_one_taker_of_what_it_returns():
     made = plan(a, b, c)
     assert a.direct == {A: (b, 1)}, "C has no taker"
     assert b.direct == c.direct == {}
-    assert made.single == {StartEvent: (a, 0), A: (b, 4)}
+    assert made.single == {StartEvent: (a, 0), A: (b, 7)}
     assert made.ways == [
-        (OUTSIDE, StartEvent, 0), (0, A, 1), (0, StopEvent, None), (0, Finish, None), (OUTSIDE, A, 1),
+        (OUTSIDE, StartEvent, 0), (0, A, 1), (0, B, None), (0, C, None), (0, Question, None), (0, StopEvent, None),
+        (0, Finish, None), (OUTSIDE, A, 1),
     ]  # fmt: skip
-    assert a.ends == {StopEvent: 2, Finish: 3}
+    assert a.leads_out == {B: 2, C: 3, Question: 4, StopEvent: 5, Finish: 6}
 
 
 def test_a_declared_base_has_a_taker_only_if_a_step_takes_that_very_type():

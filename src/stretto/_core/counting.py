@@ -36,17 +36,14 @@ class Counting(RunState):
 
     def _count_sent(self, cause: Delivery | None, event: Event, takers: Sequence[StepPlan]) -> None:
         kind = type(event)
-        self._count((OUTSIDE if cause is None else cause.step.index, kind, None))
+        if cause is None:
+            self._count((OUTSIDE, kind, None))
+        elif (number := cause.step.leads_out.get(kind)) is not None:
+            self.tally[number] += 1
+        else:
+            self._count((cause.step.index, kind, None))
         for taker in takers:
             self._count((None, kind, taker.index))
-
-    def _count_stop(self, step: StepPlan, event: Event) -> None:
-        """A step has returned a StopEvent, as one does in nearly every run."""
-        number = step.ends.get(type(event))
-        if number is None:
-            self._count((step.index, type(event), None))
-        else:
-            self.tally[number] += 1
 
     def _count_taken(self, step: StepPlan, event: Event, count: int = 1) -> None:
         self._count((None, type(event), step.index), count)

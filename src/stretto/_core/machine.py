@@ -236,7 +236,7 @@ class Machine(Attempts):
                 return self.step_returned(delivery, value, at)
         step = delivery.step
         if type(value) is StopEvent and step.stops and self._ends_at_once(value, at):
-            self.tally[step.ends[StopEvent]] += 1
+            self.tally[step.leads_out[StopEvent]] += 1
             freed, stopped = self._release(delivery), self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if self._leaves(value) and delivery.past is None and at < self.deadline and step.declares(value):
@@ -289,7 +289,7 @@ class Machine(Attempts):
         freed = self._release(delivery)
         effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
         if self.ended is None and not self.closes and is_stop(value):
-            self._count_stop(delivery.step, value)
+            self._count_sent(delivery, value, ())
             stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:

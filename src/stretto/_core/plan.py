@@ -55,7 +55,7 @@ class StepPlan:
         stops: Whether it is plain and may return a StopEvent as it is.
         direct: For a returned type: the one step that takes it, where that is all there is to decide, and the number
             of this way in the plan.
-        ends: For a returned StopEvent type: the number of its way.
+        leads_out: For any other returned type, such as a StopEvent or what another run takes: the number of its way.
     """
 
     name: str
@@ -84,7 +84,7 @@ class StepPlan:
     direct: dict[type, tuple[StepPlan, int]] = attrs.field(
         factory=dict[type, tuple["StepPlan", int]], init=False
     )
-    ends: dict[type, int] = attrs.field(factory=dict[type, int], init=False)
+    leads_out: dict[type, int] = attrs.field(factory=dict[type, int], init=False)
 
     def takes(self, kind: type) -> bool:
         """Whether an event of exactly this type is delivered to the step."""
@@ -104,7 +104,7 @@ class Plan:
         single: For an event type: the one step that takes it, where that is all there is to decide, and the number of
             its way from outside.
         ways: What is counted by number: from a step, or from outside, by an event type to the step that takes it;
-            None for a StopEvent.
+            None where that is counted by itself, or nobody does.
         joins: Whether a step joins. Then no event takes the short way.
         fed: Whether a step takes events that come from outside, so that a run may wait for them.
         state: What the state of a run is, if a step names its class.
@@ -130,7 +130,7 @@ class Plan:
             self._keep_single(OUTSIDE, step.accepts, self.single)
             if step.plain:
                 self._keep_single(step.index, step.returns, step.direct)
-            self._keep_ends(step)
+            self._keep_others(step)
 
     def _look_at_failures(self) -> None:
         recovers = any(step.recovers is not None for step in self.steps)
@@ -162,9 +162,9 @@ class Plan:
                 into[kind] = takers[0], len(self.ways)
                 self.ways.append((source, kind, takers[0].index))
 
-    def _keep_ends(self, step: StepPlan) -> None:
-        kinds = [kind for kind in step.returns if _ends_run(kind)]
-        step.ends.update({kind: len(self.ways) + at for at, kind in enumerate(kinds)})
+    def _keep_others(self, step: StepPlan) -> None:
+        kinds = [kind for kind in step.returns if kind not in step.direct]
+        step.leads_out.update({kind: len(self.ways) + at for at, kind in enumerate(kinds)})
         self.ways += [(step.index, kind, None) for kind in kinds]
 
     def may_await(self, kind: type[Event]) -> bool:
@@ -182,10 +182,6 @@ class Plan:
     def step_named(self, name: str) -> StepPlan | None:
         """The step of that name, if there is one."""
         return next((step for step in self.steps if step.name == name), None)
-
-
-def _ends_run(kind: type[Event]) -> bool:
-    return issubclass(kind, StopEvent)
 
 
 def _is_fed(step: StepPlan, kind: type[Event]) -> bool:
