@@ -37,13 +37,17 @@ def main(arguments: list[str]) -> int:
         print("\n".join(keys))
         return 0
     whole = len(keys) == len(CATALOG) and backends == BACKENDS and not options.quick
-    out: Path = options.out or (RESULTS if whole else RESULTS / "partial")
+    out: Path = options.out or (RESULTS if whole or options.update else RESULTS / "partial")
     if options.draw:
         draw(record.read(out / "benchmarks.json"), out)
         return 0
+    if options.update and not (out / "benchmarks.json").exists():
+        parser().error(f"--update: there is no benchmarks.json in {out}; measure without it first")
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     report, failed = measure(keys, backends, rounds, shlex.join(["python", "-m", "benchmarks", *arguments]))
     out.mkdir(parents=True, exist_ok=True)
+    if options.update:
+        report = record.updated(record.read(out / "benchmarks.json"), report)
     record.write(report, out / "benchmarks.json")
     draw(report, out)
     for name in failed:
@@ -67,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--out", type=Path, help="folder to write to (default: results, or results/partial)")
     found.add_argument(
         "--draw", action="store_true", help="measure nothing, draw from the JSON file in that folder"
+    )
+    found.add_argument(
+        "--update",
+        action="store_true",
+        help="put the cells into the results that are there, in place of the same",
     )
     found.add_argument("--list", action="store_true", help="print the keys of the cells")
     return found

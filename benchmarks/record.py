@@ -56,7 +56,7 @@ class CellRecord(TypedDict):
 
 
 class About(TypedDict):
-    """Where, when and with what the figures were taken."""
+    """Where, when and with what the figures were taken; `since` is about those that were taken again later."""
 
     command: str
     rounds: int
@@ -68,6 +68,7 @@ class About(TypedDict):
     cores: int
     load: list[float]
     versions: dict[str, str]
+    since: NotRequired[list[About]]
 
 
 class Report(TypedDict):
@@ -75,6 +76,14 @@ class Report(TypedDict):
 
     about: About
     cells: list[CellRecord]
+
+
+def updated(had: Report, now: Report) -> Report:
+    """What was measured now in place of the same cells, and the rest as it was."""
+    measured = {(cell["key"], cell["backend"]): cell for cell in now["cells"]}
+    kept = [measured.pop((cell["key"], cell["backend"]), cell) for cell in had["cells"]]
+    about: About = {**had["about"], "since": [*had["about"].get("since", []), now["about"]]}
+    return {"about": about, "cells": [*kept, *measured.values()]}
 
 
 def write(report: Report, path: Path) -> None:

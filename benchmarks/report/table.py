@@ -50,6 +50,15 @@ def provenance(about: About, turns: str) -> str:
         f"Made by `{about['command']}` on {about['date']} in {about['seconds'] / 60:.0f} minutes: medians of"
         f" {about['rounds']} rounds in which the contenders {turns}, quartiles in brackets."
         f" {machine}, load {before:g} before and {after:g} after. {versions}."
+        f"{''.join(map(again, about.get('since', [])))}"
+    )
+
+
+def again(about: About) -> str:
+    """What was measured later than the rest."""
+    return (
+        f" Since then, in place of the same cells: `{about['command']}` on {about['date']}, {about['rounds']} rounds,"
+        f" load {about['load'][0]:g} before and {about['load'][-1]:g} after."
     )
 
 

@@ -47,6 +47,30 @@ def test_drawing_anew_changes_nothing(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
+def test_what_is_measured_again_takes_the_place_of_the_same_and_says_so(tmp_path: Path) -> None:
+    command.main(["--only", "import-trio", "--rounds", "1", "--out", str(tmp_path)])
+    had = record.read(tmp_path / "benchmarks.json")
+    had["cells"] = [{**had["cells"][0], "work": "old"}, {**had["cells"][0], "backend": "trio", "work": "old"}]
+    record.write(had, tmp_path / "benchmarks.json")
+    again = ["--only", "import-trio", "--rounds", "1", "--update", "--out", str(tmp_path)]
+    assert command.main(again) == 0
+
+    now = record.read(tmp_path / "benchmarks.json")
+    assert [(cell["backend"], cell["work"] == "old") for cell in now["cells"]] == [
+        ("asyncio", False),
+        ("trio", True),
+    ]
+    assert now["cells"][1] == had["cells"][1]
+    said = (tmp_path / "benchmarks.md").read_text()
+    assert "medians of 1 rounds" in said
+    assert f"in place of the same cells: `python -m benchmarks {' '.join(again)}`" in said
+
+
+def test_nothing_is_measured_for_results_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--only", "import-trio", "--update", "--out", str(tmp_path)])
+
+
 def test_cell_that_fails_is_named_and_the_rest_goes_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
