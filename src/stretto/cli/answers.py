@@ -26,6 +26,7 @@ from .values import UnfitError
 __all__ = ["Answers"]
 
 _PAUSE = 0.05  # seconds between two looks at what the run waits for
+_SURE = 2  # looks at a run that is busy which may have come between an answer and what it leads to
 
 
 class _WithdrawnError(Exception):
@@ -58,6 +59,7 @@ class Answers:
         self._told: dict[int, Event] = {}  # what asks as a wait begins: that wait is asked for
         self._passed_over = False
         self._was_idle = False  # one look ago; what has asked meanwhile, the stream has told by now
+        self._busy = 0  # for how many looks it has not been idle, although nobody answers any more
 
     def note(self, event: Event) -> None:
         """Takes the next event of the stream."""
@@ -76,8 +78,10 @@ class Answers:
             question = self._question(idle=idle)
             if question is not None and self._lines.ended and idle:
                 raise self._unanswered(question)
-            if question is not None and self._lines.ended and not self._run.idle:
-                self._pass_over(question)
+            if question is not None and self._lines.ended:
+                self._busy = 0 if self._run.idle else self._busy + 1
+                if self._busy > _SURE:
+                    self._pass_over(question)
             if question is None or self._lines.ended:
                 await anyio.sleep(_PAUSE)
                 continue
