@@ -1027,6 +1027,26 @@ def a_limit_whose_key_is_no_name():
     Limit(1, key="the host")
 
 
+async def later(ev: Event) -> int:
+    return 1
+
+
+@at_definition(
+    "the key of Rate is asked between two steps, and nothing can wait for an async function; let a step before it find "
+    "out, and write a plain def or the name of a field, not later"
+)
+def a_key_that_is_async():
+    Rate(1, per=1, key=later)
+
+
+@at_definition(
+    "priority is asked between two steps, and nothing can wait for an async function; let a step before it find out, "
+    "and write a plain def or the name of a field, not later"
+)
+def a_priority_that_is_async():
+    step(priority=later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 @at_definition("Rate is a whole number of at least 1, not 0.5")
 def a_rate_of_less_than_one():
     Rate(0.5, per=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -1603,6 +1623,10 @@ ASYNC = (
         (
             lambda: Window(seconds=0),
             "Window(seconds=0): a window lasts a time in seconds, more than none; write Window(seconds=5)",
+        ),
+        (
+            lambda: Window(seconds=1e400),
+            "Window(seconds=inf): a window lasts a time in seconds, more than none; write Window(seconds=5)",
         ),
     ],
 )

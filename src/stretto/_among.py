@@ -23,6 +23,7 @@ from .events import Event
 
 if TYPE_CHECKING:
     from ._core.completed import Entry
+    from ._core.permits import Lane
     from ._core.reporting import Waiting
     from ._stock import Stock
     from .snapshots import SavedRun
@@ -63,6 +64,9 @@ class Around(Protocol):
 
     def note(self, run: Among) -> None:
         """Something has happened in a run."""
+
+    def rouse(self, run: Among, lane: Lane) -> None:
+        """What another run held back from a run may begin now."""
 
     def feeds(self, kind: type[Event]) -> bool:
         """Whether a wait for such events is one for somebody outside."""
@@ -266,6 +270,12 @@ class Among(Supplies):
         if run is not self:
             self.successor = run  # whoever still knows it asks once
         return cast("Self", run)
+
+    def _roused(self, lane: Lane) -> None:
+        if self.around is None:
+            super()._roused(lane)
+        else:
+            self.around.rouse(self, lane)
 
     # -- one that an event has opened ------------------------------------------------------------------------
 

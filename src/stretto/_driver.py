@@ -410,7 +410,7 @@ class Driver(Concluding):
 
     def _set_timer(self, alarm: Retry) -> None:
         """Now, or when there is a task group for it: the run does not work yet, or rests."""
-        if self._tg is None:
+        if self._tg is None or not self._working:
             self._due = [*self._due, alarm]
         else:
             self._timers += 1

@@ -14,7 +14,7 @@ from ._fields import Fields
 from ._options import count, duration
 from .errors import DefinitionError, near, shown
 from .events import Event
-from .limits import By, Debounce, Limit, Rate, checked_key
+from .limits import By, Debounce, Limit, Rate, checked_key, refuse_async
 
 if TYPE_CHECKING:
     from ._core.machine import Machine
@@ -184,6 +184,7 @@ def _rate(value: object) -> Rate:
 
 
 def _priority(value: object) -> By:
+    refuse_async(value, "priority")
     if callable(value) or (isinstance(value, str) and value.isidentifier()):
         return value
     hint = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from ._among import Among, behalf
 from ._core.effects import Outward
-from ._core.inputs import WaitAnswered
+from ._core.inputs import Roused, WaitAnswered
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
@@ -25,6 +25,7 @@ from .errors import QueueFullError, RoutingError, UndeclaredEventError, near, sh
 from .events import Event
 
 if TYPE_CHECKING:
+    from ._core.permits import Lane
     from ._core.succession import Estate
 
 __all__ = ["Ways", "accepts"]
@@ -149,7 +150,7 @@ class Ways(Party):
         context = carry.copy()
         context.run(_enter, run, back)
         machine = run.machine
-        rests = run not in self._at_work and run is not self.root and machine.ended is None
+        rests = self._rests(run)
         if rests:
             if self.supervisor is not None and self.supervisor.refuses(run, event):
                 return
@@ -171,6 +172,20 @@ class Ways(Party):
             self._begin(run)
         self.note(run)
 
+    def rouse(self, run: Among, lane: Lane) -> None:
+        """What another run held back from a run of this conversation may begin now."""
+        rests = self._rests(run)
+        if rests:
+            run.wake_up()
+        run.perform(run.machine.receive(Roused(lane=lane, at=run.clock())))
+        if rests:
+            self._begin(run)
+        self.note(run)
+
+    def _rests(self, run: Among) -> bool:
+        """Whether it was opened, has nothing to do, and has no task."""
+        return run not in self._at_work and run is not self.root and run.machine.ended is None
+
     def _begin(self, run: Among) -> None:
         """A run that rested begins to work, if there is something to do."""
         if not run.has_work or self.conversation.closing:
@@ -184,7 +199,7 @@ class Ways(Party):
     def hand_on(self, heir: Among, estate: Estate) -> None:
         """Gives it what the run before it had not begun with."""
         heir.wake_up()
-        heir.perform(estate.hand_on(heir.machine, partial(_enter_copy, heir)))
+        heir.perform(estate.hand_on(heir.machine, partial(_enter_copy, heir), heir.clock()))
         self._begin(heir)
 
     def send_from_outside(self, event: Event, step: str | None, to: str | None) -> None:

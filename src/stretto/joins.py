@@ -15,8 +15,8 @@ is there.
 from __future__ import annotations
 
 import inspect
-import math
 import os
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
@@ -205,7 +205,7 @@ def _check_size(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - wh
 def _check_seconds(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - whatever was written
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise DefinitionError(
             f"Window(seconds={shown(value)}): a window lasts a time in seconds, more than none; write Window(seconds=5)"
         )

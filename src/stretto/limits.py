@@ -7,6 +7,7 @@ or for a limit of its key, is held back by the machine of its run, and has no wo
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import anyio
@@ -193,11 +194,25 @@ def checked_key(key: object, of: str) -> By | None:
     Raises:
         DefinitionError: If it does not.
     """
+    refuse_async(key, f"the key of {of}")
     if key is None or callable(key) or (isinstance(key, str) and key.isidentifier()):
         return key
     raise DefinitionError(
         f"the key of {of} is the name of a field, as in key='host', or a function of the event, not {shown(key)}"
     )
+
+
+def refuse_async(function: object, what: str) -> None:
+    """Refuses a function of an event that would have to be awaited.
+
+    Raises:
+        DefinitionError: If it is one.
+    """
+    if iscoroutinefunction(function):
+        raise DefinitionError(
+            f"{what} is asked between two steps, and nothing can wait for an async function; let a step before it find "
+            f"out, and write a plain def or the name of a field, not {function.__name__}"
+        )
 
 
 def _told(key: By | None) -> str:

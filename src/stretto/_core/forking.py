@@ -106,10 +106,11 @@ class Forking(Waits):
 
     def _lost_returned(self, delivery: Delivery, value: object) -> Effects:
         """A step has ended that was cancelled: what it returned all the same comes too late."""
+        reason = self._why_lost(delivery)  # before it is forgotten
         freed = self._release(delivery)
         effects: list[Effect] = [] if freed is None else [freed]
         for event in value if is_sequence(value) else () if value is None else (value,):
-            effects += self._too_late(event, delivery)
+            effects += self._dead(event, reason)
         return [*effects, *self._branch_left(delivery), *self._check_stalled()]
 
     def _too_late(self, event: object, sender: Delivery) -> Effects:

@@ -15,7 +15,7 @@ import attrs
 
 from ..events import Event
 from .delivery import Delivery
-from .effects import Effect
+from .effects import Effect, Publish
 from .inputs import SendBegan, SendCancelled
 from .joined import Joined
 from .machine import Machine
@@ -46,18 +46,19 @@ class Estate:
         yield from (delivery.event for delivery in self.queued)
         yield from (mail.event for mail in self.mail)
 
-    def hand_on(self, heir: Machine, enter: Callable[[Context], Context]) -> list[Effect]:
+    def hand_on(self, heir: Machine, enter: Callable[[Context], Context], at: float = 0.0) -> list[Effect]:
         """Gives it to a run of the same class; gives what is to be done there.
 
         Args:
             heir: The other run.
             enter: Makes the context variables of an event those that it has in the other run.
+            at: The time.
         """
         effects: list[Effect] = []
         for each in self.queued:
             carry, name = enter(each.carry), each.step.name
-            sent = heir.event_sent(each.event, carry, name, at=0.0, outside=True, claims=False)
-            effects += (effect for effect in sent if isinstance(effect, Delivery))
+            sent = heir.event_sent(each.event, carry, name, at=at, outside=True, claims=False)
+            effects += (effect for effect in sent if not isinstance(effect, Publish))  # which it was
         if self.mail and heir.mailbox is None:
             heir.mailbox = Mailbox(heir.collect_limit)
         for mail in self.mail:
@@ -79,6 +80,11 @@ def take_estate(run: Machine) -> Estate:
         for each in whole:
             queue.remove(each)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         queued += whole
+    for flow in () if run.flows is None else run.flows.by_step.values():
+        held = [each for each in flow if isinstance(each, Delivery) and _is_whole(run, each)]
+        for each in held:
+            flow.remove(each)
+        queued += held
     mail = list(run.mailbox or ())
     run.mailbox = None
     senders = [each for each in run.room or () if each.delivery is None]
