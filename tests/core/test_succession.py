@@ -69,7 +69,7 @@ def end(run: Machine, *, at_work: bool = True) -> None:
 
 def handed(old: Machine, new: Machine) -> list[tuple[str, int]]:
     """What goes to the new run, by step, in the order in which it will begin there."""
-    ready = take_estate(old).hand_on(new, Context.copy)
+    ready = take_estate(old).hand_on(new, Context.copy, 0.0)
     assert ready == list(new.active)
     queued = [each for queue in new.waiting for each in queue or () if isinstance(each, Delivery)]
     return [(each.step.name, id(each.event)) for each in [*ready, *queued]]
@@ -119,7 +119,7 @@ def test_its_context_is_that_of_the_new_run_and_a_question_is_not_asked_again():
     answers = step(accepts=(Question,), limit=1)
     run, new = machine(answers), machine(answers)
     send(run, Question(n=1))
-    (ready,) = take_estate(run).hand_on(new, enter)
+    (ready,) = take_estate(run).hand_on(new, enter, 0.0)
     assert isinstance(ready, Delivery)
     assert len(entered) == 1
     assert ready.carry is not entered[0]
@@ -133,11 +133,11 @@ def test_what_was_kept_for_a_wait_is_kept_again():
     estate = take_estate(run)
     assert ids(list(estate.events())) == ids(mail)
     assert list(run.leftovers()) == []
-    assert estate.hand_on(new, Context.copy) == []
+    assert estate.hand_on(new, Context.copy, 0.0) == []
     assert ids(list(new.leftovers())) == ids(mail)
     late = C(n=3)
     send(run, late)
-    assert take_estate(run).hand_on(new, Context.copy) == []
+    assert take_estate(run).hand_on(new, Context.copy, 0.0) == []
     assert ids(list(new.leftovers())) == ids([*mail, late])
 
 
@@ -240,7 +240,7 @@ def test_who_waits_outside_for_room_waits_for_that_of_the_new_run_and_who_waits_
         run.receive(SendBegan(sender=each))
     fail(run, next(iter(run.active)))
     first, second, own = waits
-    effects = take_estate(run).hand_on(new, Context.copy)
+    effects = take_estate(run).hand_on(new, Context.copy, 0.0)
     assert [type(effect) for effect in effects] == [
         Delivery,
         Resume,
@@ -327,7 +327,7 @@ def test_each_delivery_is_handled_or_in_flight_or_left_over_or_handed_on_and_non
         end(run)
         told.update((each.step.name, each.event.n) for each in run.unfinished or ())  # pyright: ignore[reportAttributeAccessIssue]
         new = machine()
-        take_estate(run).hand_on(new, Context.copy)
+        take_estate(run).hand_on(new, Context.copy, 0.0)
         assert list(run.leftovers()) == []
         run = new
     queued = [each for queue in run.waiting for each in queue or () if isinstance(each, Delivery)]

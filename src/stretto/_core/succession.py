@@ -46,7 +46,7 @@ class Estate:
         yield from (delivery.event for delivery in self.queued)
         yield from (mail.event for mail in self.mail)
 
-    def hand_on(self, heir: Machine, enter: Callable[[Context], Context], at: float = 0.0) -> list[Effect]:
+    def hand_on(self, heir: Machine, enter: Callable[[Context], Context], at: float) -> list[Effect]:
         """Gives it to a run of the same class; gives what is to be done there.
 
         Args:
