@@ -19,6 +19,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from venvs import HERE, ROOT, SUPPORTED, Venv, lowest_pins, pythons
@@ -38,19 +39,30 @@ DEV = Venv(name=".venv", extras=frozenset({"dev"}))
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A named part of the gate: programs of one environment, run in turn until one does not end with 0."""
+    """A named part of the gate: programs of one environment, run in turn until one does not end with 0.
+
+    Those that use one core each may run `at_once`, as many as there are cores.
+    """
 
     name: str
     venv: Venv = DEV
     programs: list[tuple[str, ...]]
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    at_once: bool = False
 
     def run(self) -> None:
         """Prepare the environment and run the programs; a failure raises `CalledProcessError`."""
         self.venv.prepare()
+        if self.at_once:
+            with ThreadPoolExecutor(os.cpu_count()) as cores:
+                list(cores.map(self._run, self.programs))
+        else:
+            for program in self.programs:
+                self._run(program)
+
+    def _run(self, program: tuple[str, ...]) -> None:
         kept = {name: value for name, value in os.environ.items() if name not in IN_FRONT}
-        for program in self.programs:
-            subprocess.run([self.venv.python, *program], cwd=ROOT, env=kept | self.variables, check=True)
+        subprocess.run([self.venv.python, *program], cwd=ROOT, env=kept | self.variables, check=True)
 
 
 def checkers() -> list[Stage]:
@@ -58,21 +70,23 @@ def checkers() -> list[Stage]:
     # What is written for another engine may have steps that are async without a need (124), as tests may.
     theirs = modules("tests", "benchmarks/peers/contenders")
     ours = [path for path in modules("src", "examples", "benchmarks", "tools") if path not in theirs]
+    may = f"--disable={','.join(TESTS_MAY)}"
     return [
         Stage(name="format", programs=[("-m", "ruff", "format", "--check", ".")]),
         Stage(name="lint: ruff", programs=[("-m", "ruff", "check", ".")]),
         Stage(
             name="lint: flake8-async",
             programs=[
-                ("-m", "flake8_async", "--anyio", *ours),
-                ("-m", "flake8_async", "--anyio", f"--disable={','.join(TESTS_MAY)}", *theirs),
+                *(("-m", "flake8_async", "--anyio", *ours[part::2]) for part in (0, 1)),
+                *(("-m", "flake8_async", "--anyio", may, *theirs[part::4]) for part in range(4)),
             ],
+            at_once=True,
         ),
-        Stage(name="types: mypy", programs=[("-m", "mypy")]),
         Stage(
-            name="types: pyright",
-            programs=[("-m", "pyright")],
+            name="types",
+            programs=[("-m", "mypy"), ("-m", "pyright")],
             variables={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},  # else it asks the network for a newer one
+            at_once=True,
         ),
     ]
 
