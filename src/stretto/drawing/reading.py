@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeGuard, cast, final
 
-import attrs
-
-from .._core.gathering import Each, Join
 from .._step_spec import StepSpec
 from ..blueprint import Blueprint
 from ..errors import shown
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
-from ..joins import All, ByKey, First, Quorum, Settle, Until, Window, called
-from .graph import Edge, Frame, Graph, How, Node, Role
+from .graph import Graph, How, Node, Role
+from .notes import notes
+from .sheet import Sheet, ascii_name
 from .subjects import Drawable, Wired
 
 __all__ = ["read"]
@@ -26,7 +24,6 @@ _RESERVED = {
     "call", "class", "click", "constructor", "default", "direction", "end", "flowchart", "graph", "href",
     "interpolate", "style", "subgraph",
 }  # fmt: skip
-_USUAL_WORKERS = 4  # the default of @step
 _PLAIN_ID = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
@@ -37,7 +34,7 @@ def read(workflow: Drawable | Wired) -> Graph:
         TypeError: If it is something else.
         DefinitionError: If the wiring of an application is wrong.
     """
-    sheet = _Sheet()
+    sheet = Sheet()
     if isinstance(workflow, Drawable):
         _Reader(sheet, workflow).read()
         return sheet.graph(workflow.blueprint().name)
@@ -47,7 +44,7 @@ def read(workflow: Drawable | Wired) -> Graph:
     return sheet.graph("Application of " + ", ".join(workflow.members))
 
 
-def _read_application(sheet: _Sheet, app: Wired) -> None:
+def _read_application(sheet: Sheet, app: Wired) -> None:
     """Each member in a frame, and between them what crosses."""
     routes = list(app.routes())
     readers: dict[str, _Reader] = {}
@@ -77,62 +74,12 @@ def _read_application(sheet: _Sheet, app: Wired) -> None:
 
 
 @final
-class _Sheet:
-    """Collects what is in the picture, and gives each thing an id of its own."""
-
-    def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
-        self._edges: dict[str, Edge] = {}
-        self._frames: list[Frame] = []
-        self._ids: dict[object, str] = {}
-        self._taken: set[str] = set()
-
-    def graph(self, title: str) -> Graph:
-        return Graph(
-            title=title,
-            nodes=tuple(self._nodes.values()),
-            edges=tuple(self._edges.values()),
-            frames=tuple(self._frames),
-        )
-
-    def name(self, thing: object, wish: str) -> str:
-        """The id of a thing: what it would be called, numbered where something else is called so."""
-        known = self._ids.get(thing)
-        if known is None:
-            known, number = wish, 1
-            while known in self._taken:
-                number += 1
-                known = f"{wish}_{number}"
-            self._ids[thing] = known
-            self._taken.add(known)
-        return known
-
-    def add_frame(self, wish: str, title: str, within: str | None) -> str:
-        frame = Frame(id=self.name(object(), wish), title=title, within=within)
-        self._frames.append(frame)
-        return frame.id
-
-    def add(self, node: Node) -> str:
-        return self._nodes.setdefault(node.id, node).id
-
-    def add_edge(self, source: str, target: str, how: How = How.PLAIN, *, many: bool = False) -> None:
-        edge = Edge(source=source, target=target, how=how, many=many)
-        known = self._edges.get(edge.id, edge)
-        self._edges[edge.id] = known if known.many or not many else attrs.evolve(known, many=True)
-
-    def crossing(self, kind: type[Event], to: tuple[str, ...]) -> str:
-        """The pill of what goes from some members to others."""
-        name = self.name(("crossing", kind, to), f"crossing_{_ascii(kind.__name__)}")
-        return self.add(Node(id=name, role=Role.EVENT, title=kind.__name__, kind=kind))
-
-
-@final
 class _Reader:
     """Reads one blueprint, and those of the workflows that its steps nest."""
 
     def __init__(
         self,
-        sheet: _Sheet,
+        sheet: Sheet,
         workflow: Drawable,
         *,
         prefix: str = "",
@@ -219,13 +166,13 @@ class _Reader:
 
     def _step(self, spec: StepSpec) -> str:
         plain = _PLAIN_ID.fullmatch(spec.name) and spec.name not in _RESERVED
-        wish = spec.name if plain else f"{_ascii(spec.name)}_"
+        wish = spec.name if plain else f"{ascii_name(spec.name)}_"
         return self._sheet.add(
             Node(
                 id=self._sheet.name((self, spec), self._prefix + wish),
                 role=Role.STEP,
                 title=spec.name,
-                notes=tuple(_notes(spec)),
+                notes=tuple(notes(spec)),
                 frame=self._frame,
                 step=spec,
             )
@@ -233,7 +180,7 @@ class _Reader:
 
     def _pill(self, kind: type[Event]) -> str:
         role = self._role(kind)
-        wish = f"{self._prefix}{role.value}_{_ascii(kind.__name__)}"
+        wish = f"{self._prefix}{role.value}_{ascii_name(kind.__name__)}"
         name = self._sheet.name((self, kind), wish)
         return self._sheet.add(Node(id=name, role=role, title=kind.__name__, frame=self._frame, kind=kind))
 
@@ -299,7 +246,7 @@ class _Reader:
                     continue  # it nests itself, and would never end
                 if each.name not in readers:
                     frame = self._sheet.add_frame(
-                        f"{self._prefix}nested_{_ascii(each.name)}",
+                        f"{self._prefix}nested_{ascii_name(each.name)}",
                         f"{each.name} ({inner.name})",
                         self._frame,
                     )
@@ -357,49 +304,8 @@ def _may_be_awaited(kind: object) -> TypeGuard[type[Event]]:
     return isinstance(kind, type) and issubclass(kind, Event) and kind is not Event and not _ends_run(kind)
 
 
-_LOSERS = {"cancel": "", "drain": " and drains the rest", "keep": " and keeps the rest"}
-
-
-def _short(function: object) -> str:
-    """Its name without the file: ``majority``."""
-    return called(function).partition(" (")[0].rpartition(".")[2]
-
-
-def _notes(spec: StepSpec) -> Iterator[str]:
-    if spec.num_workers != _USUAL_WORKERS:
-        yield f"x{spec.num_workers}"
-    if spec.join is not None:
-        yield _joins(spec.join)
-
-
-def _joins(join: Join) -> str:
-    """How a step joins, in a few words."""
-    match join:
-        case All():
-            return "joins all"
-        case Settle():
-            return "joins all with failures"
-        case First(n=n, losers=losers):
-            return (f"joins the first {n}" if n > 1 else "joins the first") + _LOSERS[losers]
-        case Quorum(when=when, losers=losers):
-            return f"joins as soon as {_short(when)}{_LOSERS[losers]}"
-        case Until(when=when, losers=losers):
-            return f"joins until {_short(when)}{_LOSERS[losers]}"
-        case ByKey(key=key):
-            return f"joins by {key if isinstance(key, str) else _short(key)}"
-        case Window(n=n, seconds=seconds):
-            bounds = (f"{n}" if n is not None else "", f"{seconds:g} s" if seconds is not None else "")
-            return f"joins each {' or '.join(filter(None, bounds))}"
-        case Each():
-            return "joins one of each"
-
-
 def _taken(made: type[Event], taker: StepSpec) -> Sequence[type[Event]]:
     """What of a declared type a step takes: all of it, or only the subclasses that it names."""
     if made in taker.accepts or (taker.accept_event_subclasses and issubclass(made, taker.accepts)):
         return [made]
     return [kind for kind in taker.accepts if issubclass(kind, made)]
-
-
-def _ascii(name: str) -> str:
-    return re.sub(r"\W", "_", name, flags=re.ASCII)
