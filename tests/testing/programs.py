@@ -19,6 +19,7 @@ from examples import (
     approval as chain,
     audit_env as audit,
     batch_job as payments,
+    board_vote as board,
     concurrent_monitor as dealer,
     crawler,
     day_long_flow as bakery,
@@ -28,6 +29,7 @@ from examples import (
     inventory_monitor as monitor,
     inventory_progress as progress,
     kill_and_resume as parcels,
+    polite_crawler as polite,
     react_agent as agent,
     reviews_map_reduce as reviews,
     shared_client as basket,
@@ -101,6 +103,7 @@ class Response:
     """Of an HTTP client."""
 
     text: str
+    url: Any = None
 
     def raise_for_status(self) -> Response:
         return self
@@ -137,6 +140,16 @@ class Web:
         if url not in self.links:
             raise crawler.httpx2.ConnectError(url)
         return Response(text="".join(f'<a href="{link}">' for link in self.links[url].split()))
+
+
+class Hosts:
+    """In place of an HTTP client: three pages of two hosts."""
+
+    async def get(self, url: str) -> Response:
+        await anyio.sleep(0.1)
+        return Response(
+            text={"http://a/0": "/1 http://b/0"}.get(url, "http://a/0"), url=polite.httpx2.URL(url)
+        )
 
 
 @attrs.define(eq=False)
@@ -241,6 +254,11 @@ def crawl() -> crawler.Crawl:
     return crawler.Crawl({"http://a": crawler.Visit(web, 1)})
 
 
+def crawl_politely() -> polite.Crawl:
+    hosts: Any = Hosts()
+    return polite.Crawl(hosts)
+
+
 def pay(names: tuple[str, ...] = ("Baker", "Printer", "Plumer")) -> payments.Payments:
     letters = {name: payments.Letter(name, payments.PAYMENTS[name]) for name in names}
     return payments.Payments(payments.Bank(), payments.Letters(Path(os.devnull), letters))
@@ -318,6 +336,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "faults": FAULTS,
     },
     "crawler": {"workflow": crawl, "start": crawler.Seed(url="http://a/"), "faults": FAULTS},
+    "polite crawler": {
+        "workflow": crawl_politely,
+        "start": polite.Seeds(urls=("http://a/0",)),
+        "faults": FAULTS,
+    },
+    "board vote": {"workflow": board.Board, "start": board.Motion(text="A rise?"), "faults": FAULTS},
     "batch job": {"workflow": pay, "faults": FAULTS},
     "answer from reviews": {
         "workflow": search,
@@ -348,6 +372,8 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "agent": ({**ANY, "workflow": partial(ask_the_model, "It has {0} degrees, and {1}.")}, 1),
     "approval": ({}, 2),  # an answer that comes as its time is over is in time, or is not
     "crawler": ({}, 1),
+    "polite crawler": (ANY, 1),
+    "board vote": ({}, 1),
     "batch job": ({**ANY, "workflow": partial(pay, ("Baker", "Printer"))}, 1),
     "answer from reviews": (ANY, 1),
 }

@@ -12,7 +12,7 @@ from stretto.testing import Deadlock, TestRun, explore
 from tests.testing.corpus.measure import CORPUS
 from tests.testing.programs import EXAMPLES, FAULTS, SMALL
 
-MANY = 190
+MANY = 140
 TWINS = {f"not {bug.name}": {"workflow": bug.right, "faults": FAULTS} for bug in CORPUS}
 PROGRAMS = EXAMPLES | TWINS
 
