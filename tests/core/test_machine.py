@@ -917,12 +917,12 @@ def test_a_returned_event_for_one_step_is_decided_in_place():
 
 
 def test_a_stop_of_a_plain_step_is_decided_in_place():
-    def calls(**options: Any) -> int:
+    def calls(stop: StopEvent[Any], **options: Any) -> int:
         run = machine(step("a", returns=(StopEvent,), **options))
         work = at_work(run)
-        return calls_during(lambda: run.step_returned(work, StopEvent(), 0.0))
+        return calls_during(lambda: run.step_returned(work, stop, 0.0))
 
-    assert calls() < calls(timeout=9.0)
+    assert calls(StopEvent()) < calls(Finish()) < calls(StopEvent(), timeout=9.0)
 
 
 def test_an_effect_shows_its_fields():

@@ -70,6 +70,7 @@ def test_what_nobody_takes_there_either_is_kept():
     begin(run)
     (outward,) = send(run, C())
     assert isinstance(outward, Outward)
+    assert outward.claims is True, "who sends can be refused"
     assert kinds(run.receive(Crossed(event=outward.event, taken=False))) == [Kept]
     assert list(run.leftovers()) == [C()]
     assert [mail.outside for mail in run.mailbox or ()] == [False]

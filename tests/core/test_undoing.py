@@ -119,6 +119,14 @@ def test_an_attempt_that_failed_or_was_cancelled_is_not_in_the_log():
     assert run.undos is None
 
 
+def test_what_was_cut_short_before_it_returned_is_not_in_the_log():
+    run = begun()
+    delivery = sent(run, A())
+    delivery.past.cut = True
+    returned(run, delivery, None)
+    assert run.undos is None
+
+
 def test_a_wrong_return_is_not_in_the_log():
     run = begun()
     returned(run, sent(run, A()), C())

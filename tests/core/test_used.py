@@ -52,6 +52,13 @@ def test_each_attempt_of_a_millisecond_is_counted_whatever_came_before():
     assert used(run) == pytest.approx(expected)
 
 
+def test_what_ends_at_the_alarm_is_looked_at():
+    run = hopping()
+    one = started(run.event_sent(A(), CARRY, at=0.0), 0.0)
+    run.step_returned(one, B(), run.alarm)
+    assert used(run) == {"one": pytest.approx(0.001)}
+
+
 def test_the_largest_is_the_first_and_what_is_at_work_counts_at_a_time():
     run = hopping()
     one = started(run.event_sent(A(), CARRY, at=0.0), 0.0)

@@ -19,7 +19,7 @@ from stretto._core.reporting import came_instead
 from stretto._core.waiting import Mail, Mailbox, Waiter, Waiters
 from stretto.errors import RunEndedError, WorkflowError
 from stretto.events import Event, StopEvent
-from tests.core.plans import A, B, SubA, delivery, ids, plan, step
+from tests.core.plans import A, B, Finish, SubA, delivery, ids, plan, step
 
 KINDS = [A, B, SubA]
 CARRY = copy_context()
@@ -308,7 +308,8 @@ def test_who_waits_for_a_worker_when_the_run_is_over_goes_on_without_one():
     assert [*run.receive(Ending())] == []
 
 
-def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on():
+@pytest.mark.parametrize("stop", [StopEvent(), Finish()], ids=["plain", "of a class"])
+def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on(stop: StopEvent[object]):
     """Its worker goes to it as to any other, so nobody would tell it to go on later."""
     run = Machine(plan(step(limit=1, returns=(StopEvent,))), 0.0, 9.0, 100)
     (one,) = run.event_sent(A(n=1), CARRY, at=0.0)
@@ -319,7 +320,7 @@ def test_who_waits_for_the_worker_of_a_step_that_stops_the_run_goes_on():
     assert isinstance(two, Delivery)
     run.event_sent(B(), CARRY, at=0.0)
     assert waits.parked is True
-    assert list(run.step_returned(two, StopEvent(), 0.0)) == [Resume(waiter=waits), EndRun()]
+    assert list(run.step_returned(two, stop, 0.0)) == [Resume(waiter=waits), EndRun()]
     assert waits.parked is False
     assert [*run.receive(Ending())] == []
 

@@ -290,7 +290,7 @@ class Machine(Attempts):
         effects: list[Effect] = [] if past is None else self._let_go(delivery, past, at)
         if self.ended is None and not self.closes and is_stop(value):
             self._count_sent(delivery, value, ())
-            stopped = [*effects, *self._stopped(value)] if effects else self._stopped(value)
+            stopped = [*effects, *self._stopped(value)]
             return [freed, *stopped] if isinstance(freed, Resume) else stopped
         if freed is not None:
             effects.insert(0, freed)
