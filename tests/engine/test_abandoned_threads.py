@@ -157,7 +157,7 @@ async def is_left_by_an_error(wf: Sits) -> None:
     [
         ("stop", None, stops),
         ("error", None, fails),
-        ("sleep", 0.02, times_out),
+        ("sleep", 0.05, times_out),
         ("sleep", None, is_cancelled),
         ("sleep", None, loses_its_caller),
         ("sleep", None, is_left_by_an_error),
@@ -614,6 +614,11 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
     """Whoever wanted to edit waited for the end of the thread."""
     ended: list[bool] = []
 
+    def dropped() -> list[str]:
+        """What is noted on errors of threads; on a busy machine some are refused before they edit, without a note."""
+        raised = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        return [note for error in raised for note in getattr(error, "__notes__", ())]
+
     class Edits(Workflow[list[object]]):
         @step
         async def warm_up(self, ctx: Context, ev: StartEvent) -> Job:
@@ -639,7 +644,7 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
             await ctx.store.set("then", 1)
             assert not ended
             free.set()
-            while not said(caplog, "raised RunEndedError"):  # noqa: ASYNC110 - a thread sees to it
+            while not dropped():  # noqa: ASYNC110 - a thread sees to it
                 await anyio.sleep(0.001)
             assert before == ["Ada"], "it edits what is its own"
             await ctx.store.set("at last", 2)
@@ -648,16 +653,7 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
     run = Edits().run()
     assert await run == ["Ada", "Eve"]
     assert await run.ctx.store.get("at last") == 2
-    (record,) = [each for each in caplog.records if "raised RunEndedError" in each.getMessage()]
-    assert record.exc_info is not None
-    assert record.exc_info[1] is not None
-    assert record.exc_info[1].__notes__ == [
-        "what its edit_state() block has changed is dropped: others may have edited since"
-    ]
-
-
-def said(caplog: pytest.LogCaptureFixture, text: str) -> bool:
-    return any(text in record.getMessage() for record in caplog.records)
+    assert dropped() == ["what its edit_state() block has changed is dropped: others may have edited since"]
 
 
 async def test_an_abandoned_thread_gives_its_turn_of_a_limit_back_at_once_and_once_for_all():
