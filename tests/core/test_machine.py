@@ -908,6 +908,14 @@ def test_an_event_for_one_step_is_decided_in_place():
     assert 2 * one < two
 
 
+def test_the_way_that_a_step_has_declared_is_counted_in_place():
+    run = machine(step("a", returns=(B,)), step("b", index=1, accepts=(B,)), step("c", index=2, accepts=(C,)))
+    work = at_work(run)
+    declared = calls_during(lambda: run.event_sent(B(), CARRY, at=0.0, cause=work))
+    other = calls_during(lambda: run.event_sent(C(), CARRY, at=0.0, cause=work))
+    assert declared < other
+
+
 def test_a_returned_event_for_one_step_is_decided_in_place():
     run = machine(step("a", accepts=(A, B), returns=(A, B)), step("b", index=1))
     first, second = sent(run, B()), sent(run, B())

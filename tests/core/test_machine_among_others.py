@@ -19,6 +19,7 @@ from stretto._core.inputs import (
 )
 from stretto._core.machine import Machine
 from stretto._core.plan import StepPlan
+from stretto._core.policies import Policies
 from stretto._core.room import Sender
 from stretto._core.state import Ended
 from stretto._core.waiting import Waiter
@@ -97,6 +98,19 @@ def test_a_run_that_is_alone_lets_nothing_out():
     run = machine(joined=False)
     begin(run)
     assert kinds(send(run, C())) == [Kept]
+
+
+def test_a_run_that_holds_back_tells_who_sends_what_to_whom_as_any_other():
+    run = machine(step(policies=Policies(size=9)), step("named", index=1), opened=True)
+    run.hold_back({}, lambda lane: None)
+    (delivery,) = run.event_sent(A(), CARRY, "named", at=0.0)
+    assert isinstance(delivery, Delivery)
+    assert delivery.step.name == "named"
+    (outward,) = run.event_sent(B(), CARRY, at=0.0)
+    assert isinstance(outward, Outward)
+    assert outward.claims is True
+    assert kinds(run.event_sent(C(), CARRY, at=0.0, outside=True)) == [Kept]
+    assert [mail.outside for mail in run.mailbox or ()] == [True]
 
 
 def test_types_that_others_are_asked_about_first_go_outward_though_a_step_takes_them():
