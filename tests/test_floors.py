@@ -26,7 +26,7 @@ FLOORS = [
     {"context", "_arguments", "_outside_context", "_run_port", "_step_waits", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
     | {"_carry", "_editor", "_gate", "_holds", "_latest", "_log", "_draw", "_loop", "_stream", "_threads"}
-    | {"_trace"}
+    | {"_trace", "_back_pressure", "_holding_context", "_line", "_overflow", "_unread"}
     | {
         "_annotations",
         "_assigned",
@@ -82,7 +82,7 @@ LAZY = {
     *[(each, "_core.reporting") for each in ("_concluding", "_core.outcome", "_core.waits", "_step_waits")],
     *[("context", each) for each in ("_core.waiting", "_step_waits")],
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
-    *[("_worker", each) for each in ("_holds", "_thread_context", "_threads")],
+    *[("_worker", each) for each in ("_holding_context", "_holds", "_thread_context", "_threads")],
     *[("_core.machine", "_core.room"), ("_core.attempts", "_core.alarms")],
     ("_step_reader", "_thread_context"),
     *[(each, "_overload") for each in ("_supplies", "snapshots", "steps")],
@@ -90,7 +90,8 @@ LAZY = {
     ("_core.flowing", "_core.flows"),
     *[(where, "joins") for where in ("_core.plan", "_core.saving")],
     *[("_writing", each) for each in ("_stream", "_trace", "journal")],
-    ("_stream", "_latest"),
+    ("context", "_back_pressure"),
+    ("handler", "_overflow"),
     *[("handler", each) for each in ("_core.reporting", "_outside_context", "_stream", "report")],
     ("workflow", "recovery"),
     *[(each, "_saved_talk") for each in ("_talk", "application")],

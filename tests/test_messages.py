@@ -55,7 +55,14 @@ from stretto import (
     catch_error,
     step,
 )
-from stretto.errors import CollectError, RoutingError, StateError, WaitTimeoutError, shown
+from stretto.errors import (
+    CollectError,
+    RoutingError,
+    StateError,
+    StreamOverflowError,
+    WaitTimeoutError,
+    shown,
+)
 from stretto.events import StepFailedEvent
 from stretto.joins import All, ByKey, First, Quorum, Settle, Until, Window
 from stretto.limits import Debounce, Rate
@@ -2561,6 +2568,10 @@ async def test_a_full_buffer_says_how_to_make_it_larger():
             lambda ctx: ctx.send(Ask()),
             "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def",
         ),
+        (
+            lambda ctx: ctx.write(Ask()),
+            "ctx.write needs an async step; in a plain def step use ctx.write_event_to_stream, or write async def",
+        ),
     ],
 )
 async def test_a_step_in_a_thread_is_told_that_it_cannot_await(call: Callable[[Any], object], says: str):
@@ -3383,6 +3394,131 @@ async def test_a_queue_that_is_full_is_told_to_a_step_in_a_thread_in_words_that_
         caught.value.why
         == "there is no room for Ask(number=2) in the queue of Floods (1 queued, queue_size=1)"
     )
+
+
+class Topical(Event):
+    topic: str
+    number: int
+
+
+class Writes(Workflow[None]):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+        for number in range(3):
+            ctx.write_event_to_stream(Ask(number=number))
+        return StopEvent()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            {"overflow": "drop_oldest"},
+            (
+                "a reader of the stream (overflow='drop_oldest') was more than stream_buffer=1 events behind; "
+                "read faster, raise stream_buffer, or write with await ctx.write(…) and read with "
+                "overflow='wait'"
+            ),
+        ),
+        (
+            {"overflow": "drop_newest"},
+            (
+                "a reader of the stream (overflow='drop_newest') had stream_buffer=1 events to read already; read "
+                "faster, raise stream_buffer, or write with await ctx.write(…) and read with overflow='wait'"
+            ),
+        ),
+        (
+            {"latest": "number"},
+            (
+                "a reader of the stream (latest='number') was more than stream_buffer=1 events behind; "
+                "read faster, raise stream_buffer, or write with await ctx.write(…) and read with "
+                "overflow='wait'"
+            ),
+        ),
+        (
+            {"latest": "topic"},
+            (
+                "a reader of the stream (latest='topic') had not read it when a later one of its key came; read "
+                "faster, or without latest="
+            ),
+        ),
+    ],
+)
+async def test_what_a_reader_declares_to_do_without_is_a_dead_letter_with_the_reason(
+    options: dict[str, Any], reason: str
+):
+    class Tells(Writes):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
+            for number in range(3):
+                ctx.write_event_to_stream(Topical(topic="tea", number=number))
+            return StopEvent()
+
+    async with Tells(stream_buffer=1).run() as run:
+        stream = run.stream_events(**options)
+        await run
+        stream.close()
+    assert [letter.reason for letter in run.dead_letters] == [reason] * 2
+
+
+async def test_a_reader_that_would_rather_fail_is_told_how_far_it_is_behind():
+    async with Writes(stream_buffer=1).run() as run:
+        stream = run.stream_events(overflow="fail")
+        await run
+        assert await anext(stream) == Ask(number=0)
+        with pytest.raises(StreamOverflowError) as caught:
+            await anext(stream)
+    assert text(caught.value) == (
+        "a reader with overflow='fail' was more than stream_buffer=1 events behind, and has missed 3 by "
+        "now; read faster, raise stream_buffer, or let it do without some by overflow='drop_newest' or 'drop_oldest'; "
+        "where the step may wait, write with await ctx.write(…) and read with overflow='wait'"
+    )
+    assert caught.value.missed == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        (
+            {"overflow": "drop_new"},
+            ValueError,
+            (
+                "overflow= is one of 'drop_oldest', 'drop_newest', 'fail', 'wait', not 'drop_new'; did you mean "
+                "'drop_newest'?"
+            ),
+        ),
+        (
+            {"overflow": True},
+            ValueError,
+            "overflow= is one of 'drop_oldest', 'drop_newest', 'fail', 'wait', not True",
+        ),
+        (
+            {"overflow": ["fail"]},
+            ValueError,
+            "overflow= is one of 'drop_oldest', 'drop_newest', 'fail', 'wait', not ['fail']",
+        ),
+        (
+            {"latest": 3},
+            TypeError,
+            "latest= is the name of a field, as in latest='symbol', not 3",
+        ),
+        (
+            {"latest": "topic", "overflow": "wait"},
+            ValueError,
+            (
+                "latest='topic' keeps one event of each key, and leaves out the oldest if there are more keys than "
+                "stream_buffer; it does not go together with overflow='wait': leave out one of the two"
+            ),
+        ),
+    ],
+)
+async def test_what_is_no_policy_of_a_reader_is_told(
+    options: dict[str, Any], error: type[Exception], says: str
+):
+    async with Writes().run() as run:
+        with pytest.raises(error) as caught:
+            run.stream_events(**options)
+        assert text(caught.value) == says
 
 
 async def test_collecting_from_outside_is_refused():

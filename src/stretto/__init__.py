@@ -26,10 +26,13 @@ Subclass `Workflow`, write `step` methods that take and return events, and await
 #   groups, nesting         steps that many classes have, and workflows that a step is handed
 #   context, store          what a step may do, the state that it shares
 #   _thread_context _outside_context    the same in a thread, and for who is no step; _run_port, _arguments below them
+#   _holding_context        the same where what is sent waits until the step returns
+#   _stream                 what is written, and who reads it; _overflow _unread _latest   readers with a policy
+#   _line _back_pressure    who waits for readers
 #   resources, limits       what a step is handed, and what it waits for a turn of; _overload what it says of the latter
 #   snapshots               a run as plain data; _codec its values, _rebuilding and _known_types its classes
 #   _stock _making _config  the resources of a run or of a workflow, and what is read from files
-#   _carry _draw _editor _gate _loop _once _stream _threads _trace _log _signatures _state_class    of which they are
+#   _carry _draw _editor _gate _loop _once _threads _trace _log _signatures _state_class    of which they are
 #   _core                   the pure machine of a run: inputs in, effects out
 #   events, errors, joins, retry, supervision, undo, _options    values
 

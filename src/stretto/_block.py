@@ -45,6 +45,7 @@ class Block:
             cancelled: Whether the run was cancelled by its handler: nobody need be told of that.
         """
         driver, error = self._driver, how[1]
+        driver.pause_reading()
         by_cancellation = error is not None and isinstance(error, anyio.get_cancelled_exc_class())
         if error is not None:
             driver.cancel(f"because its block was left by {type(error).__name__}")

@@ -7,7 +7,7 @@ may want them all. Kotlin's flows call that to conflate.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import final
 
 from .events import Event, Streamed
@@ -21,30 +21,42 @@ class LatestEvents:
 
     An event that has no such field, or a value that cannot be hashed, takes no other's place.
 
+    Args:
+        field: Its name.
+        left_out: Called with each event that is left out while somebody reads.
+
     Attributes:
         superseded: How many were left out so.
         passed: How many of these since it was last empty: a reader that is left begins again before them.
     """
 
-    __slots__ = ("_events", "_field", "passed", "superseded")
+    __slots__ = ("_events", "_field", "_left_out", "passed", "superseded")
 
-    def __init__(self, field: str) -> None:
+    def __init__(self, field: str, left_out: Callable[[Event], object]) -> None:
         self._field = field
+        self._left_out = left_out
         self._events: OrderedDict[Hashable, Event] = OrderedDict()
         self.superseded = self.passed = 0
 
     def append(self, event: Event) -> None:
         """It comes in last; an earlier one of its key is left out."""
+        earlier = self._put(event)
+        if earlier is not None:
+            self._left_out(earlier)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """They were there before somebody reads; only the latest ones come in."""
+        for event in events:
+            self._put(event)
+
+    def _put(self, event: Event) -> Event | None:
         key = self._key(event)
-        if self._events.pop(key, None) is not None:
+        earlier = self._events.pop(key, None)
+        if earlier is not None:
             self.superseded += 1
             self.passed += 1
         self._events[key] = event
-
-    def extend(self, events: Iterable[Event]) -> None:
-        """They come in one by one."""
-        for event in events:
-            self.append(event)
+        return earlier
 
     def popleft(self) -> Event:
         """Takes out the first."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._arguments import not_for_the_stream
 from ._types import S_co
-from .context import Context, send_from_outside
+from .context import Context, send_from_outside, written
 from .errors import WorkflowError
-from .events import Event
+from .events import Event, StopEvent
 
 if TYPE_CHECKING:
     from ._run_port import RunPort
@@ -52,6 +53,19 @@ class OutsideContext(Context[S_co]):
     async def send(self, ev: Event, step: str | None = None) -> None:
         """As ``handler.send``."""
         await send_from_outside(self._run, ev, step, None)
+
+    def write_event_to_stream(self, ev: Event) -> None:
+        """As `Context.write_event_to_stream`, and as nobody's step."""
+        if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
+        run = self._run
+        run.publish(ev)
+        if run.parent is not None or run.merged is not None:
+            run.spread(ev, None)
+
+    async def write(self, ev: Event) -> None:
+        """As `Context.write`, and as nobody's step."""
+        await written(self._run, None, self.write_event_to_stream, ev)
 
     def collect_events(
         self,

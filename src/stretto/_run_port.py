@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context as VarContext
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ._core.effects import Effects
 from ._core.state import Delivery
 from ._gate import Gate
+from ._stream import Hub
 from ._trace import Trace
 from .events import Event
 
@@ -104,6 +105,10 @@ class RunPort(Protocol):
     @property
     def merged(self) -> object:
         """Its stream with those of the runs nested in it, if somebody keeps it."""
+        ...
+
+    def streams(self) -> Iterable[Hub]:
+        """The streams that what its steps write goes to."""
         ...
 
     def spread(self, event: Event, step: str | None) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union, final
 
 import anyio
 
+from .errors import StreamOverflowError
 from .events import Event, StepStateChanged, StreamGap
 
 if TYPE_CHECKING:
@@ -25,35 +26,62 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from ._latest import LatestEvents
+    from ._line import Line
+    from ._unread import FirstEvents
 
-__all__ = ["EventStream", "Hub"]
+__all__ = ["EventStream", "Hub", "Subscription"]
 
-Unread: TypeAlias = Union[deque[Event], "LatestEvents"]
+Unread: TypeAlias = Union[deque[Event], "LatestEvents", "FirstEvents"]
 
 _TURNS = 64  # after so many events at hand a reader lets the loop have a turn
 
 
-@final
 class Subscription:
-    """The place of one reader.
+    """The place of one reader; those of readers that have declared a policy are in `_overflow`.
 
     Attributes:
         events: What it has not read: filled by the hub, emptied by the reader.
         missed: How many events were pushed out since the reader last looked.
         lost: How many of them belong to the stream; the others are internal, and are not told to the next reader.
         waits: Whether it has read everything and waits.
+        overrun: Where in the stream it was given up; None while it is not.
     """
 
     __slots__ = ("_send", "events", "internal", "lost", "missed", "receive", "waits")
 
-    def __init__(self, *, internal: bool, latest: str | None = None) -> None:
+    events: Unread
+    overrun: int | None = None
+
+    def __init__(self, *, internal: bool) -> None:
         self.internal = internal
-        self.events: Unread = deque() if latest is None else _latest_events(latest)
+        self.events = deque()
         self.missed = self.lost = 0
         self.waits = False
         self._send: MemoryObjectSendStream[Unread]
         self.receive: MemoryObjectReceiveStream[Unread]
         self._send, self.receive = anyio.create_memory_object_stream[Unread](1)
+
+    def give(self, event: Event, size: int) -> None:
+        """An event for a reader that waits, or has not read so many."""
+        self.events.append(event)
+        if len(self.events) > size:
+            self.push_out()
+        if self.waits:
+            self.wake()
+
+    def give_last(self, event: Event, size: int) -> None:
+        """The terminal event."""
+        self.give(event, size)
+
+    def push_out(self) -> Event:
+        """The oldest has no room, and is told in a gap."""
+        return self.miss(self.events.popleft())
+
+    def miss(self, event: Event) -> Event:
+        """It is told in a gap before all that is there."""
+        self.lost += type(event) is not StepStateChanged
+        self.missed += 1
+        return event
 
     def wake(self) -> None:
         """The reader waits, and there is something to read."""
@@ -65,20 +93,19 @@ class Subscription:
         self._send.close()
 
     @property
-    def passed(self) -> int:
-        """How many it will not read, since a later one of their key has come."""
-        return 0 if isinstance(self.events, deque) else self.events.passed
+    def behind(self) -> int:
+        """How many events of the stream it has not read and was not told of."""
+        return self.lost + sum(type(event) is not StepStateChanged for event in self.events)
+
+    @property
+    def superseded(self) -> int:
+        """How many it was not given, since a later one of their key had come."""
+        return 0
 
     def close(self) -> None:
         """The reader is gone."""
         self._send.close()
         self.receive.close()
-
-
-def _latest_events(field: str) -> LatestEvents:
-    from ._latest import LatestEvents  # noqa: PLC0415 - for who asks for them
-
-    return LatestEvents(field)
 
 
 @final
@@ -88,12 +115,15 @@ class Hub:
     Attributes:
         written: How many events there were, the terminal one included.
         resume_at: Where a reader stopped that was left in the middle: the next one goes on there.
+        size: How many events it keeps, and how many a reader may be behind.
+        line: Who waits for the readers that are to be waited for; None while there was no such reader.
     """
 
-    __slots__ = ("_readers", "_recent", "_size", "closed", "resume_at", "written")
+    __slots__ = ("_readers", "_recent", "closed", "line", "resume_at", "size", "written")
 
     def __init__(self, size: int, *, already_missed: int = 0) -> None:
-        self._size = size
+        self.size = size
+        self.line: Line | None = None
         self._recent: deque[Event] = deque(maxlen=size)
         self._readers: list[Subscription] = []
         self.written = already_missed
@@ -105,8 +135,8 @@ class Hub:
         self._recent.append(event)
         self.written += 1
         for reader in self._readers:
-            if reader.waits or len(reader.events) >= self._size:
-                self._give(reader, event)
+            if reader.waits or len(reader.events) >= self.size:
+                reader.give(event, self.size)
             else:
                 reader.events.append(event)
 
@@ -114,55 +144,46 @@ class Hub:
         """Gives the event to the present readers that asked for internal ones."""
         for reader in self._readers:
             if reader.internal:
-                self._give(reader, event)
-
-    def _give(self, reader: Subscription, event: Event) -> None:
-        events = reader.events
-        events.append(event)
-        if len(events) > self._size:
-            reader.lost += type(events.popleft()) is not StepStateChanged
-            reader.missed += 1
-        if reader.waits:
-            reader.wake()
+                reader.give(event, self.size)
 
     def close(self, terminal: Event) -> None:
         """Writes the last event and ends every reader."""
         if self.closed:
             return
-        self.publish(terminal)
+        self._recent.append(terminal)
+        self.written += 1
         self.closed = True
         for reader in self._readers:
+            reader.give_last(terminal, self.size)
             reader.end()
         self._readers = []
 
-    def subscribe(self, *, internal: bool, at: int | None = None, latest: str | None = None) -> Subscription:
-        """A new reader, who sees everything from `at`, or where the last one was left, or from the start.
-
-        If `latest` names a field, of each value of that only the latest event which was not read.
-        """
+    def subscribe(self, reader: Subscription, at: int | None = None) -> None:
+        """A new reader, who sees everything from `at`, or where the last one was left, or from the start."""
         begin = self.resume_at if at is None else at
         self.resume_at = 0
         oldest = self.written - len(self._recent)
         first = max(oldest, begin)
-        reader = Subscription(internal=internal, latest=latest)
         reader.missed = reader.lost = first - begin
         reader.events.extend(islice(self._recent, first - oldest, None))
         if self.closed:
             reader.end()
         else:
             self._readers.append(reader)
-        return reader
 
     def leave(self, reader: Subscription, *, done: bool) -> int:
         """A reader goes; if it had not seen the end, its place, which is returned, is kept for the next."""
-        unread = sum(type(event) is not StepStateChanged for event in reader.events)
-        place = self.written - unread - reader.lost - reader.passed
+        place = (self.written if reader.overrun is None else reader.overrun) - reader.behind
         if not done:
             self.resume_at = place
-        if reader in self._readers:
-            self._readers.remove(reader)
+        self.give_up(reader)
         reader.close()
         return place
+
+    def give_up(self, reader: Subscription) -> None:
+        """It is given nothing more."""
+        if reader in self._readers:
+            self._readers = [each for each in self._readers if each is not reader]  # not while one is written
 
     @property
     def watched(self) -> bool:
@@ -181,23 +202,22 @@ class EventStream:
     def __init__(
         self,
         hub: Hub,
+        subscription: Callable[[], Subscription],
         *,
-        internal: bool,
         on_cancel: Callable[[], Awaitable[None]],
         keep: object,
-        latest: str | None = None,
     ) -> None:
         self._hub = hub
-        self._latest = latest
+        self._subscription = subscription
         self._keep = keep  # the handler: a run whose handler is dropped is cancelled
         self._on_cancel = on_cancel
-        self._internal = internal
         self._place: int | None = None
         self._done = self._yields = False
         self._open()
 
     def _open(self) -> None:
-        self._reader = self._hub.subscribe(internal=self._internal, at=self._place, latest=self._latest)
+        self._reader = self._subscription()
+        self._hub.subscribe(self._reader, self._place)
         self._events = self._reader.events
         self._turns = _TURNS
         self._place = None
@@ -223,6 +243,9 @@ class EventStream:
 
     async def _wait(self) -> None:
         """Waits until there is something to read, or lets the loop have a turn where there is."""
+        if self._reader.overrun is not None and not (self._events or self._reader.missed):
+            self.close()
+            raise self._overrun(self._reader.overrun)
         if self._done:
             raise StopAsyncIteration
         if self._place is not None:
@@ -253,10 +276,22 @@ class EventStream:
         finally:
             self._yields = False
 
+    def _overrun(self, place: int) -> StreamOverflowError:
+        """What a reader is told that has read all that it was given before it was given up."""
+        size = self._hub.size
+        missed = max(1, self._hub.written - place)
+        return StreamOverflowError(
+            f"a reader with overflow='fail' was more than stream_buffer={size} events behind, and has missed {missed} "
+            f"by now; read faster, raise stream_buffer, or let it do without some by "
+            "overflow='drop_newest' or 'drop_oldest'; where the step may wait, write with await ctx.write(…) and "
+            "read with overflow='wait'",
+            missed,
+        )
+
     @property
     def superseded(self) -> int:
         """With ``latest=``: how many events it has left out, since a later one of their key had come."""
-        return 0 if isinstance(self._events, deque) else self._events.superseded
+        return self._reader.superseded
 
     def close(self, *, done: bool = False) -> None:
         """Stops reading; the run goes on, and the next reader begins here."""

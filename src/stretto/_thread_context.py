@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from ._core.inputs import Strayed
 from ._core.state import DeadLetter, Delivery
+from ._holding_context import HoldingContext
 from ._threads import Work
 from ._types import S_co
-from .context import Context, HoldingContext
+from .context import Context
 from .errors import QueueFullError, RunEndedError, WorkflowError
 from .events import Event
 
@@ -99,6 +100,16 @@ class ThreadContext(Context[S_co]):
         """
         raise WorkflowError(
             "ctx.send needs an async step; in a plain def step use ctx.send_event, or write async def"
+        )
+
+    def write(self, ev: Event) -> NoReturn:  # noqa: ARG002 - refused whatever it is
+        """Not to be had in a thread: a plain ``def`` step cannot await.
+
+        Raises:
+            WorkflowError: Always, and when it is called, as above.
+        """
+        raise WorkflowError(
+            "ctx.write needs an async step; in a plain def step use ctx.write_event_to_stream, or write async def"
         )
 
     def wait_for_event(self, *_: object, **__: object) -> NoReturn:

@@ -23,7 +23,7 @@ from ._draw import draw
 from ._loop import native_cancellations
 from ._nesting import making, racing
 from ._step_spec import Shape, StepSpec
-from .context import Context, HoldingContext
+from .context import Context
 from .errors import WorkflowError, without
 
 if TYPE_CHECKING:
@@ -239,7 +239,11 @@ class Worker:
         run = self.host
         if spec.threaded:
             return await self._call_in_thread(spec, delivery, supplied)
-        make = HoldingContext if spec.holds else Context
+        make: type[Context] = Context
+        if spec.holds:
+            from ._holding_context import HoldingContext  # noqa: PLC0415 - for who has such steps, as below
+
+            make = HoldingContext
         context = make(run, delivery) if spec.context_name is not None else None
         return await spec.call(**supplied, **spec.arguments(run.workflow, context, delivery.event))
 

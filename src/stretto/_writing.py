@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextvars import Context as VarContext, copy_context
 from typing import TYPE_CHECKING, cast
 
+import anyio
+
 from ._among import Among
 from .events import Event, StopEvent, Streamed
 
@@ -109,6 +111,19 @@ class Writing(Among):
         """Writes the last event to it."""
         if self.merged is not None:
             self.merged.close(self._told(last, None))
+
+    def streams(self) -> Iterator[Hub]:
+        """The streams that what its steps write goes to, if somebody keeps them."""
+        around = cast("Iterator[Writing]", self.runs_around())
+        for run in (self, *around):
+            mine = run is self or (run.parent is None and run.around is not None)
+            yield from (hub for hub in (run.hub if mine else None, run.merged) if hub is not None)
+
+    def pause_reading(self) -> None:
+        """The present task waits for the end of the run: who writes does not wait for what it reads."""
+        for hub in (self.hub, self.merged):
+            if hub is not None and hub.line is not None:
+                hub.line.pause(anyio.get_current_task().id)
 
     def spread(self, event: Event, step: str | None) -> None:
         """Writes an event to the merged streams of the run and of those around it, if somebody keeps one."""

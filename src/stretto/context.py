@@ -11,12 +11,12 @@ import math
 from _thread import get_ident  # as threading has it, without the import
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
 
 from ._arguments import check_request, check_wait, no_shared_context, not_for_the_stream
-from ._core.past import Held
 from ._core.state import Delivery
 from ._types import S_co
 from .errors import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .snapshots import SavedRun
     from .store import Store
 
-__all__ = ["Context", "HoldingContext", "SavedContext", "send_from_outside"]
+__all__ = ["Context", "SavedContext", "send_from_outside", "written"]
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -253,6 +253,17 @@ class Context(Generic[S_co]):
         if run.parent is not None or run.merged is not None:
             run.spread(ev, self._delivery.step.name)
 
+    async def write(self, ev: Event) -> None:
+        """As `write_event_to_stream`, and waits for readers that say ``overflow="wait"`` and have no room.
+
+        It is to `write_event_to_stream` what `send` is to `send_event`. Who waits longest writes first. The step keeps
+        its worker meanwhile. One that is cancelled while it waits has written nothing.
+
+        Raises:
+            TypeError: As `write_event_to_stream`.
+        """
+        await written(self._run, self._delivery, self.write_event_to_stream, ev)
+
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Tells how far the step has come: writes a `StepProgress` to the stream. Never waits.
 
@@ -424,6 +435,15 @@ class Context(Generic[S_co]):
         return f"<Context of {self._delivery.step.label} in run {self.run_id}>"
 
 
+async def written(run: RunPort, delivery: Delivery | None, write: Callable[[Event], None], ev: Event) -> None:
+    """As `Context.write`; the delivery is that of the step that writes."""
+    if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
+    from ._back_pressure import write_when_there_is_room  # noqa: PLC0415 - for who waits
+
+    await write_when_there_is_room(run, delivery, partial(write, ev))
+
+
 async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str | None) -> None:
     """As ``handler.send``."""
     try:
@@ -434,29 +454,6 @@ async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str |
         await send_when_there_is_room(run, None, ev, step, run.outside_context(), full)
     else:
         await anyio.lowlevel.checkpoint()
-
-
-class HoldingContext(Context[S_co]):
-    """The context of a step with ``emit="on_success"``: what it sends waits until the attempt has succeeded."""
-
-    __slots__ = ()
-
-    def send_event(self, ev: Event, step: str | None = None) -> None:
-        """As `Context.send_event`, once the step returns; if it raises, never."""
-        self._run.refuse_elsewhere("send_event")
-        self._hold(Held(ev, copy_context(), step))
-        if self._run.trace is not None:
-            self._run.trace.sent(self._delivery, ev)
-
-    def write_event_to_stream(self, ev: Event) -> None:
-        """As `Context.write_event_to_stream`, once the step returns; if it raises, never."""
-        if isinstance(ev, StopEvent) or not isinstance(ev, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise not_for_the_stream(ev)  # pyright: ignore[reportUnknownArgumentType]
-        self._hold(Held(ev, None, None))
-
-    def _hold(self, held: Held) -> None:
-        run = self._run
-        run.perform(run.machine.hold(self._delivery, held, run.clock()), self._delivery.step.label)
 
 
 class SavedContext(Context[S_co]):

@@ -25,6 +25,7 @@ __all__ = [
     "SnapshotError",
     "StateError",
     "StepTimeoutError",
+    "StreamOverflowError",
     "UndeclaredEventError",
     "WaitTimeoutError",
     "WorkflowCancelledError",
@@ -281,6 +282,24 @@ class QueueFullError(WorkflowError):
 
     def __reduce__(self) -> tuple[type[QueueFullError], tuple[object, ...]]:
         return type(self), (*self.args, self.why)
+
+
+@final
+class StreamOverflowError(WorkflowError):
+    """A reader of a stream was further behind than `stream_buffer`, and had said ``overflow="fail"``.
+
+    The run goes on; another reader may too, with what is kept.
+
+    Attributes:
+        missed: How many events have been written since, when it was told.
+    """
+
+    def __init__(self, message: str, missed: int = 0) -> None:
+        super().__init__(message)
+        self.missed = missed
+
+    def __reduce__(self) -> tuple[type[StreamOverflowError], tuple[object, ...]]:
+        return type(self), (*self.args, self.missed)
 
 
 @final

@@ -19,8 +19,9 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextvars import Context as VarContext, copy_context
+from functools import partial
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, cast, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, final
 
 import anyio
 
@@ -120,6 +121,7 @@ class Handler(Generic[R]):
         driver.followed = True
         self._refuse_inside(driver, "awaits")
         if driver.outcome is None:
+            driver.pause_reading()
             try:
                 await driver.wait()
             except BaseException:  # a cancellation, or Ctrl-C on trio
@@ -220,6 +222,7 @@ class Handler(Generic[R]):
         *,
         origins: bool = False,
         latest: str | None = None,
+        overflow: Literal["drop_oldest", "drop_newest", "fail", "wait"] | None = None,
     ) -> EventStream:
         """Iterates over what the steps write, up to the terminal event; starts the run if need be.
 
@@ -233,18 +236,35 @@ class Handler(Generic[R]):
                 and which step wrote it. What was written before somebody asks for it is told as a `StreamGap`.
             latest: The name of a field, for a reader who may be slow: of the events of one class that have the same
                 value there, and that it has not read, it is given the latest. ``stream.superseded`` counts the others.
-        """
-        from ._stream import EventStream  # noqa: PLC0415
+            overflow: What becomes of more than `stream_buffer` events that this reader has not read: ``"drop_oldest"``
+                or ``"drop_newest"`` leaves these out, told as a `StreamGap` in their place; ``"fail"`` raises there;
+                for ``"wait"``, ``await ctx.write(…)`` waits. What is left out by one of the first two, or by `latest`,
+                is a dead letter; the oldest that is left out unasked is not.
 
+        The stream itself raises:
+
+        Raises:
+            StreamOverflowError: With ``overflow="fail"``, after what it could keep.
+            ValueError: If there is no such policy, or it does not go together with `latest`.
+        """
+        from ._stream import EventStream, Subscription  # noqa: PLC0415
+
+        declared = None
+        if latest is not None or overflow is not None:
+            from ._overflow import declared_reader  # noqa: PLC0415 - for who declares something
+
+            declared = declared_reader(latest, overflow)
         self.start()
         driver = self._started("stream_events")
         driver.followed = True
         hub = driver.keep_merged() if origins else driver.keep_stream()
         if expose_internal:
             driver.trace_on()
-        return EventStream(
-            hub, internal=expose_internal, on_cancel=self._cancel_if_linked, keep=self, latest=latest
-        )
+        if declared is None:
+            subscription: Callable[[], Subscription] = partial(Subscription, internal=expose_internal)
+        else:
+            subscription = declared(driver, hub, expose_internal)
+        return EventStream(hub, subscription, on_cancel=self._cancel_if_linked, keep=self)
 
     def send_event(self, ev: Event, step: str | None = None, *, to: str | None = None) -> None:
         """Sends an event into the run, to the steps that take it or to one by name. Never waits.

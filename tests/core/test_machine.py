@@ -281,6 +281,15 @@ def test_what_comes_from_a_thread_whose_step_was_over_is_a_dead_letter_and_nothi
     assert delivery in run.active
 
 
+def test_what_a_reader_does_without_is_a_dead_letter_that_is_meant():
+    run = machine(step())
+    at_work(run)
+    letter = DeadLetter(A(), "a reader was behind", just_sent=False, meant=True)
+    told = [each for each in run.receive(Strayed(letter=letter)) if isinstance(each, DeadLetter)]
+    assert [(each.just_sent, each.meant) for each in told] == [(False, True)]
+    assert list(run.dead_letters or ()) == [letter]
+
+
 def test_the_last_thousand_dead_letters_are_kept():
     run = machine(step(), limit=1)
     run.event_sent(B(n=-1), CARRY, at=0.0)

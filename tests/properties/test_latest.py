@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from stretto import Context, Event, StartEvent, StopEvent, Workflow, step
 from stretto._latest import LatestEvents
+from stretto._overflow import LatestReader
 from stretto._stream import Hub
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +86,7 @@ async def test_what_was_pushed_out_is_a_gap_for_it_too():
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40))
 def test_it_is_a_list_from_which_the_earlier_of_a_key_is_taken(coming: list[tuple[str, bool]]):
-    events, model, left_out = LatestEvents("symbol"), list[Event](), 0
+    events, model, left_out = LatestEvents("symbol", lambda _: None), list[Event](), 0
     for number, (symbol, reads) in enumerate(coming):
         event = Price(symbol=symbol, cents=number)
         events.append(event)
@@ -103,7 +104,7 @@ def test_a_value_that_cannot_be_hashed_takes_no_others_place():
     class Odd(Event):
         symbol: list[int]
 
-    events, note = LatestEvents("symbol"), Note(text="the same")
+    events, note = LatestEvents("symbol", lambda _: None), Note(text="the same")
     events.extend([Odd(symbol=[]), Odd(symbol=[]), note, note])
     assert len(events) == 4
     events.clear()
@@ -111,12 +112,20 @@ def test_a_value_that_cannot_be_hashed_takes_no_others_place():
 
 
 async def test_a_hub_is_left_before_what_was_passed_over():
-    hub = Hub(10)
-    reader = hub.subscribe(internal=False, latest="symbol")
+    hub, left_out = Hub(10), list[Event]()
+
+    def subscribe(at: int | None = None) -> LatestReader:
+        reader = LatestReader("symbol", lambda _, event: left_out.append(event), internal=False)
+        hub.subscribe(reader, at)
+        return reader
+
+    reader = subscribe()
     for cents in range(4):
         hub.publish(Price(symbol="a", cents=cents))
+    assert told(left_out) == ["a0", "a1", "a2"]
     assert hub.leave(reader, done=False) == 0
-    reader = hub.subscribe(internal=False, at=2, latest="symbol")
+    reader = subscribe(2)
     assert told(list(reader.events)) == ["a3"]
     reader.events.popleft()
     assert hub.leave(reader, done=False) == 4
+    assert len(left_out) == 3, "what was there before is no drop"

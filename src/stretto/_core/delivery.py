@@ -96,7 +96,7 @@ class DeadLetter:
     Attributes:
         just_sent: Whether it is from the step that has made it one, which is what the logger says.
         member: Whose run has made it one, in an application.
-        meant: Whether a policy of a step says so, which is no reason for a warning.
+        meant: Whether a policy of a step, or of a reader, says so, which is no reason for a warning.
     """
 
     __slots__ = ("event", "just_sent", "meant", "member", "reason")

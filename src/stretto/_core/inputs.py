@@ -120,7 +120,7 @@ class StepCancelled(Fields):
 
 @final
 class Strayed(Fields):
-    """A step that was over sent an event from its thread."""
+    """An event was lost outside: a step that was over sent it from its thread, or a reader does without it."""
 
     letter: DeadLetter
 

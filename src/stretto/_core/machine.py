@@ -104,7 +104,7 @@ class Machine(Attempts):
             case StepCancelled(delivery=delivery, value=value, returned=returned):
                 return self._step_cancelled(delivery, value, returned=returned)
             case Strayed(letter=letter):
-                return self._dead(letter.event, letter.reason)
+                return self._dead(letter.event, letter.reason, just_sent=letter.just_sent, meant=letter.meant)
             case DeadlinePassed(at=at):
                 return self._deadline_passed(at)
             case CancelAsked(why=why, at=at, by_caller=by_caller):
