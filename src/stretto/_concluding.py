@@ -42,10 +42,10 @@ class Concluding(Writing):
             self.perform(self.machine.receive(Ending()))
         if self.line is not None:
             self.line.wake(self)
-        if self.around is not None:
-            self.around.decided(self)
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
+        if self.around is not None:
+            self.around.decided(self)  # which may hand on what has not begun
         if at_work or self._children or self._hosted or self.machine.waiters or self._timers:
             if self.scope is not None:
                 self.scope.cancel()

@@ -24,9 +24,9 @@ class HoldPort(Protocol):
 
 
 @contextmanager
-def held_up(run: HoldPort, delivery: Delivery, by: str) -> Generator[None]:
-    """Around a wait of a step that is at work, for its turn of something."""
-    hold = Hold(delivery, by)
+def held_up(run: HoldPort, delivery: Delivery, by: str, *, begun: bool = True) -> Generator[None]:
+    """Around a wait of a step that is at work, for its turn of something; its body may not have `begun`."""
+    hold = Hold(delivery, by, begun=begun)
     run.perform(run.machine.receive(HeldUp(hold=hold)))
     try:
         yield

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import anyio.lowlevel
 
     from ._crew import Crew
+    from .limits import Line
 
 __all__ = ["Worker"]
 
@@ -204,10 +205,11 @@ class Worker:
         if spec.timeout is None:
             return await self._call_now(spec, delivery, [])
         run = self.host
-        delivery.started = run.clock()
+        began = delivery.started = run.clock()
         value, waited = None, [0.0]
-        with anyio.CancelScope(deadline=delivery.started + spec.timeout):
+        with anyio.CancelScope(deadline=began + spec.timeout):
             value = await self._call_now(spec, delivery, waited)
+        delivery.started = began  # also if its time has passed before the body began: that is an attempt
         at = run.clock()
         late = overdue(delivery, at, _told(spec, waited[0]))
         if late is not None and run.machine.ended is None and at < run.machine.deadline:
@@ -218,7 +220,11 @@ class Worker:
 
     async def _call_now(self, spec: StepSpec, delivery: Delivery, waited: list[float]) -> object:
         """Calls it once it has what it needs and its turn; into `waited` goes how long that took, if it took any."""
-        supplied = await self.host.supply(spec) if spec.needs else {}
+        try:
+            supplied = await self.host.supply(spec) if spec.needs else {}
+        except self.host.cancelled:
+            delivery.started = None
+            raise
         if spec.limiter is None:
             return await self._call_with(spec, delivery, supplied)
         line = spec.limiter.line()
@@ -228,12 +234,25 @@ class Worker:
                 from ._holds import held_up  # noqa: PLC0415 - for who waits
 
                 since, waited[:] = self.host.clock(), [math.inf]
-                with held_up(self.host, delivery, f"a turn of {spec.limiter!r}"):
-                    await line.wait(delivery)
+                with held_up(self.host, delivery, f"a turn of {spec.limiter!r}", begun=False):
+                    await self._await_turn(line, delivery)
                 waited[:] = [self.host.clock() - since]
             return await self._call_with(spec, delivery, supplied)
         finally:
             line.leave(delivery)
+
+    async def _await_turn(self, line: Line, delivery: Delivery) -> None:
+        """Waits for a turn. One that is cancelled before it has not begun, and nothing of it happens elsewhere."""
+        machine = self.host.machine
+        try:
+            await line.wait(delivery)
+            if machine.ended is not None or machine.is_lost(delivery):
+                await (
+                    self.host.checkpoint()
+                )  # the turn has come together with a cancellation, which goes first
+        except BaseException:
+            delivery.started = None
+            raise
 
     async def _call_with(self, spec: StepSpec, delivery: Delivery, supplied: dict[str, object]) -> object:
         run = self.host

@@ -108,6 +108,7 @@ async def test_conversations_that_share_a_rate_all_get_on():
         {"num_workers": 1, "rate": Rate(1, per=0.5)},
         {"num_workers": 1, "priority": "n"},
         {"limiter": Limit(1, key=lambda ev: "all")},
+        {"limiter": Limit(1)},
         {"num_workers": 1, "debounce": 0.5, "key": "n"},
     ],
 )

@@ -102,7 +102,7 @@ class Counting(RunState):
         """The steps of deliveries that were never begun: that wait for a worker, or for their turn."""
         for delivery in self.active:
             lost = self.flows is not None and delivery in self.flows.lost  # it was taken back already
-            if delivery.started is None and delivery.attempt == 1 and not lost:
+            if not self.has_begun(delivery) and delivery.attempt == 1 and not lost:
                 yield delivery.step
         for waiting in self.in_queues():
             if type(waiting) is Delivery and waiting.attempt == 1:

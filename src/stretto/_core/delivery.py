@@ -75,13 +75,15 @@ class Hold:
 
     Attributes:
         by: What it is, as messages say it.
+        begun: Whether the body of the step has begun.
     """
 
-    __slots__ = ("by", "delivery")
+    __slots__ = ("begun", "by", "delivery")
 
-    def __init__(self, delivery: Delivery, by: str) -> None:
+    def __init__(self, delivery: Delivery, by: str, *, begun: bool = True) -> None:
         self.delivery = delivery
         self.by = by
+        self.begun = begun
 
 
 def spent_by(cause: Delivery | None) -> Mapping[int, int]:

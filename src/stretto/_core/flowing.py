@@ -104,7 +104,7 @@ class Flowing(Forking):
         if self.retrying is not None and self.retrying.discard(delivery):
             return self._dropped(flows, delivery, reason)
         flows.lost.add(delivery)
-        if delivery.started is None and delivery.attempt == 1:
+        if not self.has_begun(delivery) and delivery.attempt == 1:
             self._count_taken(delivery.step, delivery.event, -1)
         letters = self._dead(delivery.event, reason, just_sent=False, meant=True)
         return [*letters, Abort(delivery=delivery)]

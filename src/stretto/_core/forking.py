@@ -175,7 +175,7 @@ class Forking(Waits):
         effects: list[Effect] = []
         reason = f"the join of its fork had enough before {delivery.step.label} took it"
         own = forks.each_of(delivery.event)
-        untaken = [*delivery.untaken(own)] if waited else own if delivery.started is None else ()
+        untaken = [*delivery.untaken(own)] if waited else () if self.has_begun(delivery) else own
         for event in untaken:
             effects += self._dead(event, reason, just_sent=False)
         if untaken and delivery.attempt == 1:

@@ -310,6 +310,8 @@ class Machine(Attempts):
     def _step_cancelled(self, delivery: Delivery, value: object, *, returned: bool) -> Effects:
         if returned:
             self._note_completed(delivery, value)
+        if delivery.started is None:
+            return NOTHING  # it waited for its turn, and is left over as what is ready; or was handed on
         del self.active[delivery]
         if self.unfinished is not None and value is None:
             self.unfinished.append(delivery)

@@ -72,6 +72,10 @@ class Outcome(Workers):
         return self._end(Ended.STALLED, stalled(self, self.buffers))
 
     @abstractmethod
+    def is_lost(self, delivery: Delivery | None) -> bool:
+        """Whether its work was cut short, and its event told then."""
+
+    @abstractmethod
     def _last_windows(self) -> Effects:
         """What joins are called with when nothing else is left to do."""
 
@@ -183,6 +187,6 @@ class Outcome(Workers):
         yield from self.late or ()
 
     def _not_begun(self) -> Iterator[Delivery | Waiter]:
-        yield from (delivery for delivery in self.active if delivery.started is None)
+        yield from (each for each in self.active if not self.has_begun(each) and not self.is_lost(each))
         yield from self.in_queues()
         yield from self.retrying or ()

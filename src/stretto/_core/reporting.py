@@ -246,6 +246,7 @@ def _active(state: RunState, at: float) -> dict[str, tuple[int, float]]:
 def _held_up(state: RunState) -> dict[str, dict[str, int]]:
     """For each step what those at work wait for, and how many of them; each of them for one thing."""
     by: dict[Delivery, str] = {hold.delivery: hold.by for hold in state.holds or ()}
+    by.update((delivery, hold.by) for delivery, hold in (state.in_line or {}).items())
     for sender in state.room or ():
         if sender.delivery is not None:
             by.setdefault(sender.delivery, "room in the queue")

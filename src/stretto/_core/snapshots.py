@@ -68,7 +68,14 @@ def _in_their_middle(run: Machine) -> Iterator[Delivery]:
     yield from (each.delivery for each in run.in_queues() if isinstance(each, Waiter))
 
 
+def _at_work(run: Machine) -> Iterator[Delivery]:
+    in_line = run.in_line or ()
+    yield from (each for each in run.active if each not in in_line)
+
+
 def _queued(run: Machine) -> Iterator[Delivery]:
+    """What waits for a worker; before that what has one, and waits for a turn before it begins."""
+    yield from run.in_line or ()
     quiet = () if run.flows is None else run.flows.quiet
     yield from (each for each in run.in_queues() if isinstance(each, Delivery) and each not in quiet)
 
@@ -267,7 +274,7 @@ class _Asked:
 PARTS: dict[str, Part] = {
     "rates": _Rates(),
     "waits": _Deliveries(_in_their_middle),
-    "active": _Deliveries(lambda run: iter(run.active)),
+    "active": _Deliveries(_at_work),
     "queued": _Deliveries(_queued),
     "retrying": _Retrying(),
     "debounced": _Debounced(),

@@ -63,6 +63,7 @@ class RunState:
         mailbox: What no step takes and nobody waits for, yet.
         room: The room in its queues; None if they have no bound.
         holds: What steps at work wait for, other than events and room.
+        in_line: What those wait for that have a worker, and whose bodies have not begun; None if there were none.
         forks: What is live of what steps have sent off; None in a workflow without joins.
         flows: What is held back by the policies of steps; None in a workflow without any.
         detour: Whether an event may have to go another way than to its step: the run is over, somebody waits, or
@@ -96,6 +97,7 @@ class RunState:
     mailbox: Mailbox | None = None
     room: Room | None = None
     holds: dict[Hold, None] | None = None
+    in_line: dict[Delivery, Hold] | None = None
     forks: Forks[Delivery, Origin] | None = None
     flows: Flows | None = None
     detour = False
@@ -145,6 +147,10 @@ class RunState:
             if self.used is None:
                 self.used = [0.0] * len(self.busy)
             self.used[delivery.step.index] += at - started
+
+    def has_begun(self, delivery: Delivery) -> bool:
+        """Whether the body of a step has begun, which has a worker: it may wait for a turn first."""
+        return delivery.started is not None and (self.in_line is None or delivery not in self.in_line)
 
     @property
     def is_timed(self) -> bool:

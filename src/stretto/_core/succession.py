@@ -72,7 +72,7 @@ class Estate:
 
 def take_estate(run: Machine) -> Estate:
     """Takes out of a run that is over what no step has begun with: the ready first, then the queue of each step."""
-    queued = [delivery for delivery in run.active if delivery.started is None and _is_whole(run, delivery)]
+    queued = [each for each in run.active if not run.has_begun(each) and _is_whole(run, each)]
     for delivery in queued:
         del run.active[delivery]
     for queue in run.waiting:

@@ -122,13 +122,20 @@ class Workers(Counting):
 
     def _held_up(self, hold: Hold) -> Effects:
         """A step keeps its worker while it waits for a turn of something."""
+        if not hold.begun:
+            if self.in_line is None:
+                self.in_line = {}
+            self.in_line[hold.delivery] = hold
+            return NOTHING
         if self.holds is None:
             self.holds = {}
         self.holds[hold] = None
         return NOTHING
 
     def _goes_on(self, hold: Hold) -> Effects:
-        if self.holds is not None:
+        if self.in_line is not None and not hold.begun:
+            self.in_line.pop(hold.delivery, None)
+        elif self.holds is not None:
             self.holds.pop(hold, None)
         return NOTHING
 
