@@ -21,7 +21,7 @@ PACKAGE = "stretto"
 # A folder stands for all that is in it. A new module is written down here, or the test fails.
 FLOORS = [
     {"errors", "events", "joins", "retry", "supervision", "undo"}
-    | {"_event_init", "_fields", "_options", "_types"},
+    | {"_answers", "_event_init", "_fields", "_options", "_types"},
     {"_core"},
     {"context", "_arguments", "_outside_context", "_run_port", "_step_waits", "_thread_context"}
     | {"store", "joined", "steps", "nesting", "groups", "blueprint", "recovery", "drawing"}
@@ -78,7 +78,7 @@ LAZY = {
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],
     *[("blueprint", "joins"), ("_core.plan", "_core.reaching")],
     ("_core.waiting", "_core.requirements"),
-    *[("_core.forking", each) for each in ("_core.joined", "_core.joining")],
+    *[("_core.forking", each) for each in ("_answers", "_core.joined", "_core.joining")],
     *[(each, "_core.reporting") for each in ("_concluding", "_core.outcome", "_core.waits", "_step_waits")],
     *[("context", each) for each in ("_core.waiting", "_step_waits")],
     *[(each, "_core.counts") for each in ("_core.counting", "handler")],
@@ -87,7 +87,7 @@ LAZY = {
     ("_step_reader", "_thread_context"),
     *[(each, "_overload") for each in ("_supplies", "snapshots", "steps")],
     *[("limits", each) for each in ("_core.bucket", "_core.permits")],
-    ("_core.flowing", "_core.flows"),
+    *[("_core.flowing", each) for each in ("_answers", "_core.flows")],
     *[(where, "joins") for where in ("_core.plan", "_core.saving")],
     *[("_writing", each) for each in ("_stream", "_trace", "journal")],
     ("context", "_back_pressure"),
@@ -96,6 +96,7 @@ LAZY = {
     ("workflow", "recovery"),
     *[(each, "_saved_talk") for each in ("_talk", "application")],
     ("_talk", "_supervisor"),
+    ("_ways", "_answers"),
     *[("workflow", each) for each in ("_config", "_stock", "limits")],
     *[("_core.machine", "_core.undoing"), ("_concluding", "_undoing")],
     *[(each, "_undo_reader") for each in ("groups", "workflow")],
@@ -107,6 +108,7 @@ WITHOUT_A_LOOP = {
     "retry",
     "supervision",
     "undo",
+    "_answers",
     "_event_init",
     "_fields",
     "_options",

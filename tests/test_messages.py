@@ -1040,7 +1040,7 @@ async def later(ev: Event) -> int:
 
 @at_definition(
     "the key of Rate is asked between two steps, and nothing can wait for an async function; let a step before it find "
-    "out, and write a plain def or the name of a field, not later"
+    "out, and write a plain def or the name of a field, not later (here)"
 )
 def a_key_that_is_async():
     Rate(1, per=1, key=later)
@@ -1048,7 +1048,7 @@ def a_key_that_is_async():
 
 @at_definition(
     "priority is asked between two steps, and nothing can wait for an async function; let a step before it find out, "
-    "and write a plain def or the name of a field, not later"
+    "and write a plain def or the name of a field, not later (here)"
 )
 def a_priority_that_is_async():
     step(priority=later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -1659,6 +1659,60 @@ async def test_a_predicate_that_fails_is_told_with_the_policy_the_join_and_the_e
             "raised by Quorum(when=fails (here), losers='cancel', order='arrival'), by which Fails.join (here) joins, "
             "when it was asked about Answer()"
         )
+    ]
+
+
+async def test_a_predicate_that_gives_a_coroutine_is_told_with_what_to_write():
+    async def good(came: object) -> bool:
+        return bool(came)
+
+    def asks(came: object) -> object:
+        return good(came)
+
+    class Asks(Fork):
+        @step
+        async def join(self, answers: Annotated[list[Answer], Quorum(asks)]) -> StopEvent[int]:
+            return StopEvent(result=0)
+
+    with pytest.raises(TypeError) as caught:
+        await Asks().run(count=1)
+    assert text(caught.value) == (
+        "asks (here) gave the coroutine good(), and it is asked between two steps, where nothing can be "
+        "awaited; let a step before it find out, and write a plain function that looks at its event"
+    )
+
+
+async def test_a_key_that_raises_stop_iteration_is_told_with_its_option_and_step():
+    class Empty(Fork):
+        @step(singleton="refuse", key=lambda _: next(iter(())))
+        async def ask(self, ev: Ask) -> Answer:
+            return Answer()
+
+    with pytest.raises(RuntimeError) as caught:
+        await Empty().run(count=1)
+    assert text(caught.value) == (
+        "Empty.<lambda> (here) raised StopIteration, which means the end of an iteration to whoever is asked next; "
+        "write next(…, None) for the first of what may be empty, or raise an error of another class"
+    )
+    assert [text(note) for note in caught.value.__notes__] == [
+        "raised by key= of Empty.ask (here), asked about Ask(number=0)"
+    ]
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
+async def test_a_condition_of_a_wait_that_fails_is_told_with_the_event():
+    class Waits(Workflow[int]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[int]:
+            ctx.send_event(Answer())
+            await ctx.wait_for_event(Answer, where=lambda _: 1 / 0)
+            return StopEvent(result=0)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await Waits().run()
+    assert [text(note) for note in caught.value.__notes__] == [
+        "raised when a wait for Answer was asked whether Answer() fits",
+        "in Waits.begin (here), which handled StartEvent(), attempt 1",
     ]
 
 

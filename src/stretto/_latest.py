@@ -74,9 +74,11 @@ class LatestEvents:
         told = event.event if isinstance(event, Streamed) else event
         value = getattr(told, self._field, self)
         try:
-            return object() if value is self else (type(told), hash(value), value)
-        except TypeError:
+            key = object() if value is self else (type(told), hash(value), value)
+            self._events.get(key)
+        except Exception:  # noqa: BLE001 - it cannot be hashed or compared, and is like no other
             return object()
+        return key
 
     def __len__(self) -> int:
         return len(self._events)

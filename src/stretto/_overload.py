@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
 
 import attrs
 
+from ._answers import answering
 from ._core.policies import Overflow, Policies, Quiet, Singleton
 from ._fields import Fields
 from ._options import count, duration
@@ -212,4 +213,4 @@ def _one_of(kind: Any, value: object, name: str) -> Any:  # noqa: ANN401 - one o
 
 
 def _reader(by: By) -> Callable[[Event], Any]:
-    return attrgetter(by) if isinstance(by, str) else cast("Callable[[Event], Hashable]", by)
+    return answering(attrgetter(by) if isinstance(by, str) else cast("Callable[[Event], Hashable]", by))

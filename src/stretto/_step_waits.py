@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from ._answers import answering
 from ._core.inputs import SendBegan, SendCancelled, WaitBegan, WaitCancelled, WaitTimedOut
 from ._core.room import Sender
 from .errors import QueueFullError, WaitTimeoutError
@@ -28,6 +29,8 @@ __all__ = ["send_to_each", "send_when_there_is_room", "wait"]
 async def wait(run: RunPort, waiter: Waiter, woken: anyio.Event, limit: float | None) -> Event:
     """Waits for the event, for so many seconds at most; `woken` is what the waiter wakes."""
     machine, delivery = run.machine, waiter.delivery
+    if waiter.where is not None:
+        waiter.where = answering(waiter.where)
     if run.trace is not None:
         run.trace.waits(delivery, waiter.kind, run.clock())
     effects = machine.receive(WaitBegan(waiter=waiter, parks=run.inside, at=run.clock()))

@@ -8,20 +8,20 @@ an event causes inside a run inherits it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from contextvars import Context as VarContext, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ._among import Among, behalf
 from ._core.effects import Outward
-from ._core.inputs import Roused, WaitAnswered
+from ._core.inputs import Interrupted, Roused, WaitAnswered
 from ._core.returning import is_stop
 from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
 from ._driver import Driver, ambient
 from ._party import Party
-from .errors import QueueFullError, RoutingError, UndeclaredEventError, near, shown
+from .errors import QueueFullError, RoutingError, UndeclaredEventError, add_note, near, shown
 from .events import Event
 
 if TYPE_CHECKING:
@@ -56,25 +56,45 @@ class Ways(Party):
             return self._to_behalf(run, event, carry, back)
         if any(name != member for name in to) and not self.wiring.declares(member, kind):
             raise self._undeclared(run, kind, to, sender)
+        try:
+            key = self._key(event, to)
+        except BaseException as error:  # noqa: ASYNC103 - told where it is sent, or to the run, which it ends
+            if claims:
+                raise
+            self._not_told(run, event, error)
+            return True  # noqa: ASYNC104
         if claims and len(to) > 1:
-            self._claim_all(run, event, carry, back, to)
+            self._claim_all(run, event, carry, back, to, key)
         for name in to:
-            self._give_to(name, run, event, carry, back, claims=claims)
+            self._give_to(name, run, event, carry, back, key, claims=claims)
         return True
 
-    def _give_to(
-        self, name: str, run: Among, event: Event, carry: VarContext, back: Among | None, *, claims: bool
+    def _give_to(  # noqa: PLR0917 - of one event
+        self,
+        name: str,
+        run: Among,
+        event: Event,
+        carry: VarContext,
+        back: Among | None,
+        key: Hashable,
+        *,
+        claims: bool,
     ) -> None:
         if name == run.member:
             self.take(run, event, carry, back, claims=claims)
         else:
-            self._cross(self._target(name, self._key(event), back), event, carry, run, claims=claims)
+            self._cross(self._target(name, key, back), event, carry, run, claims=claims)
 
-    def _claim_all(
-        self, run: Among, event: Event, carry: VarContext, back: Among | None, to: tuple[str, ...]
+    def _claim_all(  # noqa: PLR0917 - of one event
+        self,
+        run: Among,
+        event: Event,
+        carry: VarContext,
+        back: Among | None,
+        to: tuple[str, ...],
+        key: Hashable,
     ) -> None:
         """Raises unless all receivers of a broadcast have room for it."""
-        key = self._key(event)
         for name in to:
             target = run if name == run.member else self._known(name, key, back)
             if target is None:
@@ -83,7 +103,7 @@ class Ways(Party):
                 target.machine.check_room(event)
             except QueueFullError as full:
                 full.receivers = tuple(
-                    partial(self._give_to, each, run, event, carry, back, claims=True) for each in to
+                    partial(self._give_to, each, run, event, carry, back, key, claims=True) for each in to
                 )
                 raise
 
@@ -99,9 +119,33 @@ class Ways(Party):
         self._cross(back, event, carry, run)
         return True
 
-    def _key(self, event: Event) -> Hashable:
+    def _key(self, event: Event, to: Iterable[str]) -> Hashable:
+        """The key of an event, as far as there are keys, for the members that it goes to.
+
+        Raises:
+            BaseException: What the function of the user raises that gives it, or a key when it is hashed or compared.
+        """
         key_of = self.wiring.keys.get(type(event))
-        return None if key_of is None else key_of(event)
+        if key_of is None:
+            return None
+        from ._answers import ask, called, raisable  # noqa: PLC0415 - for who has keys
+
+        try:
+            key = ask(key_of, event)
+            for name in to:
+                self.conversation.knows(name, key)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, or another for it
+            whose = f"connect({type(event).__name__}, key={called(key_of)})"
+            other = raisable(error, whose)
+            add_note(other, f"raised by {whose}, asked about {shown(event)}")
+            raise other  # noqa: ASYNC104, B904 - it is the error, or has it as its cause
+        return key
+
+    def _not_told(self, run: Among, event: Event, error: BaseException) -> None:
+        """Nobody can be told of what was returned by the one who sends it: that ends the run, and the event is told."""
+        self.dead(DeadLetter(event, "its key could not be told"), run)
+        if run.machine.ended is None:
+            run.perform(run.machine.receive(Interrupted(error=error)))
 
     def _target(self, name: str, key: Hashable, back: Among | None) -> Among:
         """The run of the member, which may have to be opened."""
@@ -228,7 +272,7 @@ class Ways(Party):
         if not members or members[0] == self.root.member:
             self._give(self.root, event, step)
         else:
-            self._give(self._target(members[0], self._key(event), None), event, step)
+            self._give(self._target(members[0], self._key(event, members[:1]), None), event, step)
 
     def _check_member(self, to: object) -> None:
         if not isinstance(to, str):

@@ -8,20 +8,20 @@ What they have in common: a fork that has no branch, or whose branches send noth
 that is sent twice counts twice. What comes too late for a join is in ``run.dead_letters``, and told to the logger. Past
 the deadline of the run no join is called: what has arrived is in ``run.leftovers``, and told in the error. An exception
 that a predicate raises fails the run as that of a step does, and says whose it is. A predicate is a plain function that
-is asked between two steps: it must not wait for anything. After a restart from a snapshot it is asked again about what
-is there.
+is asked between two steps: it must not wait for anything, and one that gives a coroutine is refused. After a restart
+from a snapshot it is asked again about what is there.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import attrs
 
+from ._answers import called
 from .errors import DefinitionError, near, shown
 
 __all__ = ["All", "ByKey", "First", "Losers", "Order", "Quorum", "Settle", "Until", "Window"]
@@ -80,16 +80,6 @@ def _check_key(policy: object, at: object, value: Any) -> None:  # noqa: ANN401 
         _check_predicate(policy, at, value)
     elif not value.isidentifier():
         raise DefinitionError(f"ByKey({shown(value)}): it takes the name of a field, as in ByKey('sku')")
-
-
-def called(function: object) -> str:
-    """A function of the user's as messages have it: ``majority (poll.py:7)``."""
-    name = getattr(function, "__qualname__", None)
-    code = getattr(function, "__code__", None)
-    if name is None or code is None:
-        return shown(function)
-    name = str(name).rpartition("<locals>.")[2]
-    return f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"  # noqa: PTH119 - as in _signatures
 
 
 def _called_or_shown(value: object) -> str:

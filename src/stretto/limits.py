@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 import anyio
 import attrs
 
+from ._answers import called
 from ._core.turns import Turns
 from ._options import count, duration, teaches
 from .errors import DefinitionError, shown
@@ -211,7 +212,7 @@ def refuse_async(function: object, what: str) -> None:
     if iscoroutinefunction(function):
         raise DefinitionError(
             f"{what} is asked between two steps, and nothing can wait for an async function; let a step before it find "
-            f"out, and write a plain def or the name of a field, not {function.__name__}"
+            f"out, and write a plain def or the name of a field, not {called(function)}"
         )
 
 

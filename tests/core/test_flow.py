@@ -58,6 +58,54 @@ def single(loop: Loop, how: Singleton, **options: Any) -> Held:
     )
 
 
+class Unequal:
+    """A key that has the hash of all others and cannot be compared with them."""
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        raise ArithmeticError
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policies", "says"),
+    [
+        (Policies(permits=(lambda _: Unequal(),), names=("a token of Slow",)), "the key for a token of Slow"),
+        (Policies(permits=(lambda _: Unequal(),)), "key="),
+        (Policies(key=lambda _: Unequal(), singleton=Singleton.REFUSE), "key="),
+        (Policies(key=lambda _: Unequal(), quiet=Quiet(seconds=1)), "key="),
+        (Policies(key=lambda _: Unequal(), overflow=Overflow.LATEST), "key="),
+    ],
+)
+def test_a_key_that_cannot_be_compared_is_told_as_one_that_raises(policies: Policies, says: str):
+    loop = Loop()
+    run = loop.run(step(policies=policies, limit=1), sources={0: [tokens(1.0)] * len(policies.permits)})
+    for n in range(3):
+        run.send(A(n=n))
+    error = run.machine.error()
+    assert isinstance(error, ArithmeticError)
+    assert error.__notes__[0].startswith(f"raised by {says} of Flow.work (flow.py:10), asked about A(n=")
+    assert run.machine.ended is Ended.FAILED
+
+
+def test_a_key_that_cannot_be_compared_when_it_is_quiet_is_told_then():
+    loop = Loop()
+    policies = Policies(permits=(lambda _: Unequal(),), key=number, quiet=Quiet(seconds=1))
+    run = loop.run(step(policies=policies), sources={0: [tokens(1.0)]})
+    run.send(A(n=0))
+    run.send(A(n=1))
+    assert run.machine.ended is None
+    loop.advance(1)
+    assert run.ns() == [(1, 0)]
+    assert isinstance(run.machine.error(), ArithmeticError)
+    assert [letter.event for letter in run.machine.dead_letters or ()] == [A(n=1)]
+    assert [*run.machine.leftovers()] == []
+
+
 # -- lines ---------------------------------------------------------------------------------------------------------
 
 

@@ -193,7 +193,10 @@ REFUSED = [
     (lambda: RetryPolicy(on="ValueError"), ON.format("'ValueError'")),  # pyright: ignore[reportArgumentType]
     (
         lambda: RetryPolicy(on=an_async_predicate),
-        "on=an_async_predicate is an async function, and the decision to try again cannot wait; write def",
+        (
+            "on=an_async_predicate (test_retry.py:171) is an async function, and the decision to try again cannot "
+            "wait; write def"
+        ),
     ),
     (
         lambda: RetryPolicy(wait=1),  # pyright: ignore[reportArgumentType]

@@ -217,7 +217,7 @@ async def test_a_priority_that_is_no_number_fails_the_run():
         async def work(self, ev: Job) -> Done:
             return Done(n=ev.n)
 
-    with pytest.raises(TypeError, match="a priority is a number, the higher the sooner, not 'high'"):
+    with pytest.raises(TypeError, match="a priority is an int or a float, the higher the sooner, not 'high'"):
         await Ranked(*numbered(1)).run()
 
 

@@ -405,7 +405,10 @@ async def test_a_key_that_raises_fails_the_run_with_the_users_own_error():
     run = Bad(pages("a", each=1)).run()
     with pytest.raises(KeyError) as caught:
         await run
-    assert "raised by a key or a priority of Bad.fetch" in caught.value.__notes__[0]
+    assert (
+        "raised by the key for a token of Rate(1, per=1, key=<lambda>) of Bad.fetch"
+        in caught.value.__notes__[0]
+    )
     assert [letter.event for letter in run.dead_letters] == [Page(host="a")]
 
 

@@ -33,7 +33,7 @@ class Backlog:
         dropped: What never begins, and why.
         superseded: What was taken in and is to be cancelled, and why.
         lost: What was cancelled so, and has not ended.
-        broken: Events about which a function of the user's raised an error.
+        broken: Events about which a function of the user's raised an error, and which one that was.
         roused: Lanes of other runs that are the first in their lines, and are to be looked at.
         paused: Whether nothing begins, as the run waits for its turn among those of its workflow.
         wake: Called by the driver of another run for a lane of this one; never by the core.
@@ -55,7 +55,7 @@ class Backlog:
         self.dropped: deque[tuple[Delivery, str]] = deque()
         self.superseded: dict[Delivery, str] = {}
         self.lost: set[Delivery] = set()
-        self.broken: deque[tuple[Delivery, BaseException]] = deque()
+        self.broken: deque[tuple[Delivery, BaseException, str]] = deque()
         self.roused: dict[Lane, None] = {}
         self._room = room
         self._timer = math.inf  # the earliest that was asked for and has not come

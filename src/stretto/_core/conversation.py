@@ -100,6 +100,10 @@ class Conversation(Generic[T]):
                 yield around.asker
             around = around.parent
 
+    def knows(self, member: str, key: Hashable) -> bool:
+        """Whether a run of the member is open for a key."""
+        return (member, key) in self.runs
+
     def open(self, member: str, key: Hashable, run: T) -> None:
         """From now on this run is the member's."""
         self.runs[member, key] = run

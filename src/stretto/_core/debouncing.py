@@ -23,6 +23,10 @@ class Debounced(Generic[T]):
         self._by_key: dict[Hashable, tuple[T, float]] = {}
         self._keys: dict[T, Hashable] = {}
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether something of a key waits."""
+        return key in self._by_key
+
     def put(self, what: T, key: Hashable, at: float) -> tuple[T | None, float]:
         """Something comes; gives what it takes the place of, and when it will be due if nothing more comes."""
         earlier, since = self._by_key.get(key, (None, at))

@@ -5,7 +5,8 @@ that need the same permits. A lane whose permits are there, as far as is known, 
 and lanes take turns. When a worker is free its permits are looked at; if one is missing, the lane waits in the line of
 that.
 
-The functions of the user are asked once about each event, when it comes, and before anything has changed.
+The functions of the user are asked once about each event, when it comes, and before anything has changed. A key is
+compared with the others then too, and whenever more may have come: what its methods raise is the user's as well.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from .ranking import AsItCame, HighestFirst
 from .singletons import Singletons
 
 if TYPE_CHECKING:
+    from ..events import Event
     from .plan import StepPlan
     from .waiting import Waiter
 
 __all__ = ["Flow"]
+
+_KEY, _PRIORITY = "key=", "priority="
 
 
 class _Told(NamedTuple):
@@ -49,8 +53,8 @@ class Flow:
     """
 
     __slots__ = (
-        "_debounced", "_lanes", "_latest", "_places", "_policies", "_ready", "_seats", "_singletons", "_sources",
-        "_told", "backlog", "resumed", "step",
+        "_asking", "_debounced", "_lanes", "_latest", "_places", "_policies", "_ready", "_seats", "_singletons",
+        "_sources", "_told", "backlog", "resumed", "step",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +68,7 @@ class Flow:
         if policies.singleton is not None:
             self._sources.append(Permits(_one_seat))
         self._told: dict[Delivery, _Told] = {}
+        self._asking: int | str = _KEY
         self._lanes: dict[tuple[Hashable, ...], Lane] = {}
         self._ready: Alarms[Lane] = Alarms()
         self._places: OrderedDict[Delivery, Lane] = OrderedDict()
@@ -78,19 +83,49 @@ class Flow:
         """Asks the functions of the user about its event, once.
 
         Raises:
-            BaseException: What they raise.
+            BaseException: What they raise, or a key when it is hashed or compared.
             TypeError: If a key cannot be hashed, or the priority is no number.
         """
-        if delivery in self._told:
-            return
-        event, policies = delivery.event, self._policies
+        if delivery not in self._told:
+            self._told[delivery] = self._asked_about(delivery.event)
+        self.compare(delivery)
+
+    def _asked_about(self, event: Event) -> _Told:
+        policies = self._policies
+        self._asking = _KEY
         key = None if policies.key is None else policies.key(event)
-        keys = tuple(None if each is None else each(event) for each in policies.permits)
+        keys: list[Hashable] = []
+        for number, key_of in enumerate(policies.permits):
+            self._asking = number
+            keys.append(None if key_of is None else key_of(event))
         if policies.singleton is not None:
-            keys = (*keys, key)
-        hash((key, keys))
+            keys.append(key)
+        self._asking = _PRIORITY
         priority = 0.0 if policies.priority is None else measured(policies.priority(event))
-        self._told[delivery] = _Told(key, keys, priority)
+        return _Told(key, tuple(keys), priority)
+
+    def compare(self, delivery: Delivery) -> None:
+        """Looks its keys up wherever they will be looked up.
+
+        Raises:
+            BaseException: What they raise when they are hashed or compared.
+        """
+        key, keys, _ = self._told[delivery]
+        for number, source in enumerate(self._sources):
+            self._asking = number
+            source.by_key.get(keys[number])
+        self._asking = _KEY
+        for table in (self._singletons, self._debounced, self._latest):
+            if table is not None:
+                table.knows(key)
+
+    @property
+    def asking(self) -> str:
+        """What of its policies was asked last, as messages say it."""
+        if isinstance(self._asking, str):
+            return self._asking
+        names = self._policies.names
+        return f"the key for {names[self._asking]}" if self._asking < len(names) else _KEY
 
     def put(self, delivery: Delivery) -> None:
         """Something that it was asked about comes: it is let in, refused, or waits for quiet."""

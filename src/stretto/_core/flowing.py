@@ -109,15 +109,14 @@ class Flowing(Forking):
         letters = self._dead(delivery.event, reason, just_sent=False, meant=True)
         return [*letters, Abort(delivery=delivery)]
 
-    def _policy_broken(self, flows: Flows, delivery: Delivery, error: BaseException) -> Effects:
+    def _policy_broken(self, flows: Flows, delivery: Delivery, error: BaseException, asking: str) -> Effects:
         """A key or a priority could not be told, which is the program's mistake."""
-        add_note(
-            error,
-            f"raised by a key or a priority of {delivery.step.label}, asked about {shown(delivery.event)}",
-        )
-        dropped = self._dropped(
-            flows, delivery, f"{delivery.step.label} could not tell its key, or its priority"
-        )
+        from .._answers import raisable  # noqa: PLC0415 - for a mistake
+
+        label = delivery.step.label
+        error = raisable(error, f"{asking} of {label}")
+        add_note(error, f"raised by {asking} of {label}, asked about {shown(delivery.event)}")
+        dropped = self._dropped(flows, delivery, f"{label} could not tell its key, or its priority")
         return [*dropped, *self._fail(error)]
 
     def _why_lost(self, delivery: Delivery) -> str:

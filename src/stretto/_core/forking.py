@@ -146,7 +146,10 @@ class Forking(Waits):
 
     def _broken(self, join: int, event: Event | None, error: BaseException) -> Effects:
         """A predicate of a join has raised: that ends the run, as a step does that fails."""
+        from .._answers import raisable  # noqa: PLC0415 - for a mistake
+
         step = self.plan.steps[join]
+        error = raisable(error, repr(step.join))
         add_note(
             error,
             f"raised by {step.join!r}, by which {step.label} joins, when it was asked about {shown(event)}",

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from operator import attrgetter
 from typing import final
 
+from .._answers import answering
 from ..joins import ByKey, Window
 from .arrivals import Arrival, Gathering
 
@@ -20,7 +21,7 @@ class Groups(Gathering):
 
     def __init__(self, by: ByKey) -> None:
         super().__init__(by.order)
-        self._key = attrgetter(by.key) if isinstance(by.key, str) else by.key
+        self._key = answering(attrgetter(by.key) if isinstance(by.key, str) else by.key)
 
     def take_rest(self) -> list[list[Arrival]]:
         """The groups, in the order of the first arrivals.

@@ -76,11 +76,14 @@ class Policies:
 
 
 def measured(priority: object) -> float:
-    """A priority that was told of an event.
+    """A priority that was told of an event: as it is, for an int may be larger than any float.
 
     Raises:
-        TypeError: If it is no number.
+        TypeError: If it is no number that all others can be compared with.
     """
-    if not isinstance(priority, (int, float)) or priority != priority:  # noqa: PLR0124 - a NaN is in no order
-        raise TypeError(f"a priority is a number, the higher the sooner, not {shown(priority)}")
-    return float(priority)
+    if isinstance(priority, float) and priority == priority:  # noqa: PLR0124 - a NaN is in no order
+        return float(priority)
+    if isinstance(priority, int):
+        return int(priority)  # True is 1
+    hint = "" if isinstance(priority, (str, float)) or priority is None else "; write float(…) of it"
+    raise TypeError(f"a priority is an int or a float, the higher the sooner, not {shown(priority)}{hint}")

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, final
 
+from .._answers import ask
 from ..events import Event
 from ..joins import First, Quorum, Until
 from .arrivals import Arrival, Gathering
@@ -84,7 +85,7 @@ class Sought(_Judged):
 
     def suffices(self, event: Event) -> bool:
         """Whether this one will do."""
-        return bool(self._when(event))
+        return bool(ask(self._when, event))
 
 
 @final
@@ -102,7 +103,7 @@ class Satisfied(_Judged):
     def suffices(self, event: Event) -> bool:
         """Whether all so far are enough with this one."""
         self._so_far.append(event)
-        return bool(self._when(self._view))
+        return bool(ask(self._when, self._view))
 
 
 @final

@@ -24,6 +24,10 @@ class Singletons(Generic[T]):
         """What there is of a key, oldest first."""
         return list(self._by_key.get(key, ()))
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether there is something of a key."""
+        return key in self._by_key
+
     def add(self, what: T, key: Hashable) -> None:
         """There is one more."""
         self._by_key.setdefault(key, {})[what] = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, final
 
 from .._fields import Fields
+from ..errors import add_note, shown
 from ..events import Event
 from .delivery import Delivery
 from .mail import Mail, Wish
@@ -82,6 +83,9 @@ class Waiter(Fields):
                     return False
             return self.where is None or bool(self.where(event))
         except Exception as error:  # noqa: BLE001 - it belongs to the step that waits
+            add_note(
+                error, f"raised when a wait for {self.kind.__name__} was asked whether {shown(event)} fits"
+            )
             self.error = error
             return False
 

@@ -195,11 +195,11 @@ class Workers(Counting):
         return self._entered(flow, delivery, flow.put if delivery.attempt == 1 else flow.take_up)
 
     def _asked(self, flow: Flow, delivery: Delivery) -> bool:
-        """Whether the functions of the user have told what is asked about an event."""
+        """Whether the functions of the user have told what is asked about an event, and the keys can be compared."""
         try:
             flow.ask(delivery)
         except BaseException as error:  # noqa: ASYNC103, BLE001 - told as what ends the run
-            flow.backlog.broken.append((delivery, error))
+            flow.backlog.broken.append((delivery, error, flow.asking))
             return False  # noqa: ASYNC104
         return True
 
@@ -244,6 +244,9 @@ class Workers(Counting):
         """What has become due by now is looked at."""
         for delivery in flows.quiet.take_due(flows.at):
             flow = flows.of(delivery)
+            if not self._asked(flow, delivery):
+                flow.remove(delivery)
+                continue
             flow.let_in(delivery)
             self._pump(flow)
             flow.trim(delivery)

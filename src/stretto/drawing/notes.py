@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .._answers import called
 from .._core.gathering import Each, Join
 from .._step_spec import StepSpec
-from ..joins import All, ByKey, First, Quorum, Settle, Until, Window, called
+from ..joins import All, ByKey, First, Quorum, Settle, Until, Window
 
 __all__ = ["notes"]
 

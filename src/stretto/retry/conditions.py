@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, final
 
 import attrs
 
+from .._answers import ask, called
 from ..errors import DefinitionError, shown
 from .joining import alike
 
@@ -44,7 +45,7 @@ class _If(Condition):
     predicate: Callable[[Any], object]
 
     def holds(self, error: Exception) -> bool:
-        return bool(self.predicate(error))
+        return bool(ask(self.predicate, error))
 
 
 @final
@@ -100,7 +101,7 @@ def retry_if(on: Errors) -> Condition:
         )
     if iscoroutinefunction(on):
         raise DefinitionError(
-            f"on={on.__name__} is an async function, and the decision to try again cannot wait; write def"
+            f"on={called(on)} is an async function, and the decision to try again cannot wait; write def"
         )
     return _If(on)
 
