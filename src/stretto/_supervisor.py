@@ -21,7 +21,7 @@ from ._among import Among
 from ._core.inputs import Interrupted
 from ._core.state import DeadLetter, Ended
 from ._core.succession import in_flight, take_estate
-from ._core.supervision import Again, Restarts
+from ._core.supervision import Again, GivesUp, Restarts
 from ._draw import draw
 from ._log import logger
 from .errors import InternalError, WorkflowError, WorkflowTimeoutError, add_note, shown
@@ -121,16 +121,41 @@ class Supervisor:
         if not isinstance(error, Exception) or isinstance(error, InternalError):
             return
         try:
-            if policy.on.holds(error):
-                self._decide(run, policy, error)
-        except BaseException as broken:  # noqa: ASYNC103, BLE001 - of the user's predicate or wait; it ends the conversation
+            decided = self._ask(run, policy, error)
+        except Exception as broken:  # noqa: BLE001 - of the user's predicate or wait
+            self._not_told(run, error, broken)
+        except BaseException as broken:  # noqa: ASYNC103, BLE001 - it ends the conversation
             add_note(broken, f"raised when a restart of {self._name(run)} was asked about {shown(error)}")
             machine.receive(Interrupted(error=broken))
+        else:
+            if decided is not None:
+                self._decide(run, policy, error, decided)
 
-    def _decide(self, run: Among, policy: Restart, error: Exception) -> None:
+    def _ask(self, run: Among, policy: Restart, error: Exception) -> Again | GivesUp | None:
+        """What the policy says; None if the error is not worth a restart."""
+        if not policy.on.holds(error):
+            return None
         record = self._record(cast("str", run.member), policy)
+        return record.failed(run.clock(), draw(), self._talk.root.machine.deadline)
+
+    def _not_told(self, run: Among, error: Exception, broken: Exception) -> None:
+        """The predicate or the wait has failed, which is no failure of a step: the member fails as without a policy."""
+        self._given_up.add(run)
+        name = self._name(run)
+        add_note(
+            error, f"{name} is not restarted: its Restart was asked about this, and raised {shown(broken)}"
+        )
+        logger().error(
+            "%s: %s is not restarted: its Restart was asked about %s, and raised %s",
+            self._talk.name,
+            name,
+            shown(error),
+            shown(broken),
+            exc_info=broken,
+        )
+
+    def _decide(self, run: Among, policy: Restart, error: Exception, decided: Again | GivesUp) -> None:
         at = run.clock()
-        decided = record.failed(at, draw(), self._talk.root.machine.deadline)
         if not isinstance(decided, Again):
             self._given_up.add(run)
             add_note(error, f"{self._name(run)} is not restarted: {decided.why}")

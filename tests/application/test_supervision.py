@@ -28,6 +28,7 @@ from stretto import (
     step,
 )
 from stretto.retry import exponential, fixed, no_wait
+from stretto.retry.waits import Wait
 from stretto.supervision import Restart
 from tests.application.programs import Answer, Ask, Boom, Oracle
 
@@ -834,15 +835,56 @@ async def test_only_what_on_is_true_of_is_worth_a_restart():
                     await app.run("boss")
 
 
-async def test_a_predicate_that_fails_is_told_with_the_failure():
-    def broken(error: Exception) -> bool:
+def raises(error: Exception) -> bool:
+    raise LookupError("broken")
+
+
+async def later(error: Exception) -> bool:
+    return True
+
+
+class Broken(Wait):
+    def seconds(self, attempt: int, draw: float) -> float:
         raise LookupError("broken")
 
+
+@pytest.mark.parametrize(
+    ("restart", "says"),
+    [
+        (Restart(on=raises), "LookupError('broken')"),
+        (Restart(on=lambda error: {}[error]), "KeyError(Boom('0'))"),
+        (Restart(on=lambda _: next(iter(()))), "RuntimeError('<lambda> ("),
+        (Restart(on=lambda error: later(error) or None), "TypeError('<lambda> (test_supervision.py:"),
+        (Restart(backoff=Broken()), "LookupError('broken')"),
+    ],
+)
+async def test_a_predicate_that_fails_is_told_as_that_and_the_member_fails_as_without_a_policy(
+    restart: Restart, says: str, caplog: pytest.LogCaptureFixture
+):
+    """It was told as another step that had failed."""
     boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
-    async with Application(boss=boss, worker=Worker(), supervise={"worker": Restart(on=broken)}) as app:
-        with pytest.raises(Boom) as caught:
+    async with Application(boss=boss, worker=Worker(), supervise={"worker": restart}) as app:
+        with pytest.raises(Boom, match="0") as caught:
             await app.run("boss")
-    assert any("LookupError('broken')" in note for note in caught.value.__notes__)
+    told = "worker (Worker) is not restarted: its Restart was asked about this, and raised "
+    (note,) = [note for note in caught.value.__notes__ if "Restart" in note]
+    assert note.startswith(told + says)
+    assert not any("another step failed" in note for note in caught.value.__notes__)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    gc.collect()  # a coroutine that nobody awaited would warn
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_ctrl_c_in_a_predicate_ends_the_conversation(kind: type[BaseException]):
+    def interrupted(error: Exception) -> bool:
+        raise kind
+
+    boss = Boss({0: jobs(0, 1, fails=(0,))}, expects=1)
+    async with Application(boss=boss, worker=Worker(), supervise={"worker": Restart(on=interrupted)}) as app:
+        with pytest.raises(kind) as caught:
+            await app.run("boss")
+    assert "raised when a restart of worker (Worker) was asked about Boom('0')" in caught.value.__notes__
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
