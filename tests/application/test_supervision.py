@@ -875,6 +875,27 @@ async def test_a_predicate_that_fails_is_told_as_that_and_the_member_fails_as_wi
     gc.collect()  # a coroutine that nobody awaited would warn
 
 
+async def test_a_predicate_that_fails_is_asked_once_although_steps_end_after_the_failure():
+    asked: list[Exception] = []
+
+    def fails(error: Exception) -> bool:
+        asked.append(error)
+        raise LookupError
+
+    class Slow(Workflow):
+        @step
+        async def work(self, ev: Job) -> Done:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(ev.seconds)
+            return Done(n=ev.n)
+
+    boss = Boss({0: [Job(n=0, seconds=2), Job(n=1, seconds=3)]}, expects=1)
+    async with Application(boss=boss, slow=Slow(timeout=1), supervise={"slow": Restart(on=fails)}) as app:
+        with pytest.raises(WorkflowTimeoutError, match="Slow timed out"):
+            await app.run("boss")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 async def test_ctrl_c_in_a_predicate_ends_the_conversation(kind: type[BaseException]):
     def interrupted(error: Exception) -> bool:

@@ -104,6 +104,8 @@ def test_a_key_that_cannot_be_compared_when_it_is_quiet_is_told_then():
     assert isinstance(run.machine.error(), ArithmeticError)
     assert [letter.event for letter in run.machine.dead_letters or ()] == [A(n=1)]
     assert [*run.machine.leftovers()] == []
+    assert run.machine.flows is not None
+    assert run.machine.flows.waiting == 0
 
 
 # -- lines ---------------------------------------------------------------------------------------------------------
