@@ -8,10 +8,10 @@ from typing import TypeGuard
 import attrs
 
 from ._options import seconds
-from .errors import DefinitionError, near, shown
+from .errors import DefinitionError, RoutingError, near, shown
 from .events import Event, StopEvent
 
-__all__ = ["check_request", "check_wait", "no_shared_context", "not_for_the_stream"]
+__all__ = ["check_request", "check_wait", "names_a_member", "no_shared_context", "not_for_the_stream"]
 
 
 def check_wait(
@@ -45,6 +45,15 @@ def check_wait(
     if where is not None and not callable(where):
         raise TypeError(f"where is a function of the event, such as lambda ev: ev.n > 1, not {shown(where)}")
     return seconds(timeout, "timeout", none="no limit")
+
+
+def names_a_member(label: str, event: object, to: object) -> RoutingError:
+    """A step says which member of its application an event is for."""
+    kind = type(event).__name__
+    return RoutingError(
+        f"{label} sends {shown(event)} to={shown(to)}, and a step knows event classes and no members; leave out to=: "
+        f"whoever takes {kind} gets it, and where that is not clear app.connect({kind}, to={shown(to)}) says so"
+    )
 
 
 def no_shared_context(workflow: object) -> DefinitionError:

@@ -7,7 +7,7 @@ from contextvars import copy_context
 import anyio
 import anyio.lowlevel
 
-from ._arguments import not_for_the_stream
+from ._arguments import names_a_member, not_for_the_stream
 from ._core.past import Held
 from ._types import S_co
 from .context import Context
@@ -21,8 +21,10 @@ class HoldingContext(Context[S_co]):
 
     __slots__ = ()
 
-    def send_event(self, ev: Event, step: str | None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: None = None) -> None:
         """As `Context.send_event`, once the step returns; if it raises, never."""
+        if to is not None:
+            raise names_a_member(self._delivery.step.label, ev, to)
         self._run.refuse_elsewhere("send_event")
         self._hold(Held(ev, copy_context(), step))
         if self._run.trace is not None:

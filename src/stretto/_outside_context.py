@@ -46,13 +46,13 @@ class OutsideContext(Context[S_co]):
 
         return Store(Access(self._run, self._run, outside=True))
 
-    def send_event(self, ev: Event, step: str | None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """As ``handler.send_event``."""
-        self._run.send_from_outside(ev, step)
+        self._run.send_from_outside(ev, step, to)
 
-    async def send(self, ev: Event, step: str | None = None) -> None:
+    async def send(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """As ``handler.send``."""
-        await send_from_outside(self._run, ev, step, None)
+        await send_from_outside(self._run, ev, step, to)
 
     def write_event_to_stream(self, ev: Event) -> None:
         """As `Context.write_event_to_stream`, and as nobody's step."""

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
 
-from ._arguments import check_request, check_wait, no_shared_context, not_for_the_stream
+from ._arguments import (
+    check_request,
+    check_wait,
+    names_a_member,
+    no_shared_context,
+    not_for_the_stream,
+)
 from ._core.state import Delivery
 from ._types import S_co
 from .errors import (
@@ -169,18 +175,25 @@ class Context(Generic[S_co]):
         """
         return await self._run.once().call(key, fn, self._delivery)
 
-    def send_event(self, ev: Event, step: str | None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: None = None) -> None:
         """Sends an event to the steps that take it, or to one of them by name. Never waits.
 
         The steps start as soon as a worker is free, while this one goes on. An event that no step takes is
         kept in ``run.dead_letters`` and logged; so is one that is sent after the run was decided. What an attempt
         sent before it failed stays sent, unless the step says ``@step(emit="on_success")``.
 
+        Args:
+            ev: The event.
+            step: The name of the one step that gets it.
+            to: Only for who sends from outside: a step names no member of its application.
+
         Raises:
-            RoutingError: If there is no step of that name, or it does not take the event.
+            RoutingError: If there is no step of that name, or it does not take the event; or a member is named.
             TypeError: If `ev` is no event, or a StopEvent with a coroutine in it that nobody awaited.
             QueueFullError: If the workflow has a `queue_size` and there is no room; nothing was sent.
         """
+        if to is not None:
+            raise names_a_member(self._delivery.step.label, ev, to)
         run = self._run
         if run.thread != get_ident():
             run.refuse_elsewhere("send_event")
@@ -196,7 +209,7 @@ class Context(Generic[S_co]):
             else:
                 run.perform((effect,), self._delivery.step.label)
 
-    async def send(self, ev: Event, step: str | None = None) -> None:
+    async def send(self, ev: Event, step: str | None = None, to: None = None) -> None:
         """As `send_event`, and waits for room where the workflow has a `queue_size`.
 
         It is to `send_event` what ``send`` is to ``send_nowait`` of anyio's memory object streams. Who waits longest is
@@ -210,7 +223,7 @@ class Context(Generic[S_co]):
             TypeError: As `send_event`.
         """
         try:
-            self.send_event(ev, step)
+            self.send_event(ev, step, to)
         except QueueFullError as full:
             from ._step_waits import send_to_each, send_when_there_is_room  # noqa: PLC0415
 

@@ -19,6 +19,7 @@ from stretto import (
     StartEvent,
     StepGroup,
     StopEvent,
+    ThreadContext,
     UndeclaredEventError,
     Workflow,
     WorkflowError,
@@ -507,6 +508,85 @@ async def a_member_that_is_no_name():
 async def a_member_where_there_are_none():
     async with Monitor().run(sku="x") as run:
         run.send_event(Traded(sku="y"), to="b")
+
+
+SENDS_TO = (
+    ".begin (here) sends Ask(n=1, seconds=1, fails=False) to='b', and a step knows event classes and no members; leave "
+    "out to=: whoever takes Ask gets it, and where that is not clear app.connect(Ask, to='b') says so"
+)
+
+
+class Sends(Workflow):
+    """Names a member where a step cannot."""
+
+    def __init__(self, send: Callable[[Context], object]) -> None:
+        super().__init__()
+        self.send = send
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent:
+        sent = self.send(ctx)
+        if isinstance(sent, Awaitable):
+            await sent
+        return StopEvent()
+
+
+@told(RoutingError, f"Sends{SENDS_TO}")
+async def a_member_named_by_a_step():
+    to: Any = "b"
+    async with Application(a=Sends(lambda ctx: ctx.send_event(Ask(n=1), to=to)), b=Oracle()) as app:
+        await app.run("a")
+
+
+@told(RoutingError, f"Sends{SENDS_TO}")
+async def a_member_named_by_a_step_that_waits_for_room():
+    to: Any = "b"
+    async with Application(a=Sends(lambda ctx: ctx.send(Ask(n=1), to=to)), b=Oracle()) as app:
+        await app.run("a")
+
+
+@told(RoutingError, f"Holds{SENDS_TO}")
+async def a_member_named_by_a_step_that_holds_back_what_it_sends():
+    to: Any = "b"
+
+    class Holds(Sends):
+        @step(emit="on_success")
+        async def begin(self, ctx: Context, ev: StartEvent) -> Ask | StopEvent:
+            ctx.send_event(Ask(n=1), to=to)
+            return StopEvent()
+
+    async with Application(a=Holds(print), b=Oracle()) as app:
+        await app.run("a")
+
+
+@told(RoutingError, f"Threaded{SENDS_TO}")
+async def a_member_named_by_a_step_in_a_thread():
+    to: Any = "b"
+
+    class Threaded(Sends):
+        @step
+        def begin(self, ctx: ThreadContext, ev: StartEvent) -> Ask | StopEvent:
+            ctx.send_event(Ask(n=1), to=to)
+            return StopEvent()
+
+    async with Application(a=Threaded(print), b=Oracle()) as app:
+        await app.run("a")
+
+
+@told(
+    RoutingError,
+    "Traded(sku='y') was sent to='b', and this run of Monitor is no member of an Application; leave out to=, or name a "
+    "step: step='…'",
+)
+async def a_member_named_by_the_context_of_who_is_outside():
+    async with Monitor().run(sku="x") as run:
+        run.ctx.send_event(Traded(sku="y"), to="b")
+
+
+@told(RoutingError, "the application has no member 'c', it has: monitor, b")
+async def a_member_that_is_not_there_named_by_the_context_of_who_is_outside():
+    async with Application(monitor=Monitor(), b=Station()) as app, app.run("monitor", sku="x") as run:
+        await run.ctx.send(Trade(sku="y"), to="c")
 
 
 @told(RunEndedError, "Late.begin (here) requests Answer, but its run is over, and nothing would wait for it")
