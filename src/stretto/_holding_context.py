@@ -21,7 +21,7 @@ class HoldingContext(Context[S_co]):
 
     __slots__ = ()
 
-    def send_event(self, ev: Event, step: str | None = None, to: None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """As `Context.send_event`, once the step returns; if it raises, never."""
         if to is not None:
             raise names_a_member(self._delivery.step.label, ev, to)

@@ -51,7 +51,7 @@ class ThreadContext(Context[S_co]):
 
         return ThreadStore(Access(self._run, self._delivery, outside=False), self._work)
 
-    def send_event(self, ev: Event, step: str | None = None, to: None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """As `Context.send_event`, from a thread; a dead letter if the step is over."""
         try:
             self._ask_or_stray(partial(super().send_event, ev, step, to), ev)
@@ -92,7 +92,7 @@ class ThreadContext(Context[S_co]):
         value: Any = self._run.once().call_in_thread(key, fn, self._delivery, self._work)
         return cast("T", value)
 
-    def send(self, ev: Event, step: str | None = None, to: None = None) -> NoReturn:  # noqa: ARG002 - refused whatever it is
+    def send(self, ev: Event, step: str | None = None, to: str | None = None) -> NoReturn:  # noqa: ARG002 - refused whatever it is
         """Not to be had in a thread: a plain ``def`` step cannot await.
 
         Raises:

@@ -175,7 +175,7 @@ class Context(Generic[S_co]):
         """
         return await self._run.once().call(key, fn, self._delivery)
 
-    def send_event(self, ev: Event, step: str | None = None, to: None = None) -> None:
+    def send_event(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """Sends an event to the steps that take it, or to one of them by name. Never waits.
 
         The steps start as soon as a worker is free, while this one goes on. An event that no step takes is
@@ -209,7 +209,7 @@ class Context(Generic[S_co]):
             else:
                 run.perform((effect,), self._delivery.step.label)
 
-    async def send(self, ev: Event, step: str | None = None, to: None = None) -> None:
+    async def send(self, ev: Event, step: str | None = None, to: str | None = None) -> None:
         """As `send_event`, and waits for room where the workflow has a `queue_size`.
 
         It is to `send_event` what ``send`` is to ``send_nowait`` of anyio's memory object streams. Who waits longest is
