@@ -204,6 +204,14 @@ async def test_another_loop_goes_on_where_one_has_failed():
         assert caught.value.missed == 1
 
 
+async def test_the_event_that_makes_one_reader_fail_is_given_to_the_next():
+    async with Ticks(3).run() as run:
+        failing, plain = run.stream_events(overflow="fail"), run.stream_events()
+        await run
+        assert told([ev async for ev in plain]) == [-2, 2, "end"]
+        failing.close()
+
+
 async def test_the_last_event_makes_nobody_fail():
     async with Ticks(2).run() as run:
         stream = run.stream_events(overflow="fail")
