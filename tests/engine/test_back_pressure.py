@@ -207,7 +207,7 @@ async def test_another_task_that_awaits_the_run_does_not_make_it_overtake_its_re
             seen.append(ev)
             await anyio.sleep(1)
 
-    async with anyio.create_task_group() as tg, Rows(6).run() as run:
+    async with Rows(6).run() as run, anyio.create_task_group() as tg:
         tg.start_soon(read, run.stream_events(overflow="wait"))
         await anyio.sleep(0.1)
         assert await run == "done"
