@@ -21,7 +21,14 @@ from ._core.waiting import Waiter
 from ._loop import outlast
 from ._party import make_run
 from ._ways import Ways
-from .errors import DefinitionError, RunEndedError, UndeclaredEventError, WorkflowError, WorkflowTimeoutError
+from .errors import (
+    DefinitionError,
+    RunEndedError,
+    UndeclaredEventError,
+    WorkflowError,
+    WorkflowTimeoutError,
+    name_of,
+)
 from .events import Event
 
 if TYPE_CHECKING:
@@ -70,16 +77,18 @@ class Request(Generic[E]):
 
     def _find(self, kind: type[Event]) -> str:
         """The member that is asked, if all is well."""
-        around, name, label = self._around, kind.__name__, self._label
+        around, label = self._around, self._label
         source = cast("str", self._source.member)
         to = around.wiring.receivers(source, kind)
         if len(to) != 1:
+            name = name_of(kind, around.wiring.taken())
             who = ", ".join(around.told(each) for each in to) or "no member"
             raise DefinitionError(
                 f"{label} requests {self._reply.__name__} with {name}, which is taken by {who}; a request goes to one "
                 f"member: write app.connect({name}, to=…), or add a step with ev: {name} to one"
             )
         if not around.wiring.declares(source, kind):
+            name = name_of(kind, around.wiring.taken())
             raise UndeclaredEventError(
                 f"{label} asks {around.told(to[0])} with {name}, but no step of {around.told(source)} names it in its "
                 f"return annotation; add {name} to that of {label}"

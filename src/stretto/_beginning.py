@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .blueprint import Blueprint
 from .context import SavedContext
-from .errors import DefinitionError, shown
+from .errors import DefinitionError, names, shown, shown_beside
 from .events import StartEvent
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ def checked_start(
         raise TypeError(
             f"run() takes a start event or its fields, not both: {shown(event)} and {', '.join(fields)}"
         )
-    starts = " or ".join(kind.__name__ for kind in blueprint.starts) or "StartEvent"
+    starts = " or ".join(names(blueprint.starts, (type(event),))) or "StartEvent"
+    given = shown_beside(event, blueprint.starts)
     if not isinstance(event, StartEvent):
         raise TypeError(
-            f"{blueprint.name}.run() begins with {starts}, not {shown(event)}; give it, or its fields by name"
+            f"{blueprint.name}.run() begins with {starts}, not {given}; give it, or its fields by name"
         )
     if routed and not blueprint.plan.routes.find(type(event)):
-        raise TypeError(f"no step of {blueprint.name} takes {shown(event)}; it begins with {starts}")
+        raise TypeError(f"no step of {blueprint.name} takes {given}; it begins with {starts}")
     return event
 
 
@@ -71,7 +72,8 @@ def no_single_start(blueprint: Blueprint) -> NoReturn:
     Raises:
         DefinitionError: Always.
     """
-    names = [kind.__name__ for kind in blueprint.starts]
+    starts = names(blueprint.starts)
     raise DefinitionError(
-        f"{blueprint.name} has several start events, {', '.join(names)}: pass one, as in run({names[0]}(…))"
+        f"{blueprint.name} has several start events, {', '.join(starts)}: pass one, as in "
+        f"run({blueprint.starts[0].__name__}(…))"
     )

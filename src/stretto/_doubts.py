@@ -16,6 +16,7 @@ from typing import Any
 from ._core.gathering import Each
 from ._step_spec import StepSpec
 from .blueprint import Blueprint, Finding, spread
+from .errors import name_of, names
 from .events import Event, StopEvent, is_external
 
 __all__ = ["doubts"]
@@ -50,8 +51,8 @@ def _incomplete(
             who = ", ".join(each.label for each in blueprint.makers(kind))
             yield Finding(
                 "open-join",
-                f"{spec.label} joins one of each of {_names(spec.join.kinds)}, and no {kind.__name__} ever comes: it "
-                f"is returned by {who}, which cannot be reached",
+                f"{spec.label} joins one of each of {_names(spec.join.kinds)}, and no "
+                f"{name_of(kind, spec.join.kinds)} ever comes: it is returned by {who}, which cannot be reached",
                 spec,
             )
     if not _may_be_several(blueprint, spec, comes):
@@ -82,11 +83,11 @@ def _never_collected(spec: StepSpec) -> Iterator[Finding]:
     """A type in a batch that the step is never given."""
     for kind, line in _collected(spec.call):
         if not any(kind is each for each in spec.accepts) and not spec.accept_event_subclasses:
-            takes = " | ".join([*(each.__name__ for each in spec.accepts), kind.__name__])
+            takes = " | ".join(names((*spec.accepts, kind)))
             yield Finding(
                 "open-batch",
-                f"{spec.label} collects {kind.__name__} (line {line}), which it does not take, so that no batch is "
-                f"ever whole; write ev: {takes}, or leave it out of the list",
+                f"{spec.label} collects {name_of(kind, spec.accepts)} (line {line}), which it does not take, so that "
+                f"no batch is ever whole; write ev: {takes}, or leave it out of the list",
                 spec,
             )
 
@@ -158,4 +159,4 @@ def _expected(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def _names(kinds: tuple[type, ...]) -> str:
-    return " and ".join(kind.__name__ for kind in kinds)
+    return " and ".join(names(kinds))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ._board import Seat
 from ._core.plan import Plan
-from .errors import shown
+from .errors import names, shown, shown_beside
 from .events import Event, StartEvent
 from .workflow import Workflow
 
@@ -19,9 +19,12 @@ def first_of(workflow: Workflow[Any], seat: Seat, start: object, fields: dict[st
     blueprint = seat.blueprint
     if start is None or isinstance(start, StartEvent):
         return workflow.first_event(start, fields)
-    takes = ", ".join(dict.fromkeys(kind.__name__ for spec in blueprint.specs for kind in spec.accepts))
+    accepts = dict.fromkeys(kind for spec in blueprint.specs for kind in spec.accepts)
+    takes = ", ".join(names(accepts, (type(start),)))
     if not isinstance(start, Event) or not blueprint.plan.routes.find(type(start)):
-        raise TypeError(f"no step of {seat.name} ({blueprint.name}) takes {shown(start)}; it takes: {takes}")
+        raise TypeError(
+            f"no step of {seat.name} ({blueprint.name}) takes {shown_beside(start, accepts)}; it takes: {takes}"
+        )
     if fields:
         raise TypeError(
             f"run() takes an event or its fields, not both: {shown(start)} and {', '.join(fields)}"

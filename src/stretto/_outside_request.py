@@ -11,7 +11,7 @@ from ._driver import surrounding
 from ._options import seconds
 from ._party import make_run
 from ._talk import Talk
-from .errors import DefinitionError, shown
+from .errors import DefinitionError, name_of, shown
 from .events import Event
 
 __all__ = ["ask_from_outside"]
@@ -33,9 +33,10 @@ async def ask_from_outside(
     limit = seconds(timeout, "timeout", none="no limit")
     to = board.wiring.receivers(None, type(event))
     if len(to) != 1:
+        name = name_of(type(event), board.wiring.taken())
         raise DefinitionError(
-            f"request({type(event).__name__}(…)) is taken by {', '.join(to) or 'no member'}; a request goes to one: "
-            f"write app.connect({type(event).__name__}, to=…)"
+            f"request({name}(…)) is taken by {', '.join(to) or 'no member'}; a request goes to one: "
+            f"write app.connect({name}, to=…)"
         )
     root = make_run(board, to[0], surrounding(), limit)
     talk = Talk(board, root, to[0])

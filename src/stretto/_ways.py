@@ -21,7 +21,7 @@ from ._core.state import DeadLetter, Delivery
 from ._core.waiting import Waiter
 from ._driver import Driver, ambient
 from ._party import Party
-from .errors import QueueFullError, RoutingError, UndeclaredEventError, add_note, near, shown
+from .errors import QueueFullError, RoutingError, UndeclaredEventError, add_note, name_of, near, shown
 from .events import Event
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class Ways(Party):
     def _undeclared(
         self, run: Among, kind: type[Event], to: tuple[str, ...], sender: str | None
     ) -> UndeclaredEventError:
-        name = kind.__name__
+        name = name_of(kind, (each for step in run.machine.plan.steps for each in step.returns))
         who = sender or run.machine.plan.name
         return UndeclaredEventError(
             f"{who} sends {name} to {', '.join(self.told(each) for each in to)}, but no step of "

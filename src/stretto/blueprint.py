@@ -12,6 +12,7 @@ from typing import Any, final
 from ._core.plan import Plan, StepPlan
 from ._state_class import agreed_state
 from ._step_spec import Shape, StepSpec
+from .errors import name_of, names
 from .events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
 
 __all__ = ["Blueprint", "Finding", "spread"]
@@ -143,7 +144,7 @@ class Blueprint:
                     spec,
                 )
         for spec in self._dead_ends(goes):
-            made = " | ".join(kind.__name__ for kind in spec.returns)
+            made = _names(spec.returns)
             yield Finding(
                 "dead-end",
                 f"{spec.label} is a dead end: nothing that follows from {made} ends the run; let a step that "
@@ -178,12 +179,13 @@ class Blueprint:
     def _check_events(
         self, comes: AbstractSet[type[Event]], goes: AbstractSet[type[Event]]
     ) -> Iterator[Finding]:
+        every = {kind: None for spec in self.specs for kind in (*spec.accepts, *spec.returns)}
         for spec in self.specs:
             for kind in spec.returns:
                 if not _is_free(kind, goes) and not any(self.takers(kind)) and not self.plan.may_await(kind):
                     yield Finding(
                         "nobody-takes",
-                        f"{spec.label} returns {kind.__name__}, which no step of {self.name} takes; add a "
+                        f"{spec.label} returns {name_of(kind, every)}, which no step of {self.name} takes; add a "
                         f"step with ev: {kind.__name__}, or leave it out of the annotation",
                         spec,
                     )
@@ -195,8 +197,8 @@ class Blueprint:
                 ):
                     yield Finding(
                         "nobody-makes",
-                        f"{spec.label} takes {kind.__name__}, which no step of {self.name} returns; name it in the "
-                        "return annotation of the step that sends it, or, if it comes from outside, declare it so: "
+                        f"{spec.label} takes {name_of(kind, every)}, which no step of {self.name} returns; name it in "
+                        "the return annotation of the step that sends it, or, if it comes from outside, declare it so: "
                         f"class {kind.__name__}(Event, external=True)",
                         spec,
                     )
@@ -340,4 +342,4 @@ def _comes_from_outside(kind: type[Event]) -> bool:
 
 
 def _names(kinds: Sequence[type]) -> str:
-    return " | ".join(kind.__name__ for kind in kinds)
+    return " | ".join(names(kinds))

@@ -9,6 +9,8 @@ An exception of your own step is never wrapped: it comes out as it was raised, w
 from __future__ import annotations
 
 import contextlib
+import inspect
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard, final
 
@@ -43,6 +45,53 @@ def near(name: str, names: Iterable[str]) -> str:
 
     hits = difflib.get_close_matches(name, list(names), 1)
     return f"; did you mean {hits[0]!r}?" if hits else ""
+
+
+def names(kinds: Iterable[type], beside: Iterable[type] = ()) -> list[str]:
+    """The names of classes for a message; of those that would read alike, with what tells them apart.
+
+    That is the module, ``shop.Order``, or the line where that is the same, ``Order (shop.py:7)``, as of a class that
+    was made anew when its cell of a notebook ran again.
+
+    Args:
+        kinds: The classes.
+        beside: Others that the message names.
+    """
+    kinds = tuple(kinds)
+    every = dict.fromkeys((*kinds, *beside))
+    return [_name(kind, [each for each in every if each.__name__ == kind.__name__]) for kind in kinds]
+
+
+def name_of(kind: type, beside: Iterable[type]) -> str:
+    """The name of one class, see `names`."""
+    return names((kind,), beside)[0]
+
+
+def shown_beside(value: object, kinds: Iterable[type]) -> str:
+    """As `shown`, with the class of the value where one of these has the same name."""
+    told = name_of(type(value), kinds)
+    return shown(value) if told == type(value).__name__ else f"{shown(value)} of {told}"
+
+
+def _name(kind: type, alike: list[type]) -> str:
+    if len(alike) == 1:
+        return kind.__name__
+    for tell in (_in_module, _at_line):
+        if len({tell(each) for each in alike}) == len(alike):
+            return tell(kind)
+    return f"{_at_line(kind)} at {id(kind):#x}"  # made twice by one line
+
+
+def _in_module(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+def _at_line(kind: type) -> str:
+    try:
+        file = inspect.getsourcefile(kind) or ""
+        return f"{kind.__name__} ({os.path.basename(file)}:{inspect.getsourcelines(kind)[1]})"  # noqa: PTH119
+    except (OSError, TypeError):  # no source
+        return _in_module(kind)
 
 
 def shown(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 from ._core.recovering import Recovery
 from ._options import count, refuse_unknown
 from ._step_spec import Mark, StepSpec, leave_mark
-from .errors import DefinitionError, near, shown
+from .errors import DefinitionError, names, near, shown
 from .events import StepFailedEvent
 from .steps import names_around, names_for
 
@@ -96,7 +96,7 @@ def check_handlers(owner: str, steps: Mapping[str, StepSpec]) -> None:
             _check_no_handler(spec)
             continue
         if spec.accepts != (StepFailedEvent,) or spec.join is not None:
-            takes = "a list" if spec.join is not None else " | ".join(kind.__name__ for kind in spec.accepts)
+            takes = "a list" if spec.join is not None else " | ".join(names(spec.accepts, (StepFailedEvent,)))
             raise DefinitionError(
                 f"{spec.label} is a handler of failures and takes {takes}; write "
                 f"{spec.event_names[0]}: StepFailedEvent"

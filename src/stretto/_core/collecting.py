@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeGuard, final
 
-from ..errors import CollectError, shown
+from ..errors import CollectError, names, shown, shown_beside
 from ..events import Event
 from .delivery import Delivery
 
@@ -113,9 +113,10 @@ class Buffers:
         ):
             buffer = _expecting(delivery, buffer, expected)
         if type(event) not in buffer.need:
+            given = shown_beside(event, buffer.need)
             raise CollectError(
-                f"collect_events in {delivery.step.label} was given {shown(event)} and expects only "
-                f"{', '.join(kind.__name__ for kind in buffer.need)}; it was not stored; name its type "
+                f"collect_events in {delivery.step.label} was given {given} and expects only "
+                f"{', '.join(names(buffer.need, (type(event),)))}; it was not stored; name its type "
                 "in the list, or collect it in a step of its own"
             )
         if delivery.collected is None:

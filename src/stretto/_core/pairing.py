@@ -8,6 +8,7 @@ from typing import final
 
 import attrs
 
+from ..errors import names
 from ..events import Event
 from .arrivals import Arrival, Gathering
 
@@ -66,7 +67,8 @@ class Pairs(Gathering):
     def awaited(self) -> str:
         """The types of which none is there."""
         rows = zip(self._each.kinds, self._rows, strict=True)
-        return " and ".join(f"a {kind.__name__}" for kind, row in rows if not row)
+        missing = [kind for kind, row in rows if not row]
+        return " and ".join(f"a {name}" for name in names(missing, self._each.kinds))
 
     def in_rows(self) -> Iterator[Arrival]:
         """Row by row."""

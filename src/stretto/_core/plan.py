@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 import attrs
 
-from ..errors import near
+from ..errors import names, near
 from ..events import Event, InputRequiredEvent, StopEvent, is_external
 from .recovering import Recovery, handler_for
 from .routing import Routes
@@ -177,6 +177,9 @@ class Plan:
         for step in steps:
             if issubclass(kind, step.accepts):
                 return f"; {step.label} would with @step(accept_event_subclasses=True)"
+            for each in step.accepts:
+                if each.__name__ == kind.__name__:
+                    return f"; {step.label} takes {' and not '.join(names((each, kind)))}, another class"
         return near(kind.__name__, [each.__name__ for step in steps for each in step.accepts])
 
     def step_named(self, name: str) -> StepPlan | None:

@@ -13,7 +13,7 @@ from typing import final
 
 import attrs
 
-from ..errors import WorkflowStalledError, WorkflowTimeoutError, shown
+from ..errors import WorkflowStalledError, WorkflowTimeoutError, name_of, names, shown
 from ..events import Event, is_external
 from .collecting import Buffers, told
 from .delivery import DeadLetter, Delivery
@@ -83,7 +83,8 @@ def timed_out(state: RunState, buffers: Buffers | None, at: float) -> WorkflowTi
         parts.append(
             "waiting: "
             + ", ".join(
-                f"{each.step.label} for {each.kind.__name__}{_holding_back(each)}" for each in state.waiters
+                f"{each.step.label} for {_awaited(state, each)}{_holding_back(each)}"
+                for each in state.waiters
             )
         )
     elif state.hosted and not active:
@@ -172,7 +173,7 @@ def stalled(state: RunState, buffers: Buffers | None) -> WorkflowStalledError:
 def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
     """What a run that has nothing to do still waits for, and what it was given and did not take."""
     why = [
-        f"{each.step.label} waits for {each.kind.__name__}{_holding_back(each)}"
+        f"{each.step.label} waits for {_awaited(state, each)}{_holding_back(each)}"
         for each in state.waiters or ()
     ]
     why += [*_collecting(state, buffers), *_joining(state)]
@@ -190,6 +191,11 @@ def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
         )
     why += _not_taken([*(state.dead_letters or ()), *_unclaimed(state)])
     return why
+
+
+def _awaited(state: RunState, waiter: Waiter) -> str:
+    """The class that a step waits for, beside those that nobody has taken."""
+    return name_of(waiter.kind, () if state.mailbox is None else state.mailbox.kinds())
 
 
 def _holding_back(waiter: Waiter) -> str:
@@ -212,7 +218,9 @@ def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:
 def no_taker(state: RunState, mail: Mail) -> str:
     """Why an event is not taken: there is no step for it, and who waits, or waited, for its type wants another."""
     event = mail.event
-    no_step = f"no step of {state.plan.name} takes exactly {type(event).__name__}"
+    taken = (kind for step in state.plan.steps for kind in step.accepts)
+    awaited = () if state.waiters is None else state.waiters.kinds()
+    no_step = f"no step of {state.plan.name} takes exactly {name_of(type(event), (*taken, *awaited))}"
     waiters = () if state.waiters is None else islice(state.waiters.of_kind(type(event)), _TOLD)
     wishes = [waiter.wish for waiter in waiters] or ([] if mail.passed is None else [mail.passed])
     return ", and ".join([no_step, *(f"{wish.label} waited for {wish.lacking(event)}" for wish in wishes)])
@@ -307,8 +315,8 @@ def _joining(state: RunState) -> Iterator[str]:
     for join, gathering in gathered[:_TOLD]:
         missing = gathering.awaited()
         waits = f"still waits for {missing}" if missing else "waits for the end of the fork"
-        kinds = Counter(type(event).__name__ for event in gathering.events())
-        has = ", ".join(f"{count} x {name}" for name, count in kinds.items())
+        kinds = Counter(type(event) for event in gathering.events())
+        has = ", ".join(f"{count} x {name}" for name, count in zip(names(kinds), kinds.values(), strict=True))
         yield f"{state.plan.steps[join].label} has {has} and {waits}"
     if len(gathered) > _TOLD:
         yield f"{len(gathered) - _TOLD} more forks have not been joined"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from types import CoroutineType
 from typing import TypeGuard
 
-from ..errors import UndeclaredEventError, WorkflowError, shown
+from ..errors import UndeclaredEventError, WorkflowError, name_of, names, shown, shown_beside
 from ..events import Event, StopEvent
 from .plan import StepPlan
 
@@ -57,17 +57,17 @@ def _listed(step: StepPlan, values: list[object]) -> Sequence[Event] | WorkflowE
         if _is_coroutine(each):
             each.close()
     return UndeclaredEventError(
-        f"{step.label} returned a list with {shown(wrong[0])} in it, but declares "
-        f"-> list[{_declared(step)}]; each element is an event that the annotation names",
+        f"{step.label} returned a list with {shown_beside(wrong[0], step.returns)} in it, but declares "
+        f"-> list[{_declared(step, wrong[0])}]; each element is an event that the annotation names",
         wrong[0],
     )
 
 
 def _undeclared(step: StepPlan, value: object) -> UndeclaredEventError:
     if isinstance(value, Event):
-        name = type(value).__name__
+        name = name_of(type(value), step.returns)
         return UndeclaredEventError(
-            f"{step.label} returned {name} but declares -> {_declared(step)}; "
+            f"{step.label} returned {name} but declares -> {_declared(step, value)}; "
             f"add {name} to the return annotation",
             value,
         )
@@ -106,8 +106,8 @@ def _one_by_one(step: StepPlan, made: str) -> str:
     return f"for the events that it gives {declare}write return {made}"
 
 
-def _declared(step: StepPlan) -> str:
-    return " | ".join(kind.__name__ for kind in step.returns) or "None"
+def _declared(step: StepPlan, beside: object = None) -> str:
+    return " | ".join(names(step.returns, (type(beside),))) or "None"
 
 
 def _is_several(value: object) -> TypeGuard[Collection[object]]:

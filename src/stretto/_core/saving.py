@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Protocol, TypeAlias, final
 
-from ..errors import SnapshotError, near
+from ..errors import SnapshotError, name_of, near
 from ..events import Event, StepFailedEvent
 from .delivery import Delivery
 from .joined import Joined
@@ -212,7 +212,7 @@ class Restoring:
         """An event that the step takes."""
         event = self.reader.event(place)
         if not step.takes(type(event)) and not (type(event) is StepFailedEvent and _settles(step)):
-            raise place.error(f"{step.label} does not take {type(event).__name__}")
+            raise place.error(f"{step.label} does not take {name_of(type(event), step.accepts)}")
         return event
 
     def spent(self, place: Place | None) -> Mapping[int, int]:

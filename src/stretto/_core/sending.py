@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextvars import Context
 from typing import TypeGuard
 
-from ..errors import RoutingError, near, shown
+from ..errors import RoutingError, name_of, names, near, shown
 from ..events import Event, InputRequiredEvent
 from .delivery import Delivery, spent_by
 from .effects import END_RUN, Effect, Effects, Outward, Publish
@@ -142,14 +142,14 @@ class Sending(Flowing):
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RoutingError(f"step= is the name of a step, as in step='decide', not {shown(name)}")
         if step is None:
-            names = [other.name for other in self.plan.steps]
+            known = [other.name for other in self.plan.steps]
             raise RoutingError(
-                f"{self.plan.name} has no step {name!r}; its steps: {', '.join(names)}{near(name, names)}"
+                f"{self.plan.name} has no step {name!r}; its steps: {', '.join(known)}{near(name, known)}"
             )
         if not step.takes(type(event)):
-            takes = ", ".join(kind.__name__ for kind in step.accepts)
+            given, takes = name_of(type(event), step.accepts), names(step.accepts, (type(event),))
             raise RoutingError(
-                f"{step.label} does not take {type(event).__name__}, it takes: {takes}; leave out step= to "
+                f"{step.label} does not take {given}, it takes: {', '.join(takes)}; leave out step= to "
                 "send it to the steps that take it"
             )
         return step

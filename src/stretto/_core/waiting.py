@@ -121,6 +121,10 @@ class Waiters:
         """Whether somebody waits for events of this type, though perhaps not for each."""
         return kind in self._by_kind
 
+    def kinds(self) -> Iterable[type]:
+        """The types that somebody waits for."""
+        return self._by_kind
+
     def of_kind(self, kind: type) -> Iterator[Waiter]:
         """Who waits for events of this type."""
         return iter(self._by_kind.get(kind, ()))
@@ -205,6 +209,10 @@ class Mailbox:
             wish = waiter.wish
             for mail in self.of_kind(waiter.kind):
                 mail.passed = wish
+
+    def kinds(self) -> Iterable[type]:
+        """The types of what is kept."""
+        return self._by_kind
 
     def of_kind(self, kind: type) -> Iterator[Mail]:
         """What is kept of this type."""

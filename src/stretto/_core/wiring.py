@@ -14,7 +14,7 @@ from typing import Protocol, final
 
 import attrs
 
-from ..errors import DefinitionError, near
+from ..errors import DefinitionError, name_of, names, near
 from ..events import Event, InputRequiredEvent, StartEvent, StopEvent, is_external
 from .plan import Plan
 
@@ -272,9 +272,10 @@ class Wiring:
             for name in link.to or ():
                 member = self.members.get(name)
                 if member is not None and not member.accepts(link.kind):
+                    accepts = [each for step in member.plan.steps for each in step.accepts]
                     yield (
                         f"{told} sends it to {member.told}, none of whose steps takes it; add a step with ev: "
-                        f"{link.kind.__name__}"
+                        f"{name_of(link.kind, accepts)}"
                     )
 
     def _from_outside(self, name: str) -> set[type[Event]]:
@@ -315,19 +316,36 @@ class Wiring:
         return f"{name}, by {', '.join(step.label for step in member.plan.routes.find(kind))}"
 
     def _no_receiver(self, source: str, kind: type[Event]) -> str:
-        steps = [step for member in self.members.values() for step in member.plan.steps]
-        names = [each.__name__ for step in steps for each in step.accepts]
+        accepts = self.taken()
+        told = name_of(kind, accepts)
+        rest = f"; {self._taken_instead(kind)}" if told != kind.__name__ else ""
         return (
-            f"{kind.__name__}, which {self._sent[source][kind][0]} of {self.members[source].told} sends, is taken by "
+            f"{told}, which {self._sent[source][kind][0]} of {self.members[source].told} sends, is taken by "
             f"no member, and it is no answer to anything that reaches {source}; add a step with ev: {kind.__name__} to "
-            f"one of them, or leave it out of the annotation{near(kind.__name__, names)}"
+            f"one of them, or leave it out of the annotation"
+            f"{rest or near(kind.__name__, [each.__name__ for each in accepts])}"
+        )
+
+    def taken(self) -> list[type[Event]]:
+        """What the steps of all members take, for messages."""
+        steps = (step for member in self.members.values() for step in member.plan.steps)
+        return [each for step in steps for each in step.accepts]
+
+    def _taken_instead(self, kind: type[Event]) -> str:
+        """Who takes another class of the same name."""
+        return next(
+            f"{member.told} takes {' and not '.join(names((each, kind)))}, another class"
+            for member in self.members.values()
+            for step in member.plan.steps
+            for each in step.accepts
+            if each is not kind and each.__name__ == kind.__name__
         )
 
     def _unreached(self, name: str) -> str:
         member = self.members[name]
-        takes = " | ".join(
-            dict.fromkeys(each.__name__ for step in member.plan.steps for each in step.accepts)
-        )
+        accepts = dict.fromkeys(each for step in member.plan.steps for each in step.accepts)
+        sent = (kind for of_member in self._sent.values() for kind in of_member)
+        takes = " | ".join(names(accepts, sent))
         where = ", ".join(step.label for step in member.plan.steps)
         return (
             f"nothing reaches {member.told}: it takes {takes or 'nothing'} ({where or 'it has no steps'}), and no "
