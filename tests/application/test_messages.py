@@ -580,13 +580,13 @@ async def a_member_named_by_a_step_in_a_thread():
 )
 async def a_member_named_by_the_context_of_who_is_outside():
     async with Monitor().run(sku="x") as run:
-        run.ctx.send_event(Traded(sku="y"), to="b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        run.ctx.send_event(Traded(sku="y"), to="b")
 
 
 @told(RoutingError, "the application has no member 'c', it has: monitor, b")
 async def a_member_that_is_not_there_named_by_the_context_of_who_is_outside():
     async with Application(monitor=Monitor(), b=Station()) as app, app.run("monitor", sku="x") as run:
-        await run.ctx.send(Trade(sku="y"), to="c")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await run.ctx.send(Trade(sku="y"), to="c")
 
 
 @told(RunEndedError, "Late.begin (here) requests Answer, but its run is over, and nothing would wait for it")
