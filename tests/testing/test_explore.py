@@ -32,7 +32,7 @@ from stretto import (
 from stretto.retry import fixed
 from stretto.testing import Deadlock, Faults, TestRun, explore
 from stretto.testing._agreeing import DisagreementError
-from stretto.testing._explore import IncompleteError
+from stretto.testing._explorer import IncompleteError
 from stretto.testing._schedule import StaleTokenError
 from stretto.testing._turns import EndlessError
 from tests.projects import run_pytest
@@ -812,4 +812,4 @@ def test_a_failure_is_shown_without_the_frames_of_the_package(tmp_path: Path, op
     assert "src/stretto" not in said
     assert "site-packages" not in said
     full = run_pytest(tmp_path, FAILING, "--full-trace", *options)
-    assert "_explore.py" in full
+    assert "_explorer.py" in full

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from stretto import Context, Event, RetryPolicy, StartEvent, StopEvent, Workflow, step
 from stretto.testing import explore
-from stretto.testing._explore import Explorer, IncompleteError
+from stretto.testing._explorer import Explorer, IncompleteError
 from stretto.testing.strategies import workflows
 
 BACKENDS = ("asyncio", "trio")

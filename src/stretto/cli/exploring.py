@@ -9,7 +9,7 @@ from typing import Any
 from ..application import Application
 from ..events import StartEvent
 from ..testing import explore
-from ..testing._explore import Explorer, IncompleteError
+from ..testing._explorer import Explorer, IncompleteError
 from ..testing._outcomes import Outcome, Outcomes
 from ..testing._schedule import StaleTokenError
 from ..workflow import Workflow

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from ._explore import Explorer, replaying
+from ._explorer import Explorer, replaying
 from ._leaks import Before, BeforeLoop
 from ._schedule import StaleTokenError, Token
 from ._virtual import backends, guarded, virtual_backend
