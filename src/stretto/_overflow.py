@@ -181,7 +181,7 @@ class FailingReader(Declared):
         """It comes in; or it has no room, and nothing else does."""
         if len(self.events) < size:
             super().give(event, size)
-        elif self.overrun is None:
+        else:
             self.overrun = self._hub.written - (type(event) is not StepStateChanged)
             self._hub.give_up(self)
 
