@@ -241,11 +241,10 @@ class Handler(Generic[R]):
                 for ``"wait"``, ``await ctx.write(…)`` waits. What is left out by one of the first two, or by `latest`,
                 is a dead letter; the oldest that is left out unasked is not.
 
-        The stream itself raises:
-
         Raises:
-            StreamOverflowError: With ``overflow="fail"``, after what it could keep.
             ValueError: If there is no such policy, or it does not go together with `latest`.
+            TypeError: If `latest` is no name.
+            StreamOverflowError: From the loop, with ``overflow="fail"``, after what it could keep.
         """
         from ._stream import EventStream, Subscription  # noqa: PLC0415
 

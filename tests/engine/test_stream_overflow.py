@@ -174,6 +174,14 @@ async def test_what_was_there_before_is_a_gap_and_no_dead_letter():
         assert run.dead_letters == ()
 
 
+async def test_who_comes_after_the_end_is_given_what_is_kept_whatever_it_says():
+    async with Ticks(5).run() as run:
+        await run
+    for overflow in (None, *POLICIES):
+        assert told([ev async for ev in run.stream_events(overflow=overflow)]) == [-4, 4, "end"]
+    assert run.dead_letters == ()
+
+
 # -- fail -------------------------------------------------------------------------------------------------------
 
 
