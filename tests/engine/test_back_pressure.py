@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 
 from stretto import (
@@ -615,3 +617,44 @@ async def test_a_member_waits_for_the_reader_of_the_call():
                 assert await run == "done"
         assert told(seen) == [0, 1, 2, 3, 4, 5, "end"]
         assert written == [0, 0, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("backend", virtual.BACKENDS)
+def test_a_client_that_does_not_read_its_socket_holds_up_the_step_and_loses_nothing(backend: str):
+    """In real time, since the kernel has buffers of its own."""
+    workflow, piece = Rows(100, stream_buffer=2), bytes(1 << 16)
+
+    def keep_little(end: anyio.abc.SocketStream) -> None:
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.extra_attributes[anyio.abc.SocketAttribute.raw_socket]().setsockopt(
+                socket.SOL_SOCKET, buffer, len(piece)
+            )
+
+    async def serve(client: anyio.abc.SocketStream) -> None:
+        keep_little(client)
+        async with client, workflow.run() as run:
+            async for ev in run.stream_events(overflow="wait"):
+                if isinstance(ev, Row):
+                    await client.send(piece)
+
+    async def main() -> int:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        async with listener, anyio.create_task_group() as tg:
+            tg.start_soon(listener.serve, serve)
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - no database
+            async with await anyio.connect_tcp("127.0.0.1", port) as client:
+                keep_little(client)
+                before = 0
+                while not 2 <= before == len(workflow.written):  # until nothing moves any more
+                    before = len(workflow.written)
+                    await anyio.sleep(0.01)
+                assert before < 100
+                came = 0
+                with contextlib.suppress(anyio.EndOfStream):
+                    while True:
+                        came += len(await client.receive(1 << 20))
+            tg.cancel_scope.cancel()
+        return came
+
+    assert anyio.run(main, backend=backend) == 100 * len(piece)
+    assert len(workflow.written) == 100

@@ -31,6 +31,16 @@ class Crawl(Workflow[int]):
     async def look(self, ev: Page) -> None: ...
 
 
+async def slow() -> None:
+    async with Crawl().run() as run:
+        run.stream_events(overflow="wait")
+        run.stream_events(latest="host", overflow="drop_oldest")
+        run.stream_events(overflow="latest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        run.stream_events(latest=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await run.ctx.write(Page(host="tea.example"))
+        await run.ctx.write("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 Rate(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Rate(5, per="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Limit(2, key=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
