@@ -1296,6 +1296,25 @@ class Fine(Workflow[int]):
         ({"stream_buffer": 0}, "stream_buffer is a whole number of at least 1, not 0"),
         ({"collect_limit": 1.5}, "collect_limit is a whole number of at least 1, not 1.5"),
         ({"num_concurrent_runs": 0}, "num_concurrent_runs is a whole number of at least 1, not 0"),
+        (
+            {"queue_size": 9, "overflow": "drop_eldest"},
+            "overflow is 'fail', 'drop_oldest' or 'drop_newest', not 'drop_eldest'; did you mean 'drop_oldest'?",
+        ),
+        (
+            {"overflow": "drop_newest"},
+            (
+                "overflow='drop_newest' says what becomes of an event for which there is no room, and there always is; "
+                "add queue_size=100"
+            ),
+        ),
+        (
+            {"queue_size": 9, "overflow": "latest"},
+            (
+                "overflow='latest' keeps the latest of each key, and a key is about the events of one step; write it "
+                "there, as in @step(overflow='latest', key='symbol'), and for a whole run 'fail', 'drop_oldest' or "
+                "'drop_newest'"
+            ),
+        ),
     ],
 )
 def test_a_wrong_option_is_told_where_the_workflow_is_made(options: dict[str, Any], says: str):
@@ -3425,6 +3444,56 @@ async def test_a_queue_that_is_full_is_told(waits: bool, says: str):
     with pytest.raises(QueueFullError) as caught:
         await Floods(queue_size=1).run(waits=waits)
     assert text(caught.value) == says
+
+
+class Sheds(Workflow[None]):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask | StopEvent[None]]:
+        return [*(Ask(number=number) for number in range(3)), StopEvent()]
+
+    @step(num_workers=1)
+    async def work(self, ev: Ask) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("overflow", "letter"),
+    [
+        (
+            "drop_oldest",
+            (
+                "Sheds: dead letter Ask(number=1): the queue of Sheds was full (queue_size=1), and it had waited "
+                "longest, for Sheds.work (here)"
+            ),
+        ),
+        (
+            "drop_newest",
+            (
+                "Sheds: dead letter Ask(number=2): the queue of Sheds was full (queue_size=1) when it came for "
+                "Sheds.work (here)"
+            ),
+        ),
+    ],
+)
+async def test_what_a_run_drops_is_told(overflow: Any, letter: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "stretto")
+    await Sheds(queue_size=1, overflow=overflow).run()
+    assert [text(record) for record in caplog.records] == [letter]
+
+
+class Urgent(Workflow[None]):
+    @step(priority=lambda ev: 1)
+    async def begin(self, ev: StartEvent) -> StopEvent[None]:
+        return StopEvent()
+
+
+async def test_a_run_whose_oldest_would_be_dropped_where_a_step_has_priorities_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        await Urgent(queue_size=1, overflow="drop_oldest").run()
+    assert text(caught.value) == (
+        "Urgent(overflow='drop_oldest') would drop what has waited longest in all of a run, and with the priority= of "
+        "Urgent.begin (here) that may be the most urgent; write Urgent(overflow='drop_newest') or 'fail', or give the "
+        "other steps a queue_size of their own"
+    )
 
 
 async def test_a_queue_that_is_full_is_told_to_a_step_in_a_thread_in_words_that_help_there():

@@ -114,7 +114,7 @@ class Driver(Concluding):
         deadline = math.inf if options.timeout is None else begun + options.timeout
         self.machine = Machine(blueprint.plan, begun, deadline, options.collect_limit)
         if options.queue_size is not None:
-            self.machine.bound(options.queue_size)
+            self._bound(options.queue_size, options.overflow)
         if blueprint.overloaded:
             self.hold_back()
         if parent is not None:
@@ -126,6 +126,12 @@ class Driver(Concluding):
             self.trace_on()
         if self.gate is not None:
             self.gate.opened(self)
+
+    def _bound(self, queue_size: int, overflow: str | None) -> None:
+        if overflow is None:
+            self.machine.bound(queue_size)
+        else:
+            self.machine.shed(queue_size, newest=overflow == "drop_newest")
 
     @property
     def run_id(self) -> str:

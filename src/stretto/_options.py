@@ -90,6 +90,42 @@ def flag(value: object, name: str) -> bool:
     return value
 
 
+def _overflow(value: object, queue_size: object) -> str | None:
+    """What becomes of what is too much for a run; None if it is refused, or waits, as it does unless said.
+
+    Raises:
+        DefinitionError: If it is none of the words, or there is no bound.
+    """
+    if value == "latest":
+        raise DefinitionError(
+            "overflow='latest' keeps the latest of each key, and a key is about the events of one step; write it "
+            "there, as in @step(overflow='latest', key='symbol'), and for a whole run 'fail', 'drop_oldest' or "
+            "'drop_newest'"
+        )
+    if value is None:
+        return None
+    word = _word(value, "overflow", ("fail", "drop_oldest", "drop_newest"))
+    if queue_size is None:
+        raise DefinitionError(
+            f"overflow={value!r} says what becomes of an event for which there is no room, and there always is; add "
+            "queue_size=100"
+        )
+    return None if word == "fail" else word
+
+
+def _word(value: object, name: str, words: tuple[str, ...]) -> str:
+    """One of these words.
+
+    Raises:
+        DefinitionError: If it is none.
+    """
+    if not isinstance(value, str) or value not in words:
+        hint = near(value, words) if isinstance(value, str) else ""
+        told = ", ".join(map(repr, words[:-1]))
+        raise DefinitionError(f"{name} is {told} or {words[-1]!r}, not {shown(value)}{hint}")
+    return value
+
+
 def refuse_unknown(
     of: str, unknown: Iterable[str], known: Iterable[str], ours: Mapping[str, str] = MappingProxyType({})
 ) -> None:
@@ -115,6 +151,7 @@ class Options(Fields):
     """The options of one workflow; `of` checks them.
 
     Attributes:
+        overflow: ``"drop_oldest"`` or ``"drop_newest"``; None if nothing is dropped.
         traced: Whether each run is told from its begin, by lines or in its journal.
     """
 
@@ -127,6 +164,7 @@ class Options(Fields):
     grace: float = 5.0
     num_concurrent_runs: int | None = None
     queue_size: int | None = None
+    overflow: str | None = None
     journal: int | None = None
     undo_timeout: float = 30.0
     traced: bool = False
@@ -144,6 +182,7 @@ class Options(Fields):
         grace: float | None,
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
+        overflow: object = None,
         journal: int | None = None,
         undo_timeout: float | None = 30.0,
     ) -> Options:
@@ -162,6 +201,7 @@ class Options(Fields):
             grace=seconds(grace, "grace", none="never") or math.inf,
             num_concurrent_runs=_count_or_none(num_concurrent_runs, "num_concurrent_runs"),
             queue_size=_count_or_none(queue_size, "queue_size"),
+            overflow=_overflow(overflow, queue_size),
             journal=_count_or_none(journal, "journal"),
             undo_timeout=seconds(undo_timeout, "undo_timeout", none="no limit") or math.inf,
             traced=verbose or journal is not None,

@@ -75,6 +75,15 @@ class Declares(Protocol):
         ...
 
 
+class Named(Declares, Protocol):
+    """Likewise, with the name that messages have for it."""
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        ...
+
+
 def hold_back(
     machine: Machine, specs: Sequence[Declares], wake: Callable[[Lane], object] | None = None
 ) -> None:
@@ -98,6 +107,21 @@ def hold_back(
         for index, each in told.items()
     }
     machine.hold_back(sources, wake or _nobody)
+
+
+def refuse_priorities(run: str, specs: Sequence[Named]) -> None:
+    """Refuses to drop what has waited longest in all of a run, where a step has priorities.
+
+    Raises:
+        DefinitionError: If one has.
+    """
+    for spec in specs:
+        if spec.overload is not None and spec.overload.policies.priority is not None:
+            raise DefinitionError(
+                f"{run}(overflow='drop_oldest') would drop what has waited longest in all of a run, and with the "
+                f"priority= of {spec.label} that may be the most urgent; write {run}(overflow='drop_newest') or "
+                "'fail', or give the other steps a queue_size of their own"
+            )
 
 
 def _nobody(lane: Lane) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
 from types import CodeType, MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, cast
 
 import anyio
 
@@ -66,6 +66,10 @@ class Workflow(Generic[R]):
             rest wait in the order in which they were started, and their time limit counts from when they go on.
         queue_size: How many events of one run may wait for a worker, beyond which ``ctx.send_event`` is refused and
             ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
+        overflow: What becomes of more than `queue_size`: it is refused or waits, ``"fail"``, as without this; or of all
+            that waits what came first is dropped, ``"drop_oldest"``, or what comes, ``"drop_newest"``. Then what a step
+            returns counts as well, and what is dropped is a dead letter with its reason. Calls of joins, failures for a
+            handler and start events are never dropped and do not count.
         journal: How many entries each run keeps of what its steps took, sent and raised, with times and causes, for
             ``run.journal`` and ``run.report("run.html")``; the oldest are pushed out. None for no journal.
         undo_timeout: Seconds that all undos of a run that has failed may take together, on top of its `timeout`; None
@@ -99,6 +103,7 @@ class Workflow(Generic[R]):
         grace: float | None = 5.0,
         num_concurrent_runs: int | None = None,
         queue_size: int | None = None,
+        overflow: Literal["fail", "drop_oldest", "drop_newest"] | None = None,
         journal: int | None = None,
         undo_timeout: float | None = 30.0,
         **workflows: Workflow[Any],
@@ -113,6 +118,7 @@ class Workflow(Generic[R]):
             grace=grace,
             num_concurrent_runs=num_concurrent_runs,
             queue_size=queue_size,
+            overflow=overflow,
             journal=journal,
             undo_timeout=undo_timeout,
         )
@@ -172,6 +178,8 @@ class Workflow(Generic[R]):
             self._tell(blueprint)
         if blueprint.nests and not self._stretto_filled:
             self._fill(blueprint)
+        if blueprint.overloaded:
+            self._check_bound(blueprint)
         saved = None if ctx is None else saved_in(ctx, blueprint, start_event, fields)
         goes_on = saved is not None and not saved.finished
         event = None if goes_on else self.first_event(start_event, fields)
@@ -285,17 +293,25 @@ class Workflow(Generic[R]):
         check_nested(blueprint.name, blueprint.specs, self._stretto_workflows)
         self._stretto_filled = True
 
+    def _check_bound(self, blueprint: Blueprint) -> None:
+        if self._options.overflow == "drop_oldest":
+            from ._overload import refuse_priorities  # noqa: PLC0415 - it is loaded
+
+            refuse_priorities(blueprint.name, blueprint.specs)
+
     # -- for an application ----------------------------------------------------------------------------------
 
     def prepared(self) -> tuple[Blueprint, Options]:
         """What an `Application` needs of it, once its steps have what they ask for.
 
         Raises:
-            DefinitionError: If a workflow that a step asks for is missing.
+            DefinitionError: If a workflow that a step asks for is missing, or the bound of its runs makes no sense.
         """
         blueprint = type(self).__dict__.get("_blueprint") or self._new_blueprint()
         if blueprint.nests:
             self._fill(blueprint)
+        if blueprint.overloaded:
+            self._check_bound(blueprint)
         return blueprint, self._options
 
     def first_event(self, start_event: object, fields: dict[str, Any]) -> StartEvent:

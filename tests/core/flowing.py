@@ -37,8 +37,15 @@ class Loop:
         self.timers: list[tuple[float, int, Held]] = []
         self._set = 0
 
-    def run(self, *steps: StepPlan, sources: Mapping[int, Sequence[Permits]], fed: bool = True) -> Held:
-        run = Held(self, steps, sources, fed=fed)
+    def run(
+        self,
+        *steps: StepPlan,
+        sources: Mapping[int, Sequence[Permits]],
+        fed: bool = True,
+        shed: tuple[int, bool] | None = None,
+    ) -> Held:
+        """A run; it may have a bound that drops, of so many, and its newest or not."""
+        run = Held(self, steps, sources, fed=fed, shed=shed)
         self.runs.append(run)
         return run
 
@@ -60,12 +67,21 @@ class Held:
     """One run."""
 
     def __init__(
-        self, loop: Loop, steps: Sequence[StepPlan], sources: Mapping[int, Sequence[Permits]], *, fed: bool
+        self,
+        loop: Loop,
+        steps: Sequence[StepPlan],
+        sources: Mapping[int, Sequence[Permits]],
+        *,
+        fed: bool,
+        shed: tuple[int, bool] | None = None,
     ) -> None:
         self.loop = loop
         outside = [step("outside", index=len(steps), accepts=(Outer,))] if fed else []
         self.machine = Machine(plan(*steps, *outside), loop.now, float("inf"), 100)
-        self.machine.hold_back(sources, self._wake)
+        if shed is not None:
+            self.machine.shed(shed[0], newest=shed[1])
+        if shed is None or any(each.policies is not None for each in steps):
+            self.machine.hold_back(sources, self._wake)
         self.begun: list[tuple[float, Delivery]] = []
         self.letters: list[DeadLetter] = []
         self.effects: list[Any] = []

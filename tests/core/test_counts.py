@@ -49,7 +49,7 @@ def test_an_attempt_that_waits_for_a_worker_again_has_begun_before():
     run.event_sent(A(), copy_context(), at=0.0)
     queue = run.waiting[1]
     assert queue
-    waiting = queue[0]
+    waiting = next(iter(queue))
     assert type(waiting) is Delivery
     waiting.own_past().attempt = 2
     assert run.counts().begun["work"] == 2

@@ -34,7 +34,7 @@ from stretto.events import Event
 from stretto.joins import All, First
 from stretto.retry import RetryPolicy, fixed
 from tests.core.flowing import Held, Loop, seats, tokens
-from tests.core.plans import A, B, C, Outer, plan, step
+from tests.core.plans import A, B, C, Outer, delivery, plan, step
 from tests.core.restarts import Again, Kept, written
 
 
@@ -788,3 +788,15 @@ def test_a_key_that_fails_after_a_restart_fails_the_run():
     assert other.ended is Ended.FAILED
     assert EndRun() in effects
     assert str(other.error()) == "it fails now"
+
+
+def test_what_is_sent_when_its_attempt_is_over_waits_for_quiet_from_that_moment_on():
+    """It was put at the time of the input before, and began too soon."""
+    loop = Loop()
+    run = loop.run(step(accepts=(A,), policies=Policies(quiet=Quiet(seconds=1.0))), sources={})
+    loop.advance(5)
+    run.perform(run.machine.hold(delivery(step("gone")), Held_(A(n=1), copy_context(), None), loop.now))
+    loop.advance(0.75)
+    assert not run.begun
+    loop.advance(0.5)
+    assert run.ns() == [(6.0, 1)]

@@ -336,3 +336,19 @@ def test_each_delivery_is_handled_or_in_flight_or_left_over_or_handed_on_and_non
     assert Counter(event.n for event in alive if type(event) is C) == Counter(
         event.n for event in run.leftovers() if type(event) is C
     )
+
+
+def test_what_waited_in_a_run_that_drops_is_handed_on_by_age():
+    first = machine(step("one", limit=1, accepts=(A,)), step("two", index=1, limit=1, accepts=(B,)))
+    first.shed(9, newest=False)
+    events: list[Event] = [A(), B(), B(), A(), B(), A()]
+    begin(*(each for event in events for each in send(first, event)))
+    first.receive(CancelAsked(why="by a test", at=1.0))
+    estate = take_estate(first)
+    assert ids([*estate.events()]) == ids(events[2:])
+    heir = machine(step("one", limit=1, accepts=(A,)), step("two", index=1, limit=1, accepts=(B,)))
+    heir.shed(1, newest=False)
+    effects = estate.hand_on(heir, Context.copy, 1.0)
+    assert ids([each.event for each in effects if isinstance(each, Delivery)]) == ids(events[2:4])
+    assert ids([*heir.leftovers()]) == ids(events[2:4] + events[5:])
+    assert [letter.event for letter in heir.dead_letters or ()] == events[4:5]

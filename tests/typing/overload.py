@@ -41,6 +41,8 @@ async def slow() -> None:
         await run.ctx.write("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+Crawl(queue_size=100, overflow="drop_oldest")
+Crawl(queue_size=100, overflow="latest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Rate(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Rate(5, per="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Limit(2, key=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -149,10 +149,13 @@ class Attempts(Queueing):
         if held.step is not None:
             self._named(held.event, held.step)
         if delivery.past is None or delivery.past.over or self.ended is not None:
-            effects = self._sent_at_last(held, delivery, at)
             if self.flows is not None:
                 self.flows.see(at)
+            effects = self._sent_at_last(held, delivery, at)
+            if self.flows is not None:
                 effects = self._flowed(self.flows, effects)
+            elif self.shedding is not None:
+                effects = self._shed(self.shedding, effects)
             return effects if self.ended is not None else [*effects, *self._check_stalled()]
         delivery.past.held.append(held)
         return self._held_for_itself(delivery, held)

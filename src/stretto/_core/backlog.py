@@ -17,6 +17,7 @@ from .permits import Lane, Permit
 if TYPE_CHECKING:
     from .effects import Resume
     from .room import Room
+    from .shedding import Shedding
 
 __all__ = ["Backlog"]
 
@@ -40,11 +41,13 @@ class Backlog:
     """
 
     __slots__ = (
-        "_room", "_timer", "alarms", "at", "begun", "broken", "dropped", "lost", "paused", "quiet", "roused",
-        "superseded", "waiting", "wake",
+        "_room", "_shedding", "_timer", "alarms", "at", "begun", "broken", "dropped", "lost", "paused", "quiet",
+        "roused", "superseded", "waiting", "wake",
     )  # fmt: skip
 
-    def __init__(self, at: float, room: Room | None, wake: Callable[[Lane], object]) -> None:
+    def __init__(
+        self, at: float, *, room: Room | None, shedding: Shedding | None, wake: Callable[[Lane], object]
+    ) -> None:
         self.at = at
         self.wake = wake
         self.waiting = 0
@@ -52,12 +55,13 @@ class Backlog:
         self.alarms: Alarms[Lane] = Alarms()
         self.quiet: Alarms[Delivery] = Alarms()
         self.begun: deque[Delivery | Resume] = deque()
-        self.dropped: deque[tuple[Delivery, str]] = deque()
+        self.dropped: deque[tuple[Delivery, str]] = deque() if shedding is None else shedding.dropped
         self.superseded: dict[Delivery, str] = {}
         self.lost: set[Delivery] = set()
         self.broken: deque[tuple[Delivery, BaseException, str]] = deque()
         self.roused: dict[Lane, None] = {}
         self._room = room
+        self._shedding = shedding
         self._timer = math.inf  # the earliest that was asked for and has not come
 
     def see(self, at: float) -> None:
@@ -71,6 +75,18 @@ class Backlog:
         self.waiting += more
         if self._room is not None:
             self._room.queued += more
+
+    def came(self, delivery: Delivery) -> None:
+        """It waits in a queue."""
+        self.count(1)
+        if self._shedding is not None:
+            self._shedding.add(delivery)
+
+    def went(self, delivery: Delivery) -> None:
+        """It does so no more."""
+        self.count(-1)
+        if self._shedding is not None:
+            self._shedding.discard(delivery)
 
     def call(self, permit: Permit) -> None:
         """Something has changed: the first in the line of the permit is to be looked at when one is free."""

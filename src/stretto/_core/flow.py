@@ -180,7 +180,7 @@ class Flow:
         before = lane.queue.first()
         lane.queue.put(delivery, priority)
         self._places[delivery] = lane
-        self.backlog.count(1)
+        self.backlog.came(delivery)
         if lane.waits_at is None and lane.queue.first() != before:
             self._make_ready(lane)
 
@@ -315,7 +315,7 @@ class Flow:
         before = lane.queue.first()
         del self._places[delivery]
         lane.queue.discard(delivery)
-        self.backlog.count(-1)
+        self.backlog.went(delivery)
         if self._latest is not None:
             self._latest.discard(delivery)
         if lane.queue:

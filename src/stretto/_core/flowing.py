@@ -1,6 +1,6 @@
 """What is held back in a run, done with deliveries: begins it when its time has come, and tells what is dropped.
 
-Only a run whose plan has a step with policies comes here.
+Only a run whose plan has a step with policies comes here, or one whose bound drops what is too much.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .forking import Forking
 if TYPE_CHECKING:
     from .flows import Flows
     from .permits import Lane, Permits
+    from .shedding import Shedding
 
 __all__ = ["Flowing"]
 
@@ -32,7 +33,9 @@ class Flowing(Forking):
         """
         from .flows import Flows  # noqa: PLC0415 - only for who has policies
 
-        self.flows = Flows(self.plan.steps, sources, self.begun, self.room, wake)
+        self.flows = Flows(
+            self.plan.steps, sources, self.begun, room=self.room, shedding=self.shedding, wake=wake
+        )
         self.detour = self._takes_detour()
 
     def await_turn(self) -> None:
@@ -68,13 +71,22 @@ class Flowing(Forking):
                 more.append(flows.begun.popleft())
             while flows.dropped:
                 dropped = True
-                more += self._dropped(flows, *flows.dropped.popleft())
+                more += self._dropped(*flows.dropped.popleft())
             for delivery, reason in flows.take_superseded():
                 more += self._superseded(flows, delivery, reason)
             while flows.broken:
-                more += self._policy_broken(flows, *flows.broken.popleft())
+                more += self._policy_broken(*flows.broken.popleft())
         if dropped:
             more += self._check_stalled()
+
+    def _shed(self, shedding: Shedding, effects: Effects) -> Effects:
+        """The effects, and what is dropped of a run without such steps, since too much waits in it."""
+        if not shedding.dropped:
+            return effects
+        more: list[Effect] = [*effects]
+        while shedding.dropped:
+            more += self._dropped(*shedding.dropped.popleft())
+        return [*more, *self._check_stalled()]
 
     def _flows_concluded(self) -> Effects:
         """Nothing of the run is at work any more."""
@@ -86,9 +98,9 @@ class Flowing(Forking):
 
     # -- what becomes of an event ------------------------------------------------------------------------------
 
-    def _dropped(self, flows: Flows, delivery: Delivery, reason: str) -> Effects:
+    def _dropped(self, delivery: Delivery, reason: str) -> Effects:
         """An event that never begins: it is told, and a fork that it was a branch of does not wait for it."""
-        flows.of(delivery).forget(delivery)
+        self._forget(delivery)
         own = (delivery.event,) if self.forks is None else self.forks.each_of(delivery.event)
         effects: list[Effect] = []
         for event in delivery.untaken(own):
@@ -102,21 +114,21 @@ class Flowing(Forking):
         if delivery in flows.lost:
             return NOTHING
         if self.retrying is not None and self.retrying.discard(delivery):
-            return self._dropped(flows, delivery, reason)
+            return self._dropped(delivery, reason)
         flows.lost.add(delivery)
         if not self.has_begun(delivery) and delivery.attempt == 1:
             self._count_taken(delivery.step, delivery.event, -1)
         letters = self._dead(delivery.event, reason, just_sent=False, meant=True)
         return [*letters, Abort(delivery=delivery)]
 
-    def _policy_broken(self, flows: Flows, delivery: Delivery, error: BaseException, asking: str) -> Effects:
+    def _policy_broken(self, delivery: Delivery, error: BaseException, asking: str) -> Effects:
         """A key or a priority could not be told, which is the program's mistake."""
         from .._answers import raisable  # noqa: PLC0415 - for a mistake
 
         label = delivery.step.label
         error = raisable(error, f"{asking} of {label}")
         add_note(error, f"raised by {asking} of {label}, asked about {shown(delivery.event)}")
-        dropped = self._dropped(flows, delivery, f"{label} could not tell its key, or its priority")
+        dropped = self._dropped(delivery, f"{label} could not tell its key, or its priority")
         return [*dropped, *self._fail(error)]
 
     def _why_lost(self, delivery: Delivery) -> str:

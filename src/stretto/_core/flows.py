@@ -13,6 +13,7 @@ from .permits import Lane, Permits
 if TYPE_CHECKING:
     from .plan import StepPlan
     from .room import Room
+    from .shedding import Shedding
 
 __all__ = ["Flows"]
 
@@ -33,10 +34,12 @@ class Flows(Backlog):
         steps: Sequence[StepPlan],
         sources: Mapping[int, Sequence[Permits]],
         at: float,
+        *,
         room: Room | None,
+        shedding: Shedding | None,
         wake: Callable[[Lane], object],
     ) -> None:
-        super().__init__(at, room, wake)
+        super().__init__(at, room=room, shedding=shedding, wake=wake)
         self.by_step = {
             step.index: Flow(self, step, step.policies, sources.get(step.index, ()))
             for step in steps

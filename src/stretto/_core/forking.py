@@ -195,7 +195,7 @@ class Forking(Waits):
         if self.retrying is not None and self.retrying.discard(delivery):
             self._forget(delivery)
             return True
-        return self._withdraw_queued(delivery)
+        return self.withdraw_queued(delivery)
 
 
 def _delivery(step: StepPlan, event: Event, carry: Context, spent: Mapping[int, int]) -> Delivery:

@@ -80,10 +80,19 @@ class Machine(Attempts):
         self.room = Room(queue_size)
         self.detour = True
 
+    def shed(self, queue_size: int, *, newest: bool) -> None:
+        """Likewise, and what is too much is dropped: what comes, or what has waited longest."""
+        from .shedding import Shedding  # noqa: PLC0415 - for who has said so
+
+        self.shedding = Shedding(queue_size, newest=newest)
+        self.detour = True
+
     def receive(self, given: Input) -> Effects:
         """Takes what has happened and gives what is to be done, in order."""
         if self.flows is None:
             effects = self._received(given)
+            if self.shedding is not None:
+                effects = self._shed(self.shedding, effects)
         else:
             self.flows.see(getattr(given, "at", self.flows.at))
             effects = self._flowed(self.flows, self._received(given))
@@ -178,7 +187,8 @@ class Machine(Attempts):
             if claims and self.room is not None:
                 self._claim_room(self.room, self._checked(event), step)
             if self.flows is None:
-                return self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
+                effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
+                return effects if self.shedding is None else self._shed(self.shedding, effects)
             self.flows.see(at)
             effects = self._sent(event, carry, step, at=at, outside=outside, cause=cause, claims=claims)
             return self._flowed(self.flows, effects)
@@ -243,6 +253,8 @@ class Machine(Attempts):
             return self._let_out(delivery, value)
         if self.flows is None:
             effects = self._returned(delivery, value, at)
+            if self.shedding is not None:
+                effects = self._shed(self.shedding, effects)
         else:
             self.flows.see(at)
             effects = self._flowed(self.flows, self._returned(delivery, value, at))

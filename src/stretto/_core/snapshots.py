@@ -77,7 +77,8 @@ def _queued(run: Machine) -> Iterator[Delivery]:
     """What waits for a worker; before that what has one, and waits for a turn before it begins."""
     yield from run.in_line or ()
     quiet = () if run.flows is None else run.flows.quiet
-    yield from (each for each in run.in_queues() if isinstance(each, Delivery) and each not in quiet)
+    queued = (each for each in run.in_queues() if isinstance(each, Delivery) and each not in quiet)
+    yield from queued if run.shedding is None else run.shedding.by_age(queued)
 
 
 @final

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .flows import Flows
     from .joining import Forks
     from .room import Room
+    from .shedding import Row, Shedding
     from .undoing import Undos
 
 __all__ = ["DEAD_LETTERS_KEPT", "WORTH_TELLING", "DeadLetter", "Delivery", "Ended", "RunState"]
@@ -62,6 +63,7 @@ class RunState:
         waiters: The steps that wait in their middle.
         mailbox: What no step takes and nobody waits for, yet.
         room: The room in its queues; None if they have no bound.
+        shedding: What waits in its queues, if what is too much is dropped; None if it is not.
         holds: What steps at work wait for, other than events and room.
         in_line: What those wait for that have a worker, and whose bodies have not begun; None if there were none.
         forks: What is live of what steps have sent off; None in a workflow without joins.
@@ -96,6 +98,7 @@ class RunState:
     waiters: Waiters | None = None
     mailbox: Mailbox | None = None
     room: Room | None = None
+    shedding: Shedding | None = None
     holds: dict[Hold, None] | None = None
     in_line: dict[Delivery, Hold] | None = None
     forks: Forks[Delivery, Origin] | None = None
@@ -127,7 +130,7 @@ class RunState:
         self.active: dict[Delivery, None] = {}
         self.busy = [0] * count
         self.tally = [0] * len(plan.ways)
-        self.waiting: list[deque[Delivery | Waiter] | None] = [None] * count
+        self.waiting: list[deque[Delivery | Waiter] | Row[Delivery | Waiter] | None] = [None] * count
         self.ended: Ended | None = None
         if plan.fed:
             self.feeders = 1

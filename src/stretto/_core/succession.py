@@ -72,25 +72,20 @@ class Estate:
 
 def take_estate(run: Machine) -> Estate:
     """Takes out of a run that is over what no step has begun with: the ready first, then the queue of each step."""
-    queued = [each for each in run.active if not run.has_begun(each) and _is_whole(run, each)]
-    for delivery in queued:
+    ready = [each for each in run.active if not run.has_begun(each) and _is_whole(run, each)]
+    for delivery in ready:
         del run.active[delivery]
-    for queue in run.waiting:
-        whole = [each for each in queue or () if isinstance(each, Delivery) and _is_whole(run, each)]
-        for each in whole:
-            queue.remove(each)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-        queued += whole
-    for flow in () if run.flows is None else run.flows.by_step.values():
-        held = [each for each in flow if isinstance(each, Delivery) and _is_whole(run, each)]
-        for each in held:
-            flow.remove(each)
-        queued += held
+    queued = [each for each in run.in_queues() if isinstance(each, Delivery) and _is_whole(run, each)]
+    if run.shedding is not None:
+        queued = run.shedding.by_age(queued)
+    for delivery in queued:
+        run.withdraw_queued(delivery)
     mail = list(run.mailbox or ())
     run.mailbox = None
     senders = [each for each in run.room or () if each.delivery is None]
     for sender in senders:
         run.receive(SendCancelled(sender=sender))
-    return Estate(queued, mail, senders)
+    return Estate([*ready, *queued], mail, senders)
 
 
 def in_flight(run: Machine) -> Iterator[Event]:

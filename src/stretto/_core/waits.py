@@ -116,7 +116,7 @@ class Waits(Outcome):
         """Whether an event may have to go another way than to its step, although nobody waits."""
         if self.plan.joins or self.crossing or (self.flows is not None and self.flows.cancels):
             return True
-        return self.room is not None or self.ended is not None
+        return self.room is not None or self.shedding is not None or self.ended is not None
 
     def _concluded(self) -> Effects:
         effects: list[Effect] = []

@@ -15,6 +15,7 @@ from .waiting import Waiter
 if TYPE_CHECKING:
     from .flow import Flow
     from .flows import Flows
+    from .shedding import Row, Shedding
 
 __all__ = ["Workers"]
 
@@ -35,13 +36,22 @@ class Workers(Counting):
             self.active[delivery] = None
             return True
         self._queue(delivery)
+        if self.shedding is not None:
+            self._drop_excess(self.shedding, delivery)
         return False
 
     def take_up(self, delivery: Delivery) -> bool:
         """One of a snapshot; whether a worker is free for it now."""
         self._count_taken(delivery.step, delivery.event)
         if self.flows is None or delivery.step.policies is None:
-            return self._admit(delivery)
+            index = delivery.step.index
+            begins = self.busy[index] < delivery.step.limit
+            if begins:
+                self.busy[index] += 1
+                self.active[delivery] = None
+            else:
+                self._queue(delivery)
+            return begins
         flow = self.flows.of(delivery)
         return self._asked(flow, delivery) and self._entered(flow, delivery, flow.take_up)
 
@@ -66,10 +76,25 @@ class Workers(Counting):
         index = delivery.step.index
         queue = self.waiting[index]
         if queue is None:
-            queue = self.waiting[index] = deque()
+            queue = self.waiting[index] = self._new_queue()
         queue.append(delivery)
         if self.room is not None and type(delivery) is Delivery:
             self.room.queued += 1
+        if self.shedding is not None and type(delivery) is Delivery:
+            self.shedding.add(delivery)
+
+    def _new_queue(self) -> deque[Delivery | Waiter] | Row[Delivery | Waiter]:
+        if self.shedding is None:
+            return deque()
+        from .shedding import Row  # noqa: PLC0415 - it is loaded
+
+        return Row()
+
+    def _drop_excess(self, shedding: Shedding, newcomer: Delivery) -> None:
+        """One more waits in the run, and begins only later: of all that waits, some may be too much."""
+        while (victim := shedding.excess(newcomer)) is not None:
+            self.withdraw_queued(victim)
+            shedding.dropped.append((victim, shedding.why(self.plan.name, victim)))
 
     def _release(self, delivery: Delivery) -> Delivery | Resume | None:
         """The delivery is over, and leaves its worker, who goes to the first that waits for the step."""
@@ -95,11 +120,13 @@ class Workers(Counting):
         self.busy[index] -= 1
         return None
 
-    def _next_in(self, queue: deque[Delivery | Waiter]) -> Delivery | Resume:
+    def _next_in(self, queue: deque[Delivery | Waiter] | Row[Delivery | Waiter]) -> Delivery | Resume:
         freed = queue.popleft()
         if type(freed) is Delivery:
             if self.room is not None:
                 self.room.queued -= 1
+            if self.shedding is not None:
+                self.shedding.discard(freed)
             self.active[freed] = None
             return freed
         return self._resumed(freed)
@@ -139,7 +166,7 @@ class Workers(Counting):
             self.holds.pop(hold, None)
         return NOTHING
 
-    def _withdraw_queued(self, delivery: Delivery) -> bool:
+    def withdraw_queued(self, delivery: Delivery) -> bool:
         """Whether it waited for a worker; now it does not."""
         if self.flows is not None and delivery.step.policies is not None:
             if not self.flows.of(delivery).remove(delivery):
@@ -152,6 +179,8 @@ class Workers(Counting):
         queue.remove(delivery)
         if self.room is not None:
             self.room.queued -= 1
+        if self.shedding is not None:
+            self.shedding.discard(delivery)
         return True
 
     def _waiters_in_queues(self) -> list[Waiter]:
@@ -192,7 +221,10 @@ class Workers(Counting):
         flow = self._flow_of(delivery.step)
         if not self._asked(flow, delivery):
             return False
-        return self._entered(flow, delivery, flow.put if delivery.attempt == 1 else flow.take_up)
+        begins = self._entered(flow, delivery, flow.put if delivery.attempt == 1 else flow.take_up)
+        if self.shedding is not None and not begins:
+            self._drop_excess(self.shedding, delivery)
+        return begins
 
     def _asked(self, flow: Flow, delivery: Delivery) -> bool:
         """Whether the functions of the user have told what is asked about an event, and the keys can be compared."""
@@ -250,6 +282,8 @@ class Workers(Counting):
             flow.let_in(delivery)
             self._pump(flow)
             flow.trim(delivery)
+            if self.shedding is not None:
+                self._drop_excess(self.shedding, delivery)
         for lane in flows.alarms.take_due(flows.at):
             flow = flows.by_step[lane.index]
             flow.called(lane)
