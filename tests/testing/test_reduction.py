@@ -243,3 +243,66 @@ def test_a_retry_comes_after_the_same_pause_each_time(backend: str):
     assert [str(each) for each in runs[0].deliveries] == ["begin#1", "begin#2", "begin#3"]
     assert [each.cause for each in runs[0].deliveries] == [None, None, None]
     assert [type(each.error) for each in runs[0].deliveries] == [OSError, OSError, type(None)]
+
+
+class Left(Event):
+    pass
+
+
+class Right(Event):
+    pass
+
+
+class OfLeft(Event):
+    pass
+
+
+class OfRight(Event):
+    pass
+
+
+class End(Event):
+    pass
+
+
+class OneBound(Workflow[int]):
+    """Two steps send to two others, each of which is at work; which of these two waits longer is dropped."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Left | Right | OfLeft | OfRight | End]:
+        return [OfLeft(), OfRight(), Left(), Right(), End()]
+
+    @step
+    async def left(self, ev: Left) -> OfLeft:
+        return OfLeft()
+
+    @step
+    async def right(self, ev: Right) -> OfRight:
+        return OfRight()
+
+    @step(num_workers=1)
+    async def of_left(self, ev: OfLeft) -> None:
+        await anyio.sleep(1)
+
+    @step(num_workers=1)
+    async def of_right(self, ev: OfRight) -> None:
+        await anyio.sleep(1)
+
+    @step
+    async def end(self, ev: End) -> StopEvent[int]:
+        await anyio.sleep(10)
+        return StopEvent(result=1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_steps_that_share_nothing_but_the_bound_of_their_run_are_tried_in_both_orders(backend: str):
+    explorer = explore(
+        lambda: OneBound(queue_size=1, overflow="drop_oldest"),
+        mode="exhaustive",
+        backend=backend,
+        max_schedules=2_000,
+    )
+    dropped = {
+        tuple(type(letter.event).__name__ for letter in run.dead_letters) for run in explorer.runs(backend)
+    }
+    assert dropped == {("OfLeft",), ("OfRight",)}

@@ -148,7 +148,8 @@ class Observer:
         """A queue matters where all workers of a step are taken, before or after."""
         footprint = self._footprint()
         footprint.writes.update(("queue", self.number, each) for each in {*before, *self._at_limit(steps)})
-        if self.machine.ended is not None or self.machine.room is not None:
+        machine = self.machine
+        if machine.ended is not None or machine.room is not None or machine.shedding is not None:
             footprint.everything = True
 
 
