@@ -1,8 +1,8 @@
 """The one seam for tests: who stands between the steps of a run and its loop.
 
 A run takes the gate that is there when it is made (`stretto._driver.gate`) and asks it before a step begins, before
-what it returned is handed on, in `Context.sleep`, and as it goes on after `Context.wait_for_event`. There is none but
-in tests, and then a run only looks whether there is one.
+what it returned is handed on, in `Context.sleep`, as it goes on after `Context.wait_for_event`, and before and after
+each undo. There is none but in tests; else a run only looks whether there is one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ._core.state import Delivery
 
 __all__ = ["Gate", "Point"]
 
-Point: TypeAlias = Literal["start", "end", "sleep", "resume"]
+Point: TypeAlias = Literal["start", "end", "sleep", "resume", "undo", "undone"]
 
 
 class Gate(Protocol):
@@ -30,5 +30,6 @@ class Gate(Protocol):
             delivery: What the step is about.
             point: Where the step is.
             what: What it returned (``"end"``), for how many seconds it sleeps (``"sleep"``: this is the sleep), or what
-                it waited for, None if that did not come (``"resume"``).
+                it waited for, None if that did not come (``"resume"``), or the name of what undoes the step, and when
+                the time for that is over (``"undo"``, ``"undone"``).
         """

@@ -140,6 +140,14 @@ class _One:
         run, entry, spec = self._run, self._entry, self._spec
         supplied = await run.supply(spec) if spec.needs else {}
         delivery = Delivery(entry.step, entry.event, entry.carry)
+        if run.gate is not None:
+            await run.gate(run, delivery, "undo", (spec.name, self._deadline))
+        await self._call_with(delivery, supplied)
+        if run.gate is not None:
+            await run.gate(run, delivery, "undone", (spec.name, self._deadline))
+
+    async def _call_with(self, delivery: Delivery, supplied: dict[str, object]) -> None:
+        run, entry, spec = self._run, self._entry, self._spec
         taken = run.specs[entry.step.index].arguments(run.workflow, None, entry.event)
         if not spec.threaded:
             context = _UndoContext(run, delivery) if spec.context_name is not None else None

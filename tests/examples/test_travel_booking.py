@@ -122,6 +122,26 @@ def test_after_any_two_faults_at_any_points_a_trip_is_booked_whole_or_not_at_all
     whole_or_nothing(run)
 
 
+UNDOS = Faults(raises=OSError, hangs=True, cancel_step=True, undos=True, most=2)
+
+
+@explore(journey, start=Trip(customer="Ada"), faults=UNDOS, mode="exhaustive")
+def test_an_undo_that_fails_too_is_named_and_the_others_are_done_all_the_same(run: TestRun):
+    """What is left stands in the error, and what an undo that went wrong has left is not the loss of another's."""
+    booked = {name for each in run.deliveries for name in world[getattr(each.event, "key", "")]}
+    if run.error is None:
+        assert booked == {*NAMES}
+        return
+    undone = run.error.undone if isinstance(run.error, UndoError) else ()
+    completed = [each.step for each in run.deliveries if each.value is not None and each.step != "pay"]
+    assert not undone or [each.step for each in undone] == completed[::-1]
+    left = {each.undo.removeprefix("cancel_") for each in undone if each.outcome != "done"}
+    assert booked <= {name.replace("refund", "payment") for name in left}
+    if all(each.outcome != "cut off" for each in undone):
+        assert all(each.outcome in {"done", "failed"} for each in undone)
+    assert not run.leaked_tasks
+
+
 CLOSED = [Trip(customer=f"{name} is {how}") for name in NAMES for how in ("closed", "silent")]
 
 

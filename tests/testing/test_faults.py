@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +28,7 @@ from stretto import (
     step,
 )
 from stretto.testing import Faults, TestRun, explore
+from stretto.undo import UndoError, UndoRecord
 
 BACKENDS = ("asyncio", "trio")
 on_both = pytest.mark.parametrize("backend", BACKENDS)
@@ -346,3 +348,123 @@ def test_a_fault_that_is_none_is_refused():
     with pytest.raises(DefinitionError) as caught:
         Faults(most=0)
     assert str(caught.value) == "most is a number of faults, 1 or more, not 0"
+
+
+# -- an undo ---------------------------------------------------------------------------------------------------------
+
+
+class Trip(Workflow[int]):
+    """Books three things and fails; each is given back, and that takes a second."""
+
+    def __init__(self, undo_timeout: float | None = 10) -> None:
+        super().__init__(timeout=60, undo_timeout=undo_timeout)
+        self.booked: list[int] = []
+
+    async def give_back(self, ev: Part) -> None:
+        await anyio.sleep(1)
+        self.booked.remove(ev.n)
+
+    @step
+    async def begin(self, ev: StartEvent) -> Part:
+        return Part(n=0)
+
+    @step(undo=give_back)
+    async def book(self, ev: Part) -> Part | Done:
+        self.booked.append(ev.n)
+        return Part(n=ev.n + 1) if ev.n < 2 else Done(n=ev.n)
+
+    @step
+    async def pay(self, ev: Done) -> StopEvent[int]:
+        raise LookupError("declined")
+
+
+UNDOS = Faults(raises=OSError, hangs=True, cancel_step=True, undos=True, steps="give_back", most=3)
+
+
+def undone(run: TestRun) -> tuple[UndoRecord, ...]:
+    return run.error.undone if isinstance(run.error, UndoError) else ()
+
+
+def numbers(records: Iterable[UndoRecord]) -> list[int]:
+    return [record.event.n for record in records if isinstance(record.event, Part)]
+
+
+@on_both
+def test_an_undo_that_fails_is_in_the_error_and_loses_no_other(backend: str):
+    found = runs(Trip, backend, UNDOS)
+    outcomes: set[tuple[str, ...]] = set()
+    for run in found:
+        failure = run.error.failure if isinstance(run.error, UndoError) else run.error
+        assert isinstance(failure, LookupError)
+        assert isinstance(run.error, UndoError) == bool(run.faults)
+        assert numbers(undone(run)) == ([2, 1, 0] if run.faults else [])
+        kept = numbers(record for record in undone(run) if record.outcome != "done")
+        assert set(run.workflow.booked) <= {*kept}
+        outcomes.add(tuple(record.outcome for record in undone(run)))
+        assert not run.leaked_tasks
+    assert {fault for run in found for fault in run.faults} == {"raises", "hangs", "cancel_step"}
+    assert ("done", "failed", "done") in outcomes
+    assert ("failed", "failed", "failed") in outcomes
+    assert ("done", "cut off", "not reached") in outcomes
+    assert ("failed", "cut off", "not reached") in outcomes
+
+
+@on_both
+def test_what_an_undo_raised_comes_in_place_of_its_first_line_or_when_it_has_done_all(backend: str):
+    found = runs(Trip, backend, Faults(raises=OSError, undos=True, steps="give_back"))
+    first = [run for run in found if run.faults and undone(run)[0].outcome == "failed"]
+    assert sorted(run.workflow.booked for run in first) == [[], [2]]
+    assert {move.words for run in first for move in run.moves if "raises" in move.words} == {
+        "give_back, which undoes book, raises OSError in place of beginning",
+        "give_back, which undoes book, raises OSError when it has done all",
+    }
+
+
+@on_both
+def test_an_undo_that_hangs_is_cut_off_at_the_end_of_its_time_and_never_if_there_is_none(backend: str):
+    hangs = Faults(hangs=True, undos=True, steps="give_back")
+    found = runs(Trip, backend, hangs)
+    assert [run.faults for run in found].count(("hangs",)) == 3
+    assert all(any(record.outcome == "cut off" for record in undone(run)) for run in found if run.faults)
+    assert [run.faults for run in runs(lambda: Trip(undo_timeout=None), backend, hangs)] == [()]
+
+
+@on_both
+def test_an_undo_that_is_cancelled_alone_has_failed_and_its_clean_up_runs(backend: str):
+    class Cleans(Trip):
+        cleaned = 0
+
+        async def give_back(self, ev: Part) -> None:
+            try:
+                await super().give_back(ev)
+            finally:
+                self.cleaned += 1
+
+        @step(undo=give_back)
+        async def book(self, ev: Part) -> Part | Done:
+            return await Trip.book(self, ev)
+
+    found = runs(Cleans, backend, Faults(cancel_step=True, undos=True, steps="give_back"))
+    cut = [run for run in found if run.faults]
+    assert len(cut) == 3
+    for run in cut:
+        (record,) = [record for record in undone(run) if record.outcome != "done"]
+        assert "although nothing was cancelled" in str(record.error)
+        assert run.workflow.booked == numbers([record])
+        assert run.workflow.cleaned == 3
+
+
+@on_both
+def test_without_faults_that_may_happen_to_undos_there_are_no_more_schedules(backend: str):
+    plain = runs(Trip, backend, Faults(raises=OSError))
+    others = runs(Trip, backend, Faults(raises=OSError, undos=True, steps=("begin", "book", "pay")))
+    assert [run.moves for run in plain] == [run.moves for run in others]
+    assert not any("undo" in move.words for run in plain for move in run.moves)
+
+
+def test_undos_alone_are_no_fault():
+    with pytest.raises(DefinitionError, match="and that is nothing; add raises=OSError"):
+        Faults(undos=True, crash=True)
+    assert repr(UNDOS) == (
+        "Faults(raises=OSError, hangs=True, cancel_step=True, undos=True, steps=('give_back',), most=3)"
+    )

@@ -42,7 +42,10 @@ class Faults:
             with a new workflow object, which knows nothing of what the old one had in its attributes. What was at work
             runs again, as after any crash, and nothing is undone in the old one. What a death leaves out, and no test
             can, is the clean-up of the old steps.
-        steps: The names of the steps that the first five are for; all, if it is empty.
+        undos: Whether what `raises`, `hangs` and `cancel_step` say of steps may happen to undos too: one raises in
+            place of its first line or when it has done all, hangs until the time for the undoing is over, or is
+            cancelled in its middle.
+        steps: The names of the steps, and undos, that the first five are for; all, if it is empty.
         most: How many faults one schedule may have.
     """
 
@@ -55,6 +58,7 @@ class Faults:
     timeout: bool = False
     leave: bool = False
     crash: bool = False
+    undos: bool = False
     steps: tuple[str, ...] = attrs.field(default=(), converter=_names)
     most: int = 1
 
@@ -63,6 +67,11 @@ class Faults:
         if raised is not None and not (isinstance(raised, type) and issubclass(raised, Exception)):
             raise DefinitionError(
                 f"raises is an exception class that takes no arguments, not {shown(self.raises)}"
+            )
+        if self.undos and raised is None and not (self.hangs or self.cancel_step):
+            raise DefinitionError(
+                "undos=True lets what happens to steps happen to undos, and that is nothing; add raises=OSError, "
+                "hangs=True or cancel_step=True"
             )
         count: Any = self.most
         if not isinstance(count, int) or count < 1:
@@ -86,11 +95,12 @@ class Faults:
     def letters(self) -> str:
         """What is on, for a fingerprint."""
         switches = "".join(f"{getattr(self, name):d}" for name in _SWITCHES)
-        return f"{self.raises is not None:d}{switches}{self.most}{self.steps}"
+        return f"{self.raises is not None:d}{switches}{self.most}{self.steps}{'u' * self.undos}"
 
     def __repr__(self) -> str:
         """As it is written in a program."""
         on = [f"{name}=True" for name in _SWITCHES if getattr(self, name)]
         raises = [] if self.raises is None else [f"raises={self.raises.__name__}"]
-        rest = [f"steps={self.steps}"] * bool(self.steps) + [f"most={self.most}"] * (self.most > 1)
+        rest = ["undos=True"] * self.undos + [f"steps={self.steps}"] * bool(self.steps)
+        rest += [f"most={self.most}"] * (self.most > 1)
         return f"Faults({', '.join([*raises, *on, *rest])})"

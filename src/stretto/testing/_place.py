@@ -10,6 +10,7 @@ import attrs
 
 from ._actor import Actor
 from ._schedule import Move
+from ._undoers import Undoer
 
 __all__ = ["Chance", "Place", "Taken"]
 
@@ -30,6 +31,7 @@ class Place:
     """Somebody who waits at a gate.
 
     Attributes:
+        undoer: Who waits, if that is an undo.
         before: What it does before it goes on, if that is a fault; it may not come back from it.
     """
 
@@ -39,6 +41,7 @@ class Place:
     number: int
     go: anyio.Event
     round: int = 0
+    undoer: Undoer | None = None
     before: Callable[[], Awaitable[object]] | None = None
 
     @property

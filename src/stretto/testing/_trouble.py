@@ -20,6 +20,7 @@ from ._faults import Faults
 from ._observer import Observer
 from ._place import Chance, Place
 from ._schedule import Move
+from ._undoers import Undoer, cuttable_undo
 from ._world import World
 
 __all__ = ["Life", "Trouble"]
@@ -56,6 +57,7 @@ class Trouble:
         self._faults = faults
         self._world = world
         self._clock = clock
+        self._undoers: list[Undoer] = []
 
     def chances(self, life: Life, places: list[Place], order: Iterable[Actor]) -> list[Chance]:
         """What could happen now.
@@ -66,14 +68,14 @@ class Trouble:
             order: The steps that have begun.
         """
         root = life.root
-        if (
-            not self._faults.any
-            or len(self.happened) >= self._faults.most
-            or root is None
-            or root.machine.ended is not None
-        ):
+        if not self._faults.any or len(self.happened) >= self._faults.most or root is None:
             return []
+        undone = [chance for place in places if place.undoer for chance in self._at_undo(place, place.undoer)]
+        undone += (self._cut_undo(who) for who in self._undoers if who.can_be_cut)
+        if root.machine.ended is not None:
+            return undone
         return [
+            *undone,
             *(chance for place in places for chance in self._at(place, root)),
             *(self._cut(who) for who in order if self._faults.cancel_step and who.can_be_cut),
             *(self._of_run(fault, life, root) for fault in self._faults.of_run if _is_possible(fault, root)),
@@ -98,6 +100,21 @@ class Trouble:
             words = f"{shown(who.delivery.event)} comes to {who.seen.step} once more"
             yield self._chance("doubles", place, words, partial(_send_again, who))
 
+    def _at_undo(self, place: Place, who: Undoer) -> Iterator[Chance]:
+        """What could happen to an undo that waits there."""
+        faults, starts = self._faults, place.point == "undo"
+        if faults.raises is not None:
+            when = "in place of beginning" if starts else "when it has done all"
+            words = f"{who} raises {faults.raises.__name__} {when}"
+            yield self._before(place, "raises", words, partial(_raise, faults.raises))
+        if faults.hangs and starts and who.is_limited:
+            yield self._before(place, "hangs", f"{who} hangs", anyio.sleep_forever)
+
+    def _cut_undo(self, who: Undoer) -> Chance:
+        assert who.scope is not None, "it can be cut"
+        move = Move(f"{who.path}!cancel_step", f"{who} is cancelled, alone, where it waits", fault=True)
+        return Chance("cancel_step", move, None, self._noted("cancel_step", who.scope.cancel))
+
     def _chance(self, fault: str, place: Place, words: str, begin: Callable[[], object]) -> Chance:
         move = Move(f"{place.move.key}!{fault}", words, fault=True)
         return Chance(fault, move, place.who, self._noted(fault, begin))
@@ -119,15 +136,31 @@ class Trouble:
     # -- a step alone ----------------------------------------------------------------------------------------
 
     def prepare(self, run: Any) -> None:  # noqa: ANN401 - the driver
-        """Has each step that may be cancelled alone called in a scope of its own."""
+        """Has each step, and undo, that may be cancelled alone called in a scope of its own."""
         if self._faults.cancel_step:
             run.specs = tuple(map(self._prepared, run.specs))
 
     def _prepared(self, spec: StepSpec) -> StepSpec:
-        if spec.threaded or not self._faults.may_hit(spec.name):
-            return spec
-        fields: dict[str, Any] = {**vars(spec), "call": _cuttable(spec)}
-        return StepSpec(**fields)
+        fields: dict[str, Any] = {}
+        if not spec.threaded and self._faults.may_hit(spec.name):
+            fields["call"] = _cuttable(spec)
+        undo = spec.undoing
+        if undo is not None and not undo.threaded and self.hits_undo(undo.name):
+            fields["undoing"] = cuttable_undo(undo)
+        return StepSpec(**{**vars(spec), **fields}) if fields else spec
+
+    # -- an undo -----------------------------------------------------------------------------------------------
+
+    def hits_undo(self, name: str) -> bool:
+        """Whether something may happen to this undo."""
+        return self._faults.undos and self._faults.may_hit(name)
+
+    def undoes(self, name: str, step: str, deadline: float) -> Undoer:
+        """An undo begins."""
+        path = f"undo:{name}{len(self._undoers) + 1}"
+        who = Undoer(name, step, path, is_limited=deadline < math.inf)
+        self._undoers.append(who)
+        return who
 
     def _cut(self, who: Actor) -> Chance:
         assert who.scope is not None, "it can be cut"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, cast, final
 
 import anyio
 
@@ -29,6 +29,7 @@ from ._observer import Observer
 from ._place import Chance, Place, Taken
 from ._schedule import Move
 from ._trouble import Life, Trouble
+from ._undoers import undoing
 from ._world import World
 
 __all__ = ["Durations", "EndlessError", "Turns"]
@@ -115,6 +116,9 @@ class Turns:
 
     async def __call__(self, run: Any, delivery: Delivery, point: Point, what: object, /) -> None:  # noqa: ANN401
         """Waits for its turn."""
+        if point in {"undo", "undone"}:
+            await self._undo(delivery.step.name, point, *cast("tuple[str, float]", what))
+            return
         observer = next(each for each in self.observers if each.run is run)
         if point == "start":
             await self._start(observer, delivery)
@@ -156,6 +160,22 @@ class Turns:
             await self._wait(who, "end", f"{who} returns {shown(value)}")
         who.seen.ended, who.seen.value = self._clock() - self.begun, value
 
+    async def _undo(self, step: str, point: Point, name: str, deadline: float) -> None:
+        """An undo begins, or has done all; without faults that may happen to it, it goes its way."""
+        if not self._trouble.hits_undo(name):
+            return
+        if point == "undo":
+            undoing.set(self._trouble.undoes(name, step, deadline))
+        who = undoing.get()
+        assert who is not None, "it has begun"
+        words = f"{name} begins to undo {step}" if point == "undo" else f"{name} has undone {step}"
+        place = self._place(None, point, words)
+        place.move, place.undoer = Move(f"{who.path}:{point}", words), who
+        with anyio.CancelScope(shield=True):  # as in `_end`
+            await self._wait_at(place, before=False)
+        if place.before is not None:
+            await place.before()
+
     async def sleep(self, seconds: float, result: object = None) -> object:
         """Sleeps for as long as the mode says, and waits for its turn."""
         if seconds <= 0 or seconds == math.inf:
@@ -194,7 +214,7 @@ class Turns:
         self._beside += 1
         return f"beside:{point}{self._beside}"
 
-    async def _wait_at(self, place: Place) -> None:
+    async def _wait_at(self, place: Place, *, before: bool = True) -> None:
         who, place.round = place.who, len(self.taken)
         if who is not None:
             who.waiting += 1
@@ -211,7 +231,7 @@ class Turns:
             self._places.pop(place, None)
             if who is not None:
                 who.waiting -= 1
-        if place.before is not None:
+        if before and place.before is not None:
             await place.before()
 
     # -- who opens it ----------------------------------------------------------------------------------------
