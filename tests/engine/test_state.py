@@ -760,6 +760,8 @@ async def test_a_thread_that_waits_for_its_turn_ends_with_its_run(how: str):
         async def hold(self, ctx: Context, ev: StartEvent) -> StopEvent:
             async with ctx.store.edit_state() as state:
                 state["held"] = True
+                await anyio.sleep(0.01)  # until the other waits for its turn
+                ctx.send_event(Go())
                 await anyio.sleep(0.05)
                 return StopEvent(result="done")
 
@@ -769,7 +771,7 @@ async def test_a_thread_that_waits_for_its_turn_ends_with_its_run(how: str):
                 await anyio.sleep_forever()
 
         @step
-        def wait(self, ctx: ThreadContext[Any], ev: StartEvent) -> None:
+        def wait(self, ctx: ThreadContext[Any], ev: Go) -> None:
             try:
                 if how == "set":
                     ctx.store.set("a", 1)
