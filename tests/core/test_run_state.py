@@ -168,6 +168,16 @@ def test_a_copy_that_the_editor_makes_is_a_plain_object_of_its_own(make: Callabl
     assert type(edit.working) is type(run_state.committed)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_a_copy_shares_with_what_is_copied_along_it_shares_still(make: Callable[[], Any]):
+    run_state = run_state_of(make)
+    run_state.set("items", [1])
+    edit = run_state.edit()
+    made, items = copy.deepcopy([edit.working, member(edit.working, "items")])
+    assert member(made, "items") is items
+    edit.end()
+
+
 def all_ways_to_read_a_dict() -> dict[str, Callable[[Any], Any]]:
     return {
         "[]": lambda state: state["items"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 import pytest
@@ -88,9 +88,9 @@ def test_what_has_completed_is_undone_last_first_and_each_once():
     assert run.receive(UndoEnded(at=4.0)) == ()
     assert not run.undos.going_on
     assert run.receive(UndoingBegan(at=5.0, limit=30.0)) == ()
-    assert [(each.step, each.outcome, each.undo) for each in run.undos.records] == [
-        ("second", "done", "undo_second"),
-        ("first", "done", "undo_first"),
+    assert [(each.step, each.outcome, each.undo, each.result) for each in run.undos.records] == [
+        ("second", "done", "undo_second", C()),
+        ("first", "done", "undo_first", B()),
     ]
     error = run.error()
     assert isinstance(error, KeyError)
@@ -104,6 +104,7 @@ def test_the_log_has_what_was_taken_and_returned():
     first, second = run.undos.log
     assert (first.event, first.result) == (A(), B())
     assert (second.event, second.result) == (B(), C())
+    assert isinstance(first.carry, Context)
     assert first.carry is not CARRY
 
 
@@ -211,8 +212,10 @@ def test_past_the_limit_none_is_begun():
     assert isinstance(failure, KeyError)
     assert isinstance(late, WorkflowTimeoutError)
     assert late.timeout == 3.0
-    assert "passed its time limit of 3 s" in str(late)
-    assert "with 1 left" in str(late)
+    assert str(late) == (
+        "undoing Flow passed its time limit of 3 s, which is on top of that of the run, with 1 left; raise it with "
+        "Flow(undo_timeout=…), or give the undo that hangs a time limit of its own"
+    )
 
 
 def test_what_was_cut_off_is_not_undone():
@@ -222,6 +225,9 @@ def test_what_was_cut_off_is_not_undone():
     assert run.receive(UndoEnded(at=5.0, cut=True)) == ()
     assert [each.outcome for each in run.undos.records] == ["cut off", "not reached"]
     assert run.undos.incomplete
+    second, first = map(str, run.undos.records)
+    assert run.undos.told() == f"not undone: {second}, {first}"
+    assert "with 2 left" in str(run.error().exceptions[-1])
 
 
 def test_ctrl_c_in_an_undo_is_the_end_of_it():
@@ -252,8 +258,43 @@ def test_many_are_told_by_the_first_ten():
     assert run.errors[0].__notes__[-1].endswith("first by undo_first, and 2 more")
 
 
+@pytest.mark.parametrize("error", [None, OSError()], ids=["undone", "not undone"])
+def test_ten_are_told_without_more(error: Exception | None):
+    run = begun()
+    run.errors = [KeyError()]
+    delivery = sent(run, A())
+    for _ in range(10):
+        run.keep_undos().completed(delivery, B())
+    run.receive(UndoingBegan(at=2.0, limit=3.0))
+    for _ in range(10):
+        run.receive(UndoEnded(at=2.0, error=error))
+    told = run.error().__notes__[-1] if error is None else str(run.error())
+    assert told.count("first") >= 10
+    assert "more" not in told
+
+
+def test_a_run_that_has_not_failed_comes_to_nothing_by_what_was_undone():
+    run = begun()
+    failed(run)
+    run.receive(UndoingBegan(at=2.0, limit=30.0))
+    run.receive(UndoEnded(at=40.0))
+    assert run.undos.incomplete
+    assert run.undos.verdict(None, "Flow") is None
+
+
+def test_another_failure_has_another_group():
+    run = begun()
+    failed(run)
+    run.receive(UndoingBegan(at=2.0, limit=30.0))
+    run.receive(UndoEnded(at=40.0))
+    first, second = KeyError(), OSError()
+    group = run.undos.verdict(first, "Flow")
+    assert run.undos.verdict(first, "Flow") is group
+    assert run.undos.verdict(second, "Flow").exceptions[0] is second
+
+
 def test_an_undo_that_ends_was_at_work():
-    with pytest.raises(AssertionError, match="no undo was at work"):
+    with pytest.raises(AssertionError, match=r"^no undo was at work$"):
         begun().receive(UndoEnded(at=1.0))
 
 
@@ -348,6 +389,7 @@ def test_what_can_be_undone_is_in_a_snapshot():
         ("lists", A(), None),
     ]
     assert again.undos.log[3].event.events == (B(), C())
+    assert all(isinstance(each.carry, Context) for each in again.undos.log)
     assert "undos" not in written(begun(), 1.0, Kept())
     empty = begun()
     empty.keep_undos()
@@ -359,19 +401,26 @@ def test_while_it_is_undone_there_is_no_snapshot():
     failed(run)
     refuse_while_undone(run.undos, "Flow")
     run.receive(UndoingBegan(at=2.0, limit=30.0))
-    with pytest.raises(SnapshotError, match="the run of Flow is being undone"):
+    with pytest.raises(SnapshotError) as caught:
         refuse_while_undone(run.undos, "Flow")
+    assert str(caught.value) == (
+        "the run of Flow is being undone, and nothing would go on from there; after a crash go on from the last "
+        "snapshot before, which knows what is to be undone"
+    )
 
 
 def test_what_a_nested_run_has_done_is_refused_with_its_place():
     for at, inner in ((0, [[entry(2)]]), (1, [entry(1), [entry(2)]])):
         run = begun()
         run.keep_undos().log += inner
-        with pytest.raises(
-            SnapshotError, match="a run that a step of Flow has awaited or requested has completed steps"
-        ) as caught:
+        with pytest.raises(SnapshotError) as caught:
             written(run, 1.0, Kept())
         assert caught.value.path == f"undos[{at}]"
+        assert str(caught.value) == (
+            f"undos[{at}]: a run that a step of Flow has awaited or requested has completed steps that can be undone, "
+            "and after a restart nobody could say how that run is made; take snapshots before, or let steps of Flow "
+            "itself do what is to be undone"
+        )
     run = begun()
     within = entry(1)
     within.inner.append([entry(2)])
@@ -386,6 +435,10 @@ def test_a_step_whose_undo_is_gone_is_told():
     kept = Kept()
     data = written(run, 1.0, kept)
     without = plan(step("first", accepts=(A,), returns=(B,)), SECOND, THIRD)
-    with pytest.raises(SnapshotError, match="has no undo here; give it one") as caught:
+    with pytest.raises(SnapshotError) as caught:
         read(data, kept, without, 1.0, 100)
     assert caught.value.path == "undos[0].step"
+    assert str(caught.value).endswith(
+        "Flow.first (flow.py:10) has completed before the snapshot, and has no undo here; give it one, @step(undo=…), "
+        "that undoes what it did then"
+    )
