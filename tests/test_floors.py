@@ -41,7 +41,18 @@ FLOORS = [
     | {"resources", "limits", "_overload", "_config", "_making", "_stock"}
     | {"snapshots", "_codec", "_known_types", "_once", "_rebuilding"}
     | {"journal", "_shortened"},
-    {"_driver", "_concluding", "_writing", "_crew", "_worker", "_supplies", "_nesting", "_tasks", "_grace"}
+    {
+        "_driver",
+        "_crowding",
+        "_concluding",
+        "_writing",
+        "_crew",
+        "_worker",
+        "_supplies",
+        "_nesting",
+        "_tasks",
+        "_grace",
+    }
     | {"_queue", "_among", "_talk", "_party", "_ways", "_asking", "_board", "_saved_talk", "_undoing"}
     | {"_supervisor", "_outside_request"},
     {"handler", "_block", "_overlap", "workflow", "_beginning", "application", "_members", "_app_options"}
@@ -73,6 +84,7 @@ LAZY = {
     *[("_step_reader", each) for each in ("joined", "resources")],
     *[("context", each) for each in ("_editor", "retry", "snapshots", "store")],
     *[(where, each) for where in ("_outside_context", "_thread_context") for each in ("_editor", "store")],
+    ("_supplies", "_crowding"),
     *[("_board", each) for each in ("_config", "_stock")],
     *[("_supplies", each) for each in ("_config", "_core.run_state", "_editor", "_once", "_stock")],
     *[("_state_class", each) for each in ("_core.run_state", "_core.shapes")],

@@ -1297,6 +1297,17 @@ class Fine(Workflow[int]):
         ({"collect_limit": 1.5}, "collect_limit is a whole number of at least 1, not 1.5"),
         ({"num_concurrent_runs": 0}, "num_concurrent_runs is a whole number of at least 1, not 0"),
         (
+            {"num_concurrent_runs": 9, "run_overflow": "cancel_eldest"},
+            "run_overflow is 'wait', 'fail' or 'cancel_oldest', not 'cancel_eldest'; did you mean 'cancel_oldest'?",
+        ),
+        (
+            {"run_overflow": "fail"},
+            (
+                "run_overflow='fail' says what becomes of a run for which there is no place, and there always is; add "
+                "num_concurrent_runs=4"
+            ),
+        ),
+        (
             {"queue_size": 9, "overflow": "drop_eldest"},
             "overflow is 'fail', 'drop_oldest' or 'drop_newest', not 'drop_eldest'; did you mean 'drop_oldest'?",
         ),
@@ -3478,6 +3489,39 @@ async def test_what_a_run_drops_is_told(overflow: Any, letter: str, caplog: pyte
     caplog.set_level(logging.INFO, "stretto")
     await Sheds(queue_size=1, overflow=overflow).run()
     assert [text(record) for record in caplog.records] == [letter]
+
+
+class Dawdles(Workflow[None]):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent[None]:
+        await anyio.sleep(1)
+        return StopEvent()
+
+
+@pytest.mark.parametrize(
+    ("most", "says"), [(1, "a run of this Dawdles is at work"), (2, "2 runs of this Dawdles are at work")]
+)
+async def test_a_run_for_which_there_is_no_place_is_told(most: int, says: str):
+    dawdles = Dawdles(num_concurrent_runs=most, run_overflow="fail")
+    async with dawdles.run(), dawdles.run() if most > 1 else contextlib.nullcontext():
+        with pytest.raises(QueueFullError) as caught:
+            await dawdles.run()
+    assert text(caught.value) == (
+        f"{says}, which is all that num_concurrent_runs={most} lets, and with run_overflow='fail' no other waits; run "
+        "it when that is over, raise the number, or write Dawdles(run_overflow='wait')"
+    )
+    assert caught.value.why == says
+
+
+async def test_a_run_that_has_given_way_is_told():
+    dawdles = Dawdles(num_concurrent_runs=1, run_overflow="cancel_oldest")
+    with pytest.raises(WorkflowCancelledError) as caught:
+        async with dawdles.run():
+            await dawdles.run()
+    assert text(caught.value) == (
+        "Dawdles was cancelled because a later run of the same Dawdles has taken its place, and it was the oldest of "
+        "those that went on (num_concurrent_runs=1, run_overflow='cancel_oldest')"
+    )
 
 
 class Urgent(Workflow[None]):

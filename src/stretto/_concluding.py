@@ -41,7 +41,7 @@ class Concluding(Writing):
         if self.machine.waiters is not None:
             self.perform(self.machine.receive(Ending()))
         if self.line is not None:
-            self.line.wake(self)
+            self.line.decided(self)
         active = self.machine.active
         at_work = active and any(each.started is not None for each in active)
         if self.around is not None:

@@ -142,8 +142,17 @@ class Driver(Concluding):
 
     # -- the life of a run -----------------------------------------------------------------------------------
 
-    def begin(self, event: Event | None, context: VarContext, saved: SavedRun | None = None) -> None:
-        """Gives the machine its first event, or what a snapshot of it has; nothing runs yet."""
+    def begin(
+        self, event: Event | None, context: VarContext, saved: SavedRun | None = None, *, works: bool = True
+    ) -> None:
+        """Gives the machine its first event, or what a snapshot of it has; nothing runs yet.
+
+        Args:
+            event: Its first event; None if the snapshot has what it goes on with.
+            context: The context variables that it begins with.
+            saved: The snapshot.
+            works: Whether it is to be at work at all, and so in need of a place among the runs of its workflow.
+        """
         context.run(ambient.set, self)
         if self.parent is not None:
             self.join_journals(context)
@@ -161,7 +170,7 @@ class Driver(Concluding):
         self._take_first(effects)
         if not self.machine.active:
             self.perform(self.machine.receive(Begun()))
-        if runs is not None:
+        if runs is not None and works:
             self._queue_up(runs.line())
         if self.around is not None:
             self.around.note(self)

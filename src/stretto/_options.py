@@ -113,6 +113,23 @@ def _overflow(value: object, queue_size: object) -> str | None:
     return None if word == "fail" else word
 
 
+def _run_overflow(value: object, num_concurrent_runs: object) -> str | None:
+    """What becomes of a run that is too many; None if it waits, as it does unless said.
+
+    Raises:
+        DefinitionError: If it is none of the words, or there is no such number.
+    """
+    if value is None:
+        return None
+    word = _word(value, "run_overflow", ("wait", "fail", "cancel_oldest"))
+    if num_concurrent_runs is None:
+        raise DefinitionError(
+            f"run_overflow={value!r} says what becomes of a run for which there is no place, and there always is; add "
+            "num_concurrent_runs=4"
+        )
+    return None if word == "wait" else word
+
+
 def _word(value: object, name: str, words: tuple[str, ...]) -> str:
     """One of these words.
 
@@ -151,6 +168,7 @@ class Options(Fields):
     """The options of one workflow; `of` checks them.
 
     Attributes:
+        run_overflow: ``"fail"`` or ``"cancel_oldest"``; None if runs wait.
         overflow: ``"drop_oldest"`` or ``"drop_newest"``; None if nothing is dropped.
         traced: Whether each run is told from its begin, by lines or in its journal.
     """
@@ -163,6 +181,7 @@ class Options(Fields):
     collect_limit: int = 100_000
     grace: float = 5.0
     num_concurrent_runs: int | None = None
+    run_overflow: str | None = None
     queue_size: int | None = None
     overflow: str | None = None
     journal: int | None = None
@@ -181,6 +200,7 @@ class Options(Fields):
         collect_limit: int,
         grace: float | None,
         num_concurrent_runs: int | None = None,
+        run_overflow: object = None,
         queue_size: int | None = None,
         overflow: object = None,
         journal: int | None = None,
@@ -200,6 +220,7 @@ class Options(Fields):
             collect_limit=count(collect_limit, "collect_limit"),
             grace=seconds(grace, "grace", none="never") or math.inf,
             num_concurrent_runs=_count_or_none(num_concurrent_runs, "num_concurrent_runs"),
+            run_overflow=_run_overflow(run_overflow, num_concurrent_runs),
             queue_size=_count_or_none(queue_size, "queue_size"),
             overflow=_overflow(overflow, queue_size),
             journal=_count_or_none(journal, "journal"),

@@ -52,6 +52,11 @@ class Supplies(Nesting):
     def cancel(self, why: str) -> None:
         """Cancels the run."""
 
+    @property
+    @abstractmethod
+    def is_among_others(self) -> bool:
+        """Whether it is one of several runs of an application."""
+
     @abstractmethod
     def stock_of_application(self) -> Stock | None:
         """The resources of the application that it belongs to, if it belongs to one."""
@@ -149,18 +154,40 @@ class Supplies(Nesting):
     def _queue_up(self, line: Line) -> None:
         """Joins the runs of its workflow that are at work; one that would wait for its own ancestor has failed."""
         self.line = line
-        if line.join(self):
-            return
+        at_once = line.join(self)
+        if self._options.run_overflow is not None:
+            from ._crowding import make_way  # noqa: PLC0415 - loaded by who uses it
+
+            make_way(self, line, self._options.run_overflow, at_once=at_once)
+        elif not at_once and self.runs_in_line(line):
+            self.refuse(self.waits_for_an_ancestor())
+
+    def runs_in_line(self, line: Line) -> list[Supplies]:
+        """The runs that it is nested in, as far as they are in this line."""
+        found: list[Supplies] = []
         around = self.parent
         while around is not None:
             if isinstance(around, Supplies) and around.line is line:
-                name = self.machine.plan.name
-                self.machine.receive(Interrupted(error=WorkflowError(
-                    f"a run of {name} is nested in another one of the same workflow object, whose num_concurrent_runs "
-                    f"are all at work: it would wait for its own ancestor; raise that number, or make another {name}(…)"
-                )))  # fmt: skip
-                return
+                found.append(around)
             around = around.parent
+        return found
+
+    def waits_for_an_ancestor(self) -> WorkflowError:
+        """The error of a run whose place would only be free when it has ended."""
+        name = self.machine.plan.name
+        return WorkflowError(
+            f"a run of {name} is nested in another one of the same workflow object, whose num_concurrent_runs are all "
+            f"at work: it would wait for its own ancestor; raise that number, or make another {name}(…)"
+        )
+
+    def refuse(self, error: WorkflowError) -> None:
+        """There is no place for it: it ends before it has begun, and what was done before a restart stays done."""
+        self.undoes = False
+        if not self.is_among_others:
+            self.machine.undos = None
+        if self.line is not None:
+            self.line.leave(self)
+        self.perform(self.machine.receive(Interrupted(error=error)))
 
     async def _await_turn(self, line: Line) -> None:
         """Waits until fewer runs of the workflow are at work than may be, or until this one is over."""

@@ -312,7 +312,7 @@ class RunEndedError(WorkflowError):
 
 @final
 class QueueFullError(WorkflowError):
-    """The queue of a run is full.
+    """The queue of a run is full; or all places for the runs of a workflow are taken, with ``run_overflow="fail"``.
 
     Attributes:
         why: What there is no room for and where, without what to write instead, which a step in a thread is told in

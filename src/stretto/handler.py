@@ -199,7 +199,9 @@ class Handler(Generic[R]):
         """The run does not begin with its event alone."""
         self._saved = saved
 
-    def _begin(self, context: VarContext, parent: Driver | None, *, streamed: bool) -> Driver:
+    def _begin(
+        self, context: VarContext, parent: Driver | None, *, streamed: bool, works: bool = True
+    ) -> Driver:
         driver = Driver(self._workflow, self._blueprint, self._options, parent, streamed=streamed)
         self._driver = driver
         if parent is not None and parent.machine.plan.undoes:
@@ -211,7 +213,7 @@ class Handler(Generic[R]):
         saved = self._saved
         if saved is not None:  # to set it in every handler would cost each of them memory
             del self._saved
-        driver.begin(event, context, saved)
+        driver.begin(event, context, saved, works=works)
         return driver
 
     # -- while it runs ---------------------------------------------------------------------------------------
@@ -304,7 +306,9 @@ class Handler(Generic[R]):
         """
         if self._driver is None:
             self._cancelled = True
-            await self._begin(copy_context(), None, streamed=False).abandon_and_undo("before it started")
+            await self._begin(copy_context(), None, streamed=False, works=False).abandon_and_undo(
+                "before it started"
+            )
             await anyio.lowlevel.checkpoint()
             return
         self._refuse_inside(self._driver, "cancels")

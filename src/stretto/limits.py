@@ -21,6 +21,7 @@ from .errors import DefinitionError, shown
 if TYPE_CHECKING:
     import anyio.lowlevel  # anyio loads it with its backend, and a limit is used in a loop alone
 
+    from ._core.crowd import Crowd
     from ._core.permits import Permits
 
 __all__ = ["By", "Debounce", "Limit", "Line", "Rate"]
@@ -235,13 +236,22 @@ class Line:
     """The turns of one limit in one loop.
 
     Whoever joins leaves, however it ends; `leave` is right for who waits, who has a turn and who has left.
+
+    Attributes:
+        crowd: Of runs whose oldest gives way: those that go on.
     """
 
-    __slots__ = ("_turns", "_waking")
+    __slots__ = ("_turns", "_waking", "crowd")
 
     def __init__(self, most: int) -> None:
         self._turns: Turns[Hashable] = Turns(most)
         self._waking: dict[Hashable, anyio.Event] = {}
+        self.crowd: Crowd[Any] | None = None
+
+    @property
+    def most(self) -> int:
+        """How many have a turn at once."""
+        return self._turns.most
 
     def join(self, who: Hashable) -> bool:
         """Comes in last; whether it has a turn at once."""
@@ -267,8 +277,16 @@ class Line:
         if woken is not None:
             woken.set()
 
+    def decided(self, who: Hashable) -> None:
+        """It will leave: it waits no more, and nobody need give way any more because of it."""
+        if self.crowd is not None:
+            self.crowd.leave(who)
+        self.wake(who)
+
     def leave(self, who: Hashable) -> None:
         """Goes, and gives its turn to the first that waits."""
+        if self.crowd is not None:
+            self.crowd.leave(who)
         following = self._turns.leave(who)
         if following is not None:
             self.wake(following)

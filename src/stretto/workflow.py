@@ -64,6 +64,9 @@ class Workflow(Generic[R]):
             resource that is torn down; None: never.
         num_concurrent_runs: How many runs of this object are at work at once in one event loop; None for no limit. The
             rest wait in the order in which they were started, and their time limit counts from when they go on.
+        run_overflow: What becomes of a run that is one more than `num_concurrent_runs`: it waits, ``"wait"``, as
+            without this; it ends at once with a `QueueFullError` at who awaits it, ``"fail"``; or the run that was
+            started first is cancelled, ``"cancel_oldest"``, and the new one begins when that has cleaned up.
         queue_size: How many events of one run may wait for a worker, beyond which ``ctx.send_event`` is refused and
             ``await ctx.send`` waits; None for no limit. What a step returns always finds room.
         overflow: What becomes of more than `queue_size`: it is refused or waits, ``"fail"``, as without this; or of all
@@ -102,6 +105,7 @@ class Workflow(Generic[R]):
         collect_limit: int = 100_000,
         grace: float | None = 5.0,
         num_concurrent_runs: int | None = None,
+        run_overflow: Literal["wait", "fail", "cancel_oldest"] | None = None,
         queue_size: int | None = None,
         overflow: Literal["fail", "drop_oldest", "drop_newest"] | None = None,
         journal: int | None = None,
@@ -117,6 +121,7 @@ class Workflow(Generic[R]):
             collect_limit=collect_limit,
             grace=grace,
             num_concurrent_runs=num_concurrent_runs,
+            run_overflow=run_overflow,
             queue_size=queue_size,
             overflow=overflow,
             journal=journal,

@@ -42,6 +42,8 @@ async def slow() -> None:
 
 
 Crawl(queue_size=100, overflow="drop_oldest")
+Crawl(num_concurrent_runs=1, run_overflow="cancel_oldest")
+Crawl(num_concurrent_runs=1, run_overflow="cancel")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Crawl(queue_size=100, overflow="latest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Rate(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Rate(5, per="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
