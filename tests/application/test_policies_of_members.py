@@ -143,6 +143,42 @@ async def test_what_is_held_back_when_a_member_fails_is_for_the_new_run(
     assert [letter.event for letter in app.dead_letters] == [Job(n=9)]
 
 
+@pytest.mark.parametrize("key", [None, lambda _: "all"], ids=["no key", "a key"])
+async def test_what_waits_for_a_turn_when_a_member_fails_is_discarded_with_its_mailbox_and_told_once(
+    key: Any,
+):
+    taken: list[int] = []
+    limit = Limit(1, key=key)
+
+    class Fails(Workflow[Any]):
+        @step(limiter=limit)
+        async def work(self, ev: Job) -> None:
+            await anyio.sleep(1)
+            if ev.n == 0:
+                raise ValueError(ev.n)
+            taken.append(ev.n)
+
+    class Asks(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[str]:
+            for n in range(3):
+                ctx.send_event(Job(n=n))
+            await anyio.sleep(2)
+            ctx.send_event(Job(n=9))
+            return StopEvent(result="sent")
+
+    supervise = {"fails": Restart(backoff=fixed(0.1), mailbox="discard")}
+    async with Application(asks=Asks(), fails=Fails(timeout=None), supervise=supervise) as app:
+        await app.run("asks")
+    assert taken == [9]
+    why = "fails (Fails) failed with ValueError(0) and was restarted"
+    assert [(letter.event, letter.reason) for letter in app.dead_letters] == [
+        (Job(n=1), f"it was queued when {why}, and its mailbox was discarded"),
+        (Job(n=2), f"it was queued when {why}, and its mailbox was discarded"),
+        (Job(n=0), f"it was being handled when {why}"),
+    ]
+
+
 async def test_what_a_superseded_step_returns_is_told_as_that():
     class Search(Workflow[str]):
         @step

@@ -512,6 +512,46 @@ async def test_after_a_step_has_waited_for_an_event_the_bound_still_holds(overfl
     assert len(dropped(run)) == 2
 
 
+@BOTH
+async def test_a_step_that_has_waited_and_waits_for_a_worker_to_go_on_is_neither_dropped_nor_counted(
+    overflow: Any,
+):
+    class Waits(Workflow[list[str]]):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Job | End]:
+            return [*(Job(n=n) for n in range(3)), End()]
+
+        @step(num_workers=1)
+        async def work(self, ctx: Context, ev: Job) -> None:
+            if ev.n == 0:
+                await ctx.wait_for_event(HumanResponseEvent)
+                log.append("goes on")
+            await anyio.sleep(1)
+            log.append(f"job {ev.n}")
+
+        @step
+        async def end(self, ev: End) -> StopEvent[list[str]]:
+            await anyio.sleep(10)
+            return StopEvent(result=log)
+
+    log: list[str] = []
+    async with Waits(queue_size=2, overflow=overflow).run() as run:
+        await anyio.sleep(0.5)
+        run.send_event(HumanResponseEvent())  # while the one worker is with the second job
+        await anyio.sleep(0.125)
+        for n in (3, 4):
+            run.send_event(Job(n=n))
+        assert run.queued == {"work": 3}
+        assert (
+            await run
+            == {
+                "drop_oldest": ["job 1", "goes on", "job 0", "job 3", "job 4"],
+                "drop_newest": ["job 1", "job 2", "goes on", "job 0", "job 3"],
+            }[overflow]
+        )
+    assert dropped(run) == {"drop_oldest": [2], "drop_newest": [4]}[overflow]
+
+
 def test_a_row_and_a_deque_are_the_same_queue():
     row, queue = Row[str](), deque[str]()
     for text in "abcd":
