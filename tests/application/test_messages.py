@@ -453,7 +453,7 @@ async def something_else_than_a_workflow():
     TypeError,
     "Nests() takes no 'timeot', and 3 is no workflow for a step; its options: timeout, verbose, "
     "disable_validation, scoped_only, stream_buffer, collect_limit, grace, num_concurrent_runs, "
-    "queue_size, overflow, journal, undo_timeout; did you mean 'timeout'?",
+    "run_overflow, queue_size, overflow, journal, undo_timeout; did you mean 'timeout'?",
 )
 async def an_option_that_does_not_exist():
     Nests(timeot=3)  # pyright: ignore[reportArgumentType]

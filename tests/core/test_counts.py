@@ -9,7 +9,8 @@ from stretto._core.counting import Counting
 from stretto._core.machine import Machine
 from stretto._core.state import Delivery
 from stretto.events import Event, InputRequiredEvent, StartEvent, StopEvent
-from tests.core.plans import A, B, Finish, plan, step
+from stretto.joins import All
+from tests.core.plans import A, B, Finish, Question, plan, step
 
 
 def machine() -> Machine:
@@ -115,6 +116,25 @@ def test_a_question_is_counted_as_sent_and_what_only_tells_something_is_not():
     run.count_asked(work.step, InputRequiredEvent())
     run.count_asked(work.step, B())
     assert run.counts().sent == {(None, A): 1, ("work", InputRequiredEvent): 1}
+
+
+def test_what_was_sent_in_two_ways_is_added_up():
+    asks = step("asks", accepts=(StartEvent,), returns=(Question, StopEvent))
+    run = Machine(plan(asks), 0.0, math.inf, 100)
+    work = sent(run, StartEvent())
+    run.count_asked(work.step, Question())
+    run.event_sent(Question(), copy_context(), at=0.0, cause=work)
+    assert run.counts().sent["asks", Question] == 2
+
+
+def test_of_a_step_that_joins_the_calls_have_begun_and_not_what_it_was_given():
+    begin = step("begin", accepts=(StartEvent,), returns=(A,), returns_list=True)
+    run = Machine(plan(begin, step("join", index=1, join=All())), 0.0, math.inf, 100)
+    (call,) = run.step_returned(sent(run, StartEvent()), [A(n=1), A(n=2)], 0.0)
+    assert type(call) is Delivery
+    call.started = 0.0
+    counts = run.counts()
+    assert (counts.taken[A, "join"], counts.begun["join"]) == (2, 1)
 
 
 def test_every_machine_counts():
