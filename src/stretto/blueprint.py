@@ -320,10 +320,11 @@ def _in_scopes(specs: Sequence[StepSpec]) -> Sequence[StepSpec]:
         specs = [StepSpec(**{**vars(spec), **no_lane}) for spec in specs]
     if all(spec.join is None for spec in specs):
         return specs
-    from .joins import First, Quorum, Until  # noqa: PLC0415 - only for who joins
+    from .joins import First, Quorum, Settle, Until  # noqa: PLC0415 - only for who joins
 
     races = (spec.join for spec in specs if isinstance(spec.join, (First, Quorum, Until)))
-    if all(race.losers != "cancel" for race in races):
+    settles = any(isinstance(spec.join, Settle) for spec in specs)
+    if not settles and all(race.losers != "cancel" for race in races):
         return specs
     longer: dict[str, Any] = {"shape": Shape.OTHER, "in_lane": False, "in_scope": True}
     return [StepSpec(**{**vars(spec), **longer}) for spec in specs]

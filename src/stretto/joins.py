@@ -240,10 +240,13 @@ class Settle:
     and its exception, and is written so: ``Annotated[list[Offer | StepFailedEvent], Settle()]``. A step is tried again
     first, if it has a retry policy, and recovered, if it has a handler. What else it has sent stays sent.
 
-    Settled is what a step raises in a fork of this join, if the step leads to the join with no other join between. What
-    is no `Exception`, what a loser of a race raises while it is cancelled, and a return that the annotation does not
-    name still fail the run. Late arrivals and the deadline are as with `All`. That each branch gives its value or its
-    error is the idea of ``Promise.allSettled`` in JavaScript.
+    Settled is what a step raises in a branch of the fork that leads to the join, be it a fork in that branch, as if the
+    branch stood in a ``try``: the nearest join that settles it has it. A step that leads to the join by itself, with no
+    other join between, leaves what else it has sent. From anywhere else in it the failure ends the whole branch,
+    as a race ends its losers: what is at work in it is cancelled, and joins inside are not called. What is no
+    `Exception`, what a loser of a race raises while it is cancelled, and a return that the annotation does not name
+    still fail the run. Late arrivals and the deadline are as with `All`. That each branch gives its value or its error
+    is the idea of ``Promise.allSettled`` in JavaScript.
 
     Args:
         order: As with `All`; a failure has the place of its branch.

@@ -36,6 +36,7 @@ class Node:
     won: int | None = None
     over: bool = False
     served: set[int] = attrs.Factory(set)
+    leads: dict[int, tuple[int, ...]] = attrs.Factory(dict)
     had: set[int] = attrs.Factory(set)
 
     def is_for(self, join: int) -> bool:
@@ -81,6 +82,8 @@ class Family:
             number = len(sender.may)
             if not sender.over:
                 sender.may.append(may)
+                if not isinstance(taker, int):
+                    sender.leads[number] = may
                 for join in may:
                     self.look(sender, join)
             if sender.over:
@@ -111,15 +114,40 @@ class Family:
         return self.serial
 
     def fail(self, node: Node, may: Sequence[int], failure: Event) -> bool:
-        """Whether a join settles it."""
+        """Whether a join settles it, or one that a branch around leads to."""
+        if self.settled(may, failure, node.up, node.number):
+            return True
+        home, number = node.up, node.number
+        while home is not None:
+            none = home.done and not any(map(home.is_for, range(len(self.joins))))
+            if not none and self.settled(home.leads.get(number, ()), failure, home, number):
+                self.end_branch(home, number, node)
+                return True
+            home, number = home.up, home.number
+        return False
+
+    def settled(self, may: Sequence[int], failure: Event, up: Node | None, number: int) -> bool:
         for join in may:
-            home = node.up
+            home = up
             while home is not None and home.done and not home.is_for(join):
                 home = home.up
             if home is not None and isinstance(self.joins[join], Settle):
-                self.come((self.next(), node.number, join, failure), node.up)
+                self.come((self.next(), number, join, failure), up)
                 return True
         return False
+
+    def end_branch(self, home: Node, number: int, failed: Node) -> None:
+        """All of it is lost, but the one that has failed."""
+        for child in [each for each in home.down if each.number == number]:
+            for each in [child, *child.below()]:
+                self.late += [(came[2], came[3]) for came in each.came]
+                each.came = []
+                if not each.called:
+                    each.over, each.won = True, None
+                if each is not failed and not each.done and not each.lost:
+                    each.lost = True
+                    self.lost.append(each)
+        self.close()
 
     def tick(self, seconds: float) -> None:
         self.at += seconds
@@ -208,7 +236,13 @@ class Family:
             came.remove(each)
         source = getattr(self.joins[join], "order", "") == "source"
         taken = sorted(taken, key=lambda each: (each[1] * source, each[0]))
-        self.call(join, taken, home, taken[0][1])
+        self.call_part(join, taken, home)
+
+    def call_part(self, join: int, taken: list[Came], home: Node | None) -> None:
+        number = taken[0][1]
+        if home is not None and not any(each.is_live() for each in home.down if each.number == number):
+            home.leads[number] = further(self.joins, join)
+        self.call(join, taken, home, number)
 
     def last_parts(self, came: list[Came], home: Node | None) -> bool:
         found = False
@@ -243,7 +277,7 @@ class Family:
             taken = [each for each in found if each is not None]
             for each in taken:
                 came.remove(each)
-            self.call(join, taken, home, taken[0][1])
+            self.call_part(join, taken, home)
 
     def cut(self, home: Node, join: int, count: int) -> None:
         enough = self.of(home.came, join)[:count]

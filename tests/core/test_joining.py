@@ -99,10 +99,11 @@ class ForksLife(RuleBasedStateMachine):
         assert due == [(join, ids(events)) for _, join, events in self.model.due]
         self.came_out += sum(len(branch.events) for branch in self.forks.due)
         self.live += [(a, b) for a, (b, _, _) in zip(self.forks.due, self.model.due, strict=True)]
-        assert sorted((join, id(event)) for join, event in self.forks.late) == sorted(
+        late = [*self.forks.late, *self.forks.dropped]
+        assert sorted((join, id(event)) for join, event in late) == sorted(
             (join, id(event)) for join, event in self.model.late
         )
-        self.came_out += len(self.forks.late)
+        self.came_out += len(late)
         lost = {branch for branch, node in self.live if node in self.model.lost}
         assert lost == {branch for branch in self.forks.lost if branch in self.forks.spots}
         for news in (
@@ -110,6 +111,7 @@ class ForksLife(RuleBasedStateMachine):
             self.forks.failed,
             self.model.failed,
             self.forks.late,
+            self.forks.dropped,
             self.forks.lost,
             self.model.due,
             self.model.late,

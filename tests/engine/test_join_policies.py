@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -600,25 +601,207 @@ async def test_a_failure_where_no_fork_was_fails_the_run_as_soon_as_that_is_know
     assert await Unknown().run(waits=[1]) == [("ask", 0, "0", 1, pytest.approx(1)), 1]
 
 
-async def test_a_failure_in_a_fork_inside_fails_the_run():
-    class Part(Event):
-        n: int
+class Part(Event):
+    n: int
+    wait: float
 
-    class Inside(Settled):
-        @step
-        async def ask(self, ev: Ask) -> list[Part]:
-            return [Part(n=ev.n), Part(n=ev.n)]
 
-        @step
+class Inside(Settled):
+    """Each is done in parts; one fails after so many seconds if that is negative."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.log: list[str] = []
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Ask]:
+        self.asks = ev.asks
+        return [Ask(n=n, wait=0) for n in range(len(ev.asks))]
+
+    @step
+    async def ask(self, ev: Ask) -> list[Part] | Vote:
+        return [Part(n=ev.n, wait=wait) for wait in self.asks[ev.n]]
+
+    @step(num_workers=99)
+    async def work(self, ev: Part) -> Sum:
+        try:
+            await anyio.sleep(abs(ev.wait))
+        except BaseException:
+            self.log.append(f"{ev.n} cut")
+            raise
+        if ev.wait < 0:
+            raise OSError(f"part of {ev.n}")
+        return Sum(ns=[ev.n])
+
+    @step
+    async def add(self, sums: list[Sum]) -> Vote:
+        self.log.append(f"add {len(sums)}")
+        return Vote(n=sum(each.ns[0] for each in sums))
+
+    @step
+    async def decide(
+        self, votes: Annotated[list[Vote | StepFailedEvent], Settle(order="source")]
+    ) -> StopEvent[list[object]]:
+        return StopEvent(result=[each.n if isinstance(each, Vote) else str(each.exception) for each in votes])
+
+
+@pytest.mark.parametrize(
+    ("asks", "result", "log"),
+    [
+        ([[1, 2]], [0], ["add 2"]),
+        ([[-1]], ["part of 0"], []),
+        ([[-1, 3]], ["part of 0"], ["0 cut"]),
+        ([[1, 1], [1, -2, 3, 4], [3]], [0, "part of 1", 2], ["add 2", "1 cut", "1 cut", "add 1"]),
+        ([[-1, 2], [-1, 2]], ["part of 0", "part of 1"], ["0 cut", "1 cut"]),
+    ],
+)
+async def test_a_failure_in_a_fork_inside_is_what_the_branch_around_comes_to(
+    asks: list[list[float]], result: list[object], log: list[str]
+):
+    """It failed the run, although the list settles failures."""
+    workflow = Inside()
+    run = workflow.run(asks=asks)
+    assert await run == result
+    assert sorted(workflow.log) == sorted(log)
+    assert run.failures == ()
+    lost = [letter.reason for letter in run.dead_letters]
+    assert all("branch has failed" in each for each in lost)
+
+
+async def test_what_had_come_in_a_branch_that_has_failed_is_told_with_the_reason():
+    run = Inside().run(asks=[[1, -2, 3]])
+    assert await run == ["part of 0"]
+    (letter,) = run.dead_letters
+    assert letter.event == Sum(ns=[0])
+    assert re.fullmatch(
+        r"a step of its branch has failed before Inside\.add \(test_join_policies\.py:\d+\) was called",
+        letter.reason,
+    )
+
+
+async def test_parts_that_fail_at_one_instant_are_one_failure_of_their_branch():
+    run = Inside().run(asks=[[-1, -1, -1], [2]])
+    failed, other = await run
+    assert (failed, other) == ("part of 0", 1)
+    assert run.failures == ()
+
+
+async def test_a_part_that_fails_as_its_branch_is_ended_is_noted_on_what_that_failed_with():
+    class Messy(Inside):
+        @step(num_workers=99)
         async def work(self, ev: Part) -> Sum:
-            raise OSError("inside")
+            try:
+                await anyio.sleep(abs(ev.wait))
+            except BaseException:  # noqa: BLE001 - what is tested
+                raise ValueError("clean-up") from None
+            raise OSError("first")
 
         @step
-        async def add(self, sums: list[Sum]) -> Vote:
+        async def decide(
+            self, votes: Annotated[list[Vote | StepFailedEvent], Settle(order="source")]
+        ) -> StopEvent[list[object]]:
+            (failed,) = votes
+            assert isinstance(failed, StepFailedEvent)
+            return StopEvent(result=[str(note) for note in failed.exception.__notes__])
+
+    told = r"while its branch was being ended, Messy\.work \(.*\) failed too: ValueError\('clean-up'\)"
+    notes = map(str, await Messy().run(asks=[[-1, 2]]))
+    assert any(re.fullmatch(told, note) for note in notes)
+
+
+async def test_a_fork_of_a_fork_inside_is_settled_by_the_nearest_list_that_settles():
+    class Deep(Event):
+        n: int
+        fails: bool = False
+
+    class Deeper(Inside):
+        @step(num_workers=99)
+        async def work(self, ev: Part) -> list[Deep]:
+            return [Deep(n=ev.n, fails=ev.wait < 0), Deep(n=ev.n)]
+
+        @step(num_workers=99)
+        async def dig(self, ev: Deep) -> Dug:
+            await anyio.sleep(1)
+            if ev.fails:
+                raise OSError("deep")
+            return Dug(n=ev.n)
+
+        @step
+        async def heap(self, dug: list[Dug]) -> Sum:
+            return Sum(ns=[len(dug)])
+
+    class Nearer(Deeper):
+        @step
+        async def heap(self, dug: Annotated[list[Dug | StepFailedEvent], Settle()]) -> Sum:
+            return Sum(ns=[sum(isinstance(each, Dug) for each in dug)])
+
+    assert await Deeper().run(asks=[[1, -1], [1]]) == ["deep", 2]
+    assert await Nearer().run(asks=[[1, -1], [1]]) == [3, 2]
+
+
+class Dug(Event):
+    n: int
+
+
+async def test_a_step_beside_that_fails_is_what_its_branch_comes_to_whether_its_sender_is_at_work_or_not():
+    class Beside(Event):
+        pass
+
+    class Besides(Settled):
+        @step
+        async def ask(self, ctx: Context, ev: Ask) -> Vote | Beside | None:
+            ctx.send_event(Beside())
+            await ctx.sleep(ev.wait)
+            return Vote(n=ev.n)
+
+        @step
+        async def aside(self, ev: Beside) -> None:
+            await anyio.sleep(1)
+            raise OSError("beside")
+
+        @step
+        async def decide(
+            self, votes: Annotated[list[Vote | StepFailedEvent], Settle(order="source")]
+        ) -> StopEvent[list[object]]:
+            return StopEvent(result=[each.n if isinstance(each, Vote) else each.step for each in votes])
+
+    run = Besides().run(waits=[0, 9])
+    assert await run == [0, "aside", "aside"]
+    assert [letter.event for letter in run.dead_letters] == []
+
+
+async def test_a_branch_that_does_not_lead_to_the_list_fails_the_run_also_from_inside():
+    class Elsewhere(Event):
+        pass
+
+    class Mixed(Inside):
+        @step
+        async def begin(self, ev: StartEvent) -> list[Ask | Elsewhere]:
+            self.asks = ev.asks
+            return [Ask(n=0, wait=0), Elsewhere()]
+
+        @step
+        async def elsewhere(self, ev: Elsewhere) -> list[Dug]:
+            return [Dug(n=1), Dug(n=2)]
+
+        @step
+        async def dig(self, ev: Dug) -> None:
+            raise OSError("elsewhere")
+
+    with pytest.raises(OSError, match="elsewhere"):
+        await Mixed().run(asks=[[1]])
+
+
+async def test_a_join_inside_that_is_a_race_is_not_called_when_its_branch_has_failed_meanwhile():
+    class Race(Inside):
+        @step
+        async def add(self, sums: Annotated[list[Sum], First(2)]) -> Vote:
+            self.log.append("add")
             return Vote(n=len(sums))
 
-    with pytest.raises(OSError, match="inside"):
-        await Inside().run(waits=[1])
+    workflow = Race()
+    assert await workflow.run(asks=[[1, -2, 3], [1, 2, 3]]) == ["part of 0", 2]
+    assert workflow.log.count("add") == 1
 
 
 async def test_a_join_inside_that_fails_is_settled_by_the_one_around():

@@ -356,3 +356,62 @@ async def test_room_in_a_bounded_queue_is_counted_again():
     data = await cut(narrow.run(), 0.5)
     assert len(json.loads(data)["queued"]) == 2
     assert await again(narrow, data) == 4
+
+
+class Branch(Event):
+    n: int
+
+
+class Settled(Workflow[list[object]]):
+    """Two branches, each done in parts; one part of the second fails after two seconds and a half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[int] = []
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Branch]:
+        return [Branch(n=0), Branch(n=1)]
+
+    @step
+    async def branch(self, ev: Branch) -> list[Job]:
+        return [Job(n=ev.n, seconds=1), Job(n=ev.n, seconds=-2.5 if ev.n else 2), Job(n=ev.n, seconds=4)]
+
+    @step(num_workers=9)
+    async def work(self, ctx: Context, ev: Job) -> Done:
+        began = await ctx.once(f"{ev.n} {ev.seconds}", anyio.current_time)
+        await ctx.sleep(max(0.0, began + abs(ev.seconds) - anyio.current_time()))
+        if ev.seconds < 0:
+            raise OSError("part")
+        return Done(n=ev.n)
+
+    @step
+    async def add(self, done: list[Done]) -> Sums:
+        self.added.append(len(done))
+        return Sums(ns=[each.n for each in done])
+
+    @step
+    async def decide(
+        self, sums: Annotated[list[Sums | StepFailedEvent], Settle(order="source")]
+    ) -> StopEvent[list[object]]:
+        return StopEvent(result=[each.ns if isinstance(each, Sums) else str(each.exception) for each in sums])
+
+
+@pytest.mark.parametrize("after", [0.5, 1.5, 3.0])
+async def test_a_branch_that_fails_in_a_fork_inside_is_settled_whenever_it_is_cut_off(after: float):
+    data = await cut(Settled().run(), after)
+    workflow = Settled()
+    run = again(workflow, data)
+    result = await run
+    assert result[0] == [0, 0, 0]
+    assert "part" in str(result[1])
+    assert workflow.added == [3]
+    assert [letter.event for letter in run.dead_letters] == [Done(n=1)]
+
+
+async def test_a_snapshot_of_a_program_that_settled_nothing_goes_on_in_one_that_does():
+    data = json.loads(await cut(Settled().run(), 1.5))
+    for fork in data["forks"]["open"]:
+        fork.pop("leads", None)
+    with pytest.raises(OSError, match="part"):
+        await again(Settled(), json.dumps(data))

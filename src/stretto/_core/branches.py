@@ -7,6 +7,7 @@ from typing import Generic, TypeVar, final
 
 import attrs
 
+from ..events import StepFailedEvent
 from .gathering import Gathering
 
 __all__ = ["Fork", "Place", "Spot", "outside"]
@@ -35,6 +36,8 @@ class Fork(Generic[B, T]):
         had: The joins that had enough, while what is left in it goes on.
         won: The join for which it was cut short.
         over: Whether what arrives comes too late.
+        leads: Where a join settles failures: for each branch at work the joins that it may come to.
+        of: There too, what is live of each branch.
     """
 
     around: Fork[B, T] | None
@@ -50,6 +53,24 @@ class Fork(Generic[B, T]):
     had: set[int] = attrs.field(factory=set[int])
     won: int | None = None
     over: bool = False
+    leads: dict[int, Sequence[int]] | None = None
+    of: dict[int, dict[B | Fork[B, T], None]] = attrs.field(factory=dict[int, "dict[B | Fork[B, T], None]"])
+
+    def enter(self, what: B | Fork[B, T], number: int) -> None:
+        """Something of a branch is live."""
+        self.live[what] = None
+        if self.leads is not None:
+            self.of.setdefault(number, {})[what] = None
+
+    def leave(self, what: B | Fork[B, T], number: int) -> None:
+        """It is live no more; of a branch of which nothing is, nothing is kept."""
+        del self.live[what]
+        if self.leads is not None:
+            same = self.of[number]
+            del same[what]
+            if not same:
+                del self.of[number]
+                self.leads.pop(number, None)
 
     def is_for(self, join: int) -> bool:
         """Whether it is known to be a fork for this join."""
@@ -82,7 +103,8 @@ class Spot(Generic[B, T]):
         fork: The fork that it is in, if any, and the `number` of the branch that it is or has followed from.
         own: What it has sent off itself.
         ends: Whether it has returned, and sends off no more than what it returned.
-        lost: Whether its fork was cut short.
+        lost: Whether its fork was cut short, or its branch has ended.
+        failure: What its branch has ended with, if it was that.
     """
 
     fork: Fork[B, T] | None
@@ -90,6 +112,7 @@ class Spot(Generic[B, T]):
     own: Fork[B, T] | None = None
     ends: bool = False
     lost: bool = False
+    failure: StepFailedEvent | None = None
 
 
 @final

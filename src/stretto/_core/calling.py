@@ -37,21 +37,25 @@ class Calling(Generic[B, T]):
         due: The branches that joins have made, and nobody has taken yet.
         lost: The branches that are to be cancelled.
         late: What came too late, and to which join.
+        dropped: What had come to a join in a branch that has ended with a failure.
         broken: What predicates of joins have raised, and the event that each was asked about.
         failed: Failures that were to be settled, and no fork was one for the join.
         timing: When windows are over.
+        settles: Whether a join settles failures.
         at: The time, as far as it is known.
     """
 
     __slots__ = (
-        "_joins", "_make", "_serial", "_timed", "at", "broken", "due", "failed", "late", "loose", "lost", "opened",
-        "origins", "spots", "timing",
+        "_further", "_joins", "_make", "_serial", "_timed", "at", "broken", "dropped", "due", "failed", "late", "loose",
+        "lost", "opened", "origins", "settles", "spots", "timing",
     )  # fmt: skip
 
     def __init__(self, joins: Mapping[int, Join], make: Callable[[int, list[Event], T], B]) -> None:
         self._joins = joins
         self._make = make
         self._serial = 0
+        self.settles = any(isinstance(join, Settle) for join in joins.values())
+        self._further: dict[int, Sequence[int]] = {}
         self._timed = {
             join for join, each in joins.items() if isinstance(each, Window) and each.seconds is not None
         }
@@ -62,6 +66,7 @@ class Calling(Generic[B, T]):
         self.due: deque[B] = deque()
         self.lost: deque[B] = deque()
         self.late: deque[tuple[int, Event]] = deque()
+        self.dropped: deque[tuple[int, Event]] = deque()
         self.broken: deque[tuple[int, Event | None, BaseException]] = deque()
         self.failed: deque[StepFailedEvent] = deque()
         self.timing: Timing[tuple[Fork[B, T] | None, int]] = Timing()
@@ -132,7 +137,13 @@ class Calling(Generic[B, T]):
 
     def _call_part(self, arrivals: list[Arrival], join: int, fork: Fork[B, T] | None) -> None:
         origin = self.origins[join] if fork is None else fork.origin
-        self._make_due(join, arrivals, fork, arrivals[0].number, origin)
+        number = arrivals[0].number
+        if fork is None or fork.leads is None or number in fork.of:
+            self._make_due(join, arrivals, fork, number, origin)
+            return
+        self._make_due(join, arrivals, fork, number, origin)
+        if number in fork.of:  # nothing was left of the branch that it goes on as
+            fork.leads[number] = self._further.get(join, ())
 
     def _tidy(self, kept: dict[int, Gathering], join: int, fork: Fork[B, T] | None) -> None:
         """Some was taken."""
@@ -209,4 +220,4 @@ class Calling(Generic[B, T]):
         fork, number = outside(fork, number)
         self.spots[branch] = Spot(fork, number)
         if fork is not None:
-            fork.live[branch] = None
+            fork.enter(branch, number)

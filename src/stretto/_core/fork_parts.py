@@ -5,7 +5,7 @@ A delivery is known by its number among those that the snapshot has, a fork by i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .branches import Fork, Spot
@@ -65,7 +65,12 @@ def _fork(out: Saving, fork: AnyFork, numbers: dict[AnyFork, int], path: str) ->
         "won": None if fork.won is None else out.name(fork.won),
         "over": fork.over,
         "arrived": _gathered(out, fork.arrived, f"{path}.arrived"),
+        **({"leads": _leads(out, fork.leads)} if fork.leads else {}),
     }
+
+
+def _leads(out: Saving, leads: Mapping[int, Sequence[int]]) -> list[object]:
+    return [[number, *(out.name(join) for join in joins)] for number, joins in leads.items()]
 
 
 def _spot(spot: Spot[Delivery, Origin], numbers: dict[AnyFork, int]) -> list[object]:
@@ -113,7 +118,7 @@ class _Reading:
         for delivery in self._into.deliveries:
             spot = self._forks.spots.setdefault(delivery, Spot(None, 0))
             if spot.fork is not None:
-                spot.fork.live[delivery] = None
+                spot.fork.enter(delivery, spot.number)
         self._forks.watch_all()
 
     def _read(self, place: Place) -> None:
@@ -125,7 +130,7 @@ class _Reading:
             if at < len(opened):
                 self._forks.opened[fork] = None
                 if fork.around is not None:
-                    fork.around.live[fork] = None
+                    fork.around.enter(fork, fork.number)
         for each in place.listed("branches"):
             self._branch(each)
         self._gathered(place.part("loose"), self._forks.loose)
@@ -147,6 +152,11 @@ class _Reading:
         fork.won = None if won is None else self._join(won)
         fork.over = place.part("over").flag()
         self._gathered(place.part("arrived"), fork.arrived)
+        fork.leads = {} if self._forks.settles else None
+        if fork.leads is not None:
+            for each in place.listed("leads"):
+                branch, *joins = each.between(1, 1 + len(self._into.run.plan.steps))
+                fork.leads[branch.whole(0, MOST)] = [self._join(join) for join in joins]
         return fork
 
     def _origin(self, place: Place | None) -> Origin:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Forking"]
 
+_ENOUGH = "the join of its fork had enough"
+
 
 class Forking(Waits):
     """Sends events to branches and joins, and calls the joins."""
@@ -41,7 +43,7 @@ class Forking(Waits):
                 continue
             delivery = _delivery(taker, event, carry if taker is takers[0] else carry.copy(), spent)
             if not forks.begin(delivery, place, taker.may):
-                effects += self._dead(event, f"the join of its fork had enough before {taker.label} took it")
+                effects += self._dead(event, f"{_ENOUGH} before {taker.label} took it")
             elif self._admit(delivery):
                 effects.append(delivery)
         forks.sent(cause, place)
@@ -117,17 +119,29 @@ class Forking(Waits):
         return self._dead(event, self._why_lost(sender))
 
     def _why_lost(self, delivery: Delivery) -> str:
-        return f"{delivery.step.label} was cancelled, because the join of its fork had enough"
+        return f"{delivery.step.label} was cancelled, because {self._why_late(delivery)}"
+
+    def _why_late(self, delivery: Delivery) -> str:
+        failed = None if self.forks is None else self.forks.failure_of(delivery)
+        return _ENOUGH if failed is None else f"its branch has failed in {self._label_of(failed)}"
+
+    def _label_of(self, failure: StepFailedEvent) -> str:
+        step = self.plan.step_named(failure.step)
+        return failure.step if step is None else step.label
 
     # -- what has come of it ---------------------------------------------------------------------------------
 
     def _news(self, forks: Forks[Delivery, Origin]) -> Effects:
         """Starts what is due, ends what is lost, tells what came too late."""
         effects: list[Effect] = []
-        while forks.due or forks.lost or forks.late or forks.broken or forks.failed:
+        while forks.due or forks.lost or forks.late or forks.dropped or forks.broken or forks.failed:
             while forks.late:
                 join, event = forks.late.popleft()
                 reason = f"{self.plan.steps[join].label} had enough before it came"
+                effects += self._dead(event, reason, just_sent=False)
+            while forks.dropped:
+                join, event = forks.dropped.popleft()
+                reason = f"a step of its branch has failed before {self.plan.steps[join].label} was called"
                 effects += self._dead(event, reason, just_sent=False)
             while forks.due:
                 due = forks.due.popleft()
@@ -176,7 +190,7 @@ class Forking(Waits):
         """A step at work is cancelled; one that has not begun never does."""
         waited = self._withdraw_delivery(delivery)
         effects: list[Effect] = []
-        reason = f"the join of its fork had enough before {delivery.step.label} took it"
+        reason = f"{self._why_late(delivery)} before {delivery.step.label} took it"
         own = forks.each_of(delivery.event)
         untaken = [*delivery.untaken(own)] if waited else () if self.has_begun(delivery) else own
         for event in untaken:

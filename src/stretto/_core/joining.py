@@ -15,6 +15,7 @@ for another join only; a batch is walked once. A closed fork leaves nothing behi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeVar, final
 
@@ -77,9 +78,14 @@ class Forks(Calling[B, T]):
     def begin(self, branch: B, place: Place[B, T], may: Sequence[int]) -> bool:
         """A branch is live from now on, which may lead to these joins; False if it comes too late, and is not."""
         spot = self._branch(place, may)
-        if spot is not None:
-            self._enter(branch, *spot)
-        return spot is not None
+        if spot is None:
+            return False
+        self._enter(branch, *spot)
+        fork, number = spot
+        new = fork is place.fork and place.number is None
+        if new and fork is not None and fork.leads is not None and number in fork.of:
+            fork.leads[number] = may
+        return True
 
     def arrive(self, join: int, event: Event, place: Place[B, T], further: Sequence[int] = ()) -> None:
         """An event comes to a join; if what is called with it goes on in this fork, that may come to further joins."""
@@ -88,6 +94,8 @@ class Forks(Calling[B, T]):
             self.late.append((join, event))
             return
         fork, number = spot
+        if self.settles:
+            self._further[join] = further
         self._serial += 1
         self._arrive(join, Arrival(self._serial, number, event, self.at), fork, place.origin)
 
@@ -111,7 +119,7 @@ class Forks(Calling[B, T]):
         """A branch is live no more."""
         spot = self.spots.pop(branch)
         if spot.fork is not None:
-            del spot.fork.live[branch]
+            spot.fork.leave(branch, spot.number)
         if spot.own is not None:
             self._settle(spot.own)
         self._close_up(spot.fork)
@@ -123,17 +131,54 @@ class Forks(Calling[B, T]):
         self.leave(branch)
 
     def fails(self, branch: B, may: Sequence[int], failure: StepFailedEvent) -> bool:
-        """A branch has failed that may lead to these joins; whether one of them may settle that, and is told."""
-        spot = self.spots[branch]
+        """A branch has failed that may lead to these joins; whether one of them may settle that, and is told.
+
+        If none does, one may that a branch around leads to: then this one is what that has ended with.
+        """
+        if not self.settles:
+            return False
+        number, fork = self.spots[branch].number, self.spots[branch].fork
+        if self._settled(may, failure, fork, number):
+            return True
+        while fork is not None:
+            leads = () if fork.leads is None or fork.is_none() else fork.leads.get(number, ())
+            if self._settled(leads, failure, fork, number):
+                self._end_branch(fork, number, branch, failure)
+                return True
+            number, fork = fork.number, fork.around
+        return False
+
+    def _settled(
+        self, may: Sequence[int], failure: StepFailedEvent, fork: Fork[B, T] | None, number: int
+    ) -> bool:
+        """Whether it has arrived at one of these joins."""
         for join in may:
-            number, home = spot.number, spot.fork
+            at, home = number, fork
             while home is not None and home.passes(join):
-                number, home = home.number, home.around
+                at, home = home.number, home.around
             if home is not None and isinstance(self._joins[join], Settle):
                 self._serial += 1
-                self._arrive(join, Arrival(self._serial, number, failure, self.at), home, home.origin)
+                self._arrive(join, Arrival(self._serial, at, failure, self.at), home, home.origin)
                 return True
         return False
+
+    def _end_branch(self, fork: Fork[B, T], number: int, failed: B, failure: StepFailedEvent) -> None:
+        """What is left of a branch is lost, but the one that has failed: it ends by itself."""
+        ended = [*fork.of[number]]
+        while ended:
+            each = ended.pop()
+            if isinstance(each, Fork):
+                each.won, each.over = None, True
+                self._drop(each, self.dropped)  # pyright: ignore[reportUnknownArgumentType] - of this very kind
+                ended += each.live  # pyright: ignore[reportUnknownMemberType]
+            elif each is not failed and not (spot := self.spots[each]).lost:
+                spot.lost, spot.failure = True, failure
+                self.lost.append(each)
+
+    def failure_of(self, branch: B) -> StepFailedEvent | None:
+        """What its branch has ended with, if it is lost for that."""
+        spot = self.spots.get(branch)
+        return None if spot is None else spot.failure
 
     def is_lost(self, branch: B) -> bool:
         """Whether the fork of a branch was cut short."""
@@ -162,10 +207,10 @@ class Forks(Calling[B, T]):
 
     def _open(self, around: Fork[B, T] | None, number: int, origin: T) -> Fork[B, T]:
         around, number = outside(around, number)
-        fork = Fork(around, number, origin)
+        fork = Fork(around, number, origin, leads={} if self.settles else None)
         self.opened[fork] = None
         if around is not None:
-            around.live[fork] = None
+            around.enter(fork, number)
         return fork
 
     def _branch(self, place: Place[B, T], may: Sequence[int]) -> tuple[Fork[B, T] | None, int] | None:
@@ -206,7 +251,7 @@ class Forks(Calling[B, T]):
             self._close(fork)
             if fork.around is not None:
                 fork.around.served |= fork.served
-                del fork.around.live[fork]
+                fork.around.leave(fork, fork.number)
             fork = fork.around
         if fork is not None and len(fork.live) == 1 and fork.is_none():
             self._leave_out(fork, *fork.live)
@@ -219,8 +264,8 @@ class Forks(Calling[B, T]):
             last.around, last.number = fork.around, fork.number
             if fork.around is not None:
                 fork.around.served |= fork.served
-                del fork.around.live[fork]
-                fork.around.live[last] = None
+                fork.around.enter(last, last.number)  # pyright: ignore[reportUnknownArgumentType] - as above
+                fork.around.leave(fork, fork.number)
 
     def _close(self, fork: Fork[B, T]) -> None:
         if fork.over:
@@ -266,7 +311,7 @@ class Forks(Calling[B, T]):
         ended = [fork]
         while ended:
             each = ended.pop()
-            self._drop(each)
+            self._drop(each, self.late)
             for live in each.live:
                 if isinstance(live, Fork):
                     live.won, live.over = None, True
@@ -278,9 +323,9 @@ class Forks(Calling[B, T]):
         fork.arrived[join] = enough
         self._close_up(fork)
 
-    def _drop(self, fork: Fork[B, T]) -> None:
+    def _drop(self, fork: Fork[B, T], into: deque[tuple[int, Event]]) -> None:
         for join, gathering in fork.arrived.items():
-            self.late.extend((join, event) for event in gathering.events())
+            into.extend((join, event) for event in gathering.events())
             self.timing.watch((fork, join), None)
         fork.arrived.clear()
 

@@ -144,13 +144,14 @@ class Plan:
         from ..joins import ByKey, Settle, Window  # noqa: PLC0415 - only for who joins
         from .reaching import reaches  # noqa: PLC0415 - only for who joins
 
+        settles = any(isinstance(step.join, Settle) for step in self.steps)  # failures in forks inside, too
         handlers = [None if step.handler is None else step.handler.index for step in self.steps]
         for at, (may, calls) in enumerate(reaches(self.steps, handlers)):
             step = self.steps[at]
             step.may, step.calls = may, calls
             if isinstance(step.join, (ByKey, Window)):
                 step.further = tuple(join for join in may if join != at)
-            if any(isinstance(self.steps[join].join, Settle) for join in may):
+            if settles:
                 step.plain = step.stops = False
 
     def _keep_single(
