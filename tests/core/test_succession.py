@@ -96,6 +96,15 @@ def test_what_no_step_has_begun_with_goes_to_the_step_that_it_was_queued_for_in_
     assert list(run.leftovers()) == []
 
 
+def test_what_had_room_in_the_old_run_has_some_in_the_new_one():
+    run, new = machine(), machine()
+    for number in range(4):
+        send(run, A(n=number))
+    end(run)
+    new.bound(1)
+    assert len(handed(run, new)) == 8
+
+
 def test_a_step_that_has_handled_an_event_is_not_given_it_again_because_another_one_had_not():
     run, event = machine(), A()
     one, two = send(run, event)

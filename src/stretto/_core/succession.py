@@ -57,7 +57,7 @@ class Estate:
         effects: list[Effect] = []
         for each in self.queued:
             carry, name = enter(each.carry), each.step.name
-            sent = heir.event_sent(each.event, carry, name, at=at, outside=True, claims=False)
+            sent = heir.event_sent(each.event, carry, name, at=at, claims=False)
             effects += (effect for effect in sent if not isinstance(effect, Publish))  # which it was
         if self.mail and heir.mailbox is None:
             heir.mailbox = Mailbox(heir.collect_limit)
