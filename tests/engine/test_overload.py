@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from typing import Any
 
 import anyio
@@ -339,7 +339,7 @@ async def test_a_superseded_step_in_a_thread_is_waited_for_and_what_it_returns_c
         def work(self, ev: Go) -> Done:
             at_work.append(ev.n)
             assert len(at_work) == 1
-            time.sleep(0.02)
+            superseded.wait(5)
             at_work.remove(ev.n)
             return Done(n=ev.n)
 
@@ -348,10 +348,13 @@ async def test_a_superseded_step_in_a_thread_is_waited_for_and_what_it_returns_c
             return StopEvent(result=ev.n)
 
     at_work: list[int] = []
+    superseded = threading.Event()
     async with Threads().run() as run:
         run.send_event(Go(n=0))
-        await anyio.sleep(0.01)
+        while not at_work:  # noqa: ASYNC110 - a thread sees to it
+            await anyio.sleep(0.001)
         run.send_event(Go(n=1))
+        superseded.set()
         assert await run == 1
     assert [n for n, _ in told(run)] == [0, 0]
 
