@@ -179,6 +179,32 @@ async def test_what_waits_for_a_turn_when_a_member_fails_is_discarded_with_its_m
     ]
 
 
+@pytest.mark.parametrize("key", [None, lambda _: "all"], ids=["no key", "a key"])
+async def test_what_waits_for_a_turn_when_its_conversation_is_cut_is_a_dead_letter_once(key: Any):
+    taken: list[int] = []
+    limit = Limit(1, key=key)
+
+    class Slow(Workflow[Any]):
+        @step(limiter=limit)
+        async def work(self, ev: Job) -> None:
+            taken.append(ev.n)
+            await anyio.sleep(10)
+
+    class Asks(Workflow[str]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent[str]:
+            for n in range(6):
+                ctx.send_event(Job(n=n))
+            await anyio.sleep(1)
+            return StopEvent(result="sent")
+
+    async with Application(asks=Asks(), slow=Slow(), on_stop="cancel") as app:
+        assert await app.run("asks") == "sent"
+    assert taken == [0]
+    letters: list[Any] = [letter.event for letter in app.dead_letters]
+    assert sorted(each.n for each in letters) == [1, 2, 3, 4, 5]
+
+
 async def test_what_a_superseded_step_returns_is_told_as_that():
     class Search(Workflow[str]):
         @step
