@@ -39,6 +39,7 @@ def same(found: list[object], events: list[Event]) -> bool:
 def test_one_that_is_cancelled_before_its_turn_is_left_over():
     run, events, (first, second) = begun()
     hold = waits(run, second)
+    assert run.counts().begun == {"work": 1}
     run.receive(CancelAsked(why="by a test", at=1.0))
     assert same([*run.leftovers()], events[1:]), "also while it has not been cancelled yet"
     run.receive(GoesOn(hold=hold))

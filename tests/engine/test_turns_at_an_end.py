@@ -227,6 +227,7 @@ async def test_one_that_is_superseded_while_it_waits_for_a_turn_is_a_dead_letter
         line.leave("somebody")
         assert await run == "end"
     assert began == [2]
+    assert run.counts.begun["work"] == 1
     assert [event for event in run.leftovers if isinstance(event, Job)] == []
     assert told(run) == {0: 1, 1: 1}
 
