@@ -256,11 +256,13 @@ async def test_what_a_thread_returns_after_the_end_is_left_over():
         @step
         async def begin(self, ctx: Context, ev: StartEvent) -> Job | StopEvent:
             ctx.send_event(Job())
-            await anyio.sleep(0.01)
+            while not began.is_set():  # noqa: ASYNC110 - a thread sees to it
+                await anyio.sleep(0.001)
             return StopEvent(result="first")
 
     @step(workflow=Late)
     def late(ev: Job) -> Done:
+        began.set()
         time.sleep(0.05)
         return Done(number=7)
 
@@ -292,7 +294,6 @@ async def test_what_a_thread_sends_after_the_end_is_a_dead_letter():
     async def never(ev: Done) -> None:
         raise BoomError
 
-    began = threading.Event()
     run = Late().run()
     assert await run == "first"
     assert [letter.event for letter in run.dead_letters] == [Done(number=7)]
