@@ -130,11 +130,12 @@ def test_what_was_sent_in_two_ways_is_added_up():
 def test_of_a_step_that_joins_the_calls_have_begun_and_not_what_it_was_given():
     begin = step("begin", accepts=(StartEvent,), returns=(A,), returns_list=True)
     run = Machine(plan(begin, step("join", index=1, join=All())), 0.0, math.inf, 100)
-    (call,) = run.step_returned(sent(run, StartEvent()), [A(n=1), A(n=2)], 0.0)
-    assert type(call) is Delivery
-    call.started = 0.0
+    for _ in range(3):
+        (call,) = run.step_returned(sent(run, StartEvent()), [A(n=1), A(n=2)], 0.0)
+        assert type(call) is Delivery
+        call.started = 0.0
     counts = run.counts()
-    assert (counts.taken[A, "join"], counts.begun["join"]) == (2, 1)
+    assert (counts.taken[A, "join"], counts.begun["join"]) == (6, 3)
 
 
 def test_every_machine_counts():

@@ -144,6 +144,7 @@ def test_a_working_copy_is_of_its_class_and_equal(make: Callable[[], Any]):
     assert state.__class__ is type(run_state.committed) or make is free
     assert state == run_state.committed
     assert repr(state) == repr(run_state.committed)
+    assert type(state).__module__ == type(run_state.committed).__module__
     edit.end()
     assert type(state) is type(run_state.committed)
     edit.end()  # twice is once
@@ -438,6 +439,27 @@ def test_an_edit_costs_what_it_touches(make: Callable[[], Any]):
     assert calls(10_000) == calls(1)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_is_read_twice_is_looked_at_once(make: Callable[[], Any]):
+    """An object that cannot change is its own copy, which takes a look at each of its parts."""
+    run_state = run_state_of(make)
+    run_state.set("items", tuple(range(1000)))
+    edit = run_state.edit()
+    first, second = (calls_during(lambda: member(edit.working, "items")) for _ in range(2))
+    edit.end()
+    assert second < first / 10
+
+
+def test_an_edit_begins_with_its_turn():
+    assert run_state_of(free).edit().dropped is False
+
+
+def test_what_python_looks_for_in_a_free_state_is_told_as_python_does():
+    state: Any = FreeState()
+    with pytest.raises(AttributeError, match=r"^__html__$"):
+        print(state.__html__)
+
+
 def test_a_free_state_has_keys_and_no_attributes():
     state: Any = FreeState(total=1)
     says = (
@@ -447,6 +469,7 @@ def test_a_free_state_has_keys_and_no_attributes():
     with pytest.raises(AttributeError) as told:
         print(state.total)
     assert str(told.value) == says
+    assert told.value.name == "total"
     with pytest.raises(AttributeError) as told:
         state.total = 2
     assert str(told.value) == says

@@ -24,10 +24,11 @@ from stretto._core.inputs import (
 from stretto._core.machine import Machine
 from stretto._core.mail import Mail
 from stretto._core.plan import StepPlan
+from stretto._core.policies import Policies
 from stretto._core.recovering import Recovery
 from stretto._core.room import Sender
 from stretto._core.state import Delivery
-from stretto._core.succession import in_flight, take_estate
+from stretto._core.succession import Estate, in_flight, take_estate
 from stretto._core.waiting import Waiter
 from stretto.events import Event, StepFailedEvent
 from stretto.joins import All
@@ -132,6 +133,42 @@ def test_its_context_is_that_of_the_new_run_and_a_question_is_not_asked_again():
     assert isinstance(ready, Delivery)
     assert len(entered) == 1
     assert ready.carry is not entered[0]
+    waits = sender(Question(n=2))
+    before = waits.carry
+    Estate([], [], [waits]).hand_on(bounded(answers), enter, 0.0)
+    assert entered[1] is before
+    assert isinstance(waits.carry, Context)
+    assert waits.carry is not before
+
+
+def test_for_what_is_kept_the_new_run_has_the_room_that_it_has_for_all():
+    run, new = machine(), machine()
+    send(run, C(n=1))
+    new.collect_limit = 2
+    take_estate(run).hand_on(new, Context.copy, 0.0)
+    assert new.mailbox is not None
+    assert [new.mailbox.put(Mail(C(), outside=True)) for _ in range(2)] == [True, False]
+
+
+def bounded(*steps: StepPlan) -> Machine:
+    made = machine(*steps)
+    made.bound(1)
+    return made
+
+
+def test_what_a_policy_holds_back_is_handed_on_too():
+    held = step("one", limit=1, accepts=(A,), policies=Policies(size=9))
+    run, new = machine(held), machine(held)
+    for each in (run, new):
+        each.hold_back({}, lambda _: None)
+    events = [A(n=n) for n in range(4)]
+    begin(*(each for event in events for each in send(run, event)))
+    end(run)
+    estate = take_estate(run)
+    assert ids(list(estate.events())) == ids(events[1:])
+    assert list(run.leftovers()) == []
+    estate.hand_on(new, Context.copy, 0.0)
+    assert ids(list(new.leftovers())) == ids(events[1:])
 
 
 def test_what_was_kept_for_a_wait_is_kept_again():

@@ -92,6 +92,7 @@ def test_what_counts_no_more_is_not_saved():
     for at in (0.0, 4.0, 8.0):
         record.failed(at, 0.5, math.inf)
     assert list(record.ages(11.0)) == [7.0, 3.0]
+    assert list(record.ages(14.0)) == [6.0], "one of ten seconds ago is as good as forgotten"
 
 
 def test_restarts_of_a_snapshot_grow_old_in_their_order_however_they_are_given():

@@ -241,6 +241,11 @@ def test_ctrl_c_in_an_undo_is_the_end_of_it():
     assert any(note.startswith("not undone: Flow.second") for note in stop.__notes__)
 
 
+def test_before_it_begins_it_has_no_deadline():
+    undos = Undos()
+    assert (undos.deadline, undos.limit) == (None, 0.0)
+
+
 def test_many_are_told_by_the_first_ten():
     run = begun()
     run.errors = [KeyError()]
