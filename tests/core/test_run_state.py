@@ -470,6 +470,7 @@ def test_a_free_state_has_keys_and_no_attributes():
         print(state.total)
     assert str(told.value) == says
     assert told.value.name == "total"
+    assert told.value.obj is None, "or Python would add a guess of its own"
     with pytest.raises(AttributeError) as told:
         state.total = 2
     assert str(told.value) == says
