@@ -611,3 +611,13 @@ def test_a_branch_is_lost_once_though_the_fork_around_is_cut_short_too():
     forks.leave(loser)
     assert [ids(branch.events) for branch in forks.due] == [[id(won)]]
     assert [type(event) for _, event in forks.late] == [A]
+
+
+def test_of_what_had_come_before_it_was_asked_about_only_what_is_enough_is_taken():
+    gathering = gather(Until(lambda event: isinstance(event, B)))
+    assert gathering.asked is None
+    for serial, event in enumerate([A(), B(), A()]):
+        gathering.add(Arrival(serial=serial, number=serial, event=event))
+    assert gathering.is_enough()
+    assert [type(each.event) for each in gathering.take()] == [A, B]
+    assert len(gathering) == 1
