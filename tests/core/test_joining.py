@@ -621,3 +621,90 @@ def test_of_what_had_come_before_it_was_asked_about_only_what_is_enough_is_taken
     assert gathering.is_enough()
     assert [type(each.event) for each in gathering.take()] == [A, B]
     assert len(gathering) == 1
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+def failed() -> StepFailedEvent:
+    return StepFailedEvent(step="work", event=A(), exception=ValueError(), attempts=1, elapsed=0.0)
+
+
+def test_a_race_that_is_decided_in_a_branch_that_has_failed_is_not_called():
+    forks = forks_of([Settle(), All(), First()])
+    sender = begun(forks)
+    forks.ends(sender, 1, "", (0,))
+    branch = begun(forks, sender, (0,))
+    forks.leave(sender)
+    forks.ends(branch, 2, "", (1,))
+    racing, fails = begun(forks, branch, (1,)), begun(forks, branch, (1,))
+    forks.leave(branch)
+    forks.ends(racing, 2, "", (2,))
+    winner, loser = begun(forks, racing, (2,)), begun(forks, racing, (2,))
+    forks.leave(racing)
+    returns(forks, winner, 2, A())
+    assert [*forks.lost] == [loser]
+    assert forks.fails(fails, (1,), failed())
+    forks.leave(fails)
+    forks.leave(loser)
+    assert [(branch.join, len(branch.events)) for branch in forks.due] == [(0, 1)]
+    assert [join for join, _ in forks.dropped] == [2]
+    assert forks.failure_of(loser) is None, "it had lost before"
+
+
+def test_a_failure_ends_all_of_its_branch_also_where_its_sender_has_sent_one_by_one_and_ended():
+    forks = forks_of([Settle(), All()])
+    sender = begun(forks)
+    forks.ends(sender, 1, "", (0,))
+    branch = begun(forks, sender, (0,))
+    forks.leave(sender)
+    sent, beside = begun(forks, branch, (0,)), begun(forks, branch, ())
+    following = begun(forks, sent, ())
+    forks.leave(sent)
+    forks.leave(branch)
+    failure = failed()
+    assert forks.fails(following, (), failure)
+    assert [*forks.lost] == [beside]
+    assert forks.failure_of(beside) is failure
+    assert forks.failure_of(following) is None
+    forks.leave(following)
+    assert not forks.due
+    forks.leave(beside)
+    assert [branch.events for branch in forks.due] == [[failure]]
+
+
+def test_a_call_in_parts_is_a_branch_that_leads_on_although_those_that_it_joins_have_ended():
+    for further_ in ((0,), ()):
+        forks = forks_of([Settle(), ByKey(type)])
+        sender = begun(forks)
+        forks.ends(sender, 2, "", (0, 1))
+        for _ in range(2):
+            branch = begun(forks, sender, (0, 1))
+            forks.ends(branch, 1, "")
+            forks.arrive(1, A(), forks.place(branch, 1, ""), further_)
+            forks.leave(branch)
+        forks.leave(sender)
+        called = forks.due.popleft()
+        assert forks.fails(called, (), failed()) == bool(further_)
+
+
+def test_nothing_is_kept_of_branches_that_have_ended_while_their_sender_is_at_work():
+    forks = forks_of([Settle()])
+    sender = begun(forks)
+    for _ in range(100):
+        forks.leave(begun(forks, sender, (0,)))
+    (fork,) = forks.opened
+    assert fork.leads == {}
+    assert fork.of == {}
+    begun(forks, sender, (0,))
+    assert fork.leads == {100: (0,)}
+
+
+def test_where_nothing_settles_nothing_is_kept_of_where_branches_lead():
+    forks = forks_of([All()])
+    sender = begun(forks)
+    branch = begun(forks, sender, (0,))
+    (fork,) = forks.opened
+    assert fork.leads is None
+    assert fork.of == {}
+    assert not forks.fails(branch, (0,), failed())
