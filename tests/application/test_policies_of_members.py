@@ -61,6 +61,17 @@ async def test_what_comes_as_a_period_of_work_ends_begins_in_its_time(turns: int
     assert not app.dead_letters
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_what_comes_as_the_task_group_of_a_period_closes_begins_in_its_time(turns: int):
+    """In whichever order the loop wakes them: trio's is another each time, and its nursery takes nothing by then."""
+    for _ in range(24):
+        taken: list[int] = []
+        works = working(taken, rate=Rate(1, per=2.0))
+        async with Application(sends=Sends(turns=turns), works=works) as app:
+            assert await app.run("sends") == "sent"
+        assert sorted(taken) == [0, 1, 2]
+
+
 async def test_who_waits_for_a_seat_of_another_member_is_woken_when_it_is_free():
     one, done = Limit(1, key=lambda ev: "all"), list[str]()
 
