@@ -42,6 +42,10 @@ class Node:
     def is_for(self, join: int) -> bool:
         return self.listed is not None or sum(join in may for may in self.may) > 1
 
+    def calls(self, joins: int) -> set[int]:
+        several = (join for join in range(joins) if sum(join in may for may in self.may) > 1)
+        return {*several, *(self.listed or ())}
+
     def is_live(self) -> bool:
         return not self.done or any(each.is_live() for each in self.down)
 
@@ -140,10 +144,11 @@ class Family:
         """All of it is lost, but the one that has failed."""
         for child in [each for each in home.down if each.number == number]:
             for each in [child, *child.below()]:
+                if not each.called:
+                    each.served |= {*each.calls(len(self.joins)), *(came[2] for came in each.came)}
+                    each.over, each.won = True, None
                 self.late += [(came[2], came[3]) for came in each.came]
                 each.came = []
-                if not each.called:
-                    each.over, each.won = True, None
                 if each is not failed and not each.done and not each.lost:
                     each.lost = True
                     self.lost.append(each)
@@ -315,8 +320,7 @@ class Family:
                 came, node.came = node.came, []
                 self.call_in_order(node.won, came, node)
             return True
-        several = [join for join in range(len(self.joins)) if sum(join in may for may in node.may) > 1]
-        for join in sorted({*several, *(node.listed or ()), *(came[2] for came in node.came)}):
+        for join in sorted({*node.calls(len(self.joins)), *(came[2] for came in node.came)}):
             came = self.of(node.came, join)
             node.came = [each for each in node.came if each not in came]
             if isinstance(self.joins[join], Each):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stretto._core.effects import DeadLetter
+from stretto._core.effects import Abort, DeadLetter
 from stretto._core.inputs import CancelAsked, StepRaised
 from stretto._core.joined import Joined
 from stretto._core.machine import Machine
@@ -15,9 +15,9 @@ from stretto._core.plan import StepPlan
 from stretto._core.recovering import Recovery
 from stretto._core.state import Delivery, Ended
 from stretto.events import StepFailedEvent
-from stretto.joins import All, First
+from stretto.joins import All, First, Settle
 from stretto.retry import RetryPolicy, no_wait
-from tests.core.plans import A, B, C, Outer, plan, step
+from tests.core.plans import A, B, C, Outer, SubA, plan, step
 from tests.core.restarts import restarted
 
 CARRY = copy_context()
@@ -228,3 +228,77 @@ def test_who_recovers_a_branch_stands_in_its_place():
     assert begun(run.step_returned(other, B(n=2), 0.0)) == []
     (join,) = begun(run.step_returned(recovery, B(n=1), 0.0))
     assert [event.n for event in join.event.events] == [2, 1]
+
+
+# -- a branch that fails in a fork inside ------------------------------------------------------------------------------
+
+
+def settling() -> Machine:
+    """A list of A, each of which is a list of B; these are joined, and what comes of them is settled."""
+    return machine(
+        step("begin", accepts=(Outer,), returns=(A,), returns_list=True),
+        step("branch", index=1, returns=(B,), returns_list=True),
+        step("work", index=2, accepts=(B,), returns=(SubA,), limit=2),
+        step("add", index=3, accepts=(SubA,), returns=(C,), join=All()),
+        step("settle", index=4, accepts=(C,), join=Settle()),
+    )
+
+
+def parts(run: Machine, count: int) -> list[Any]:
+    (begin,) = begun(run.event_sent(Outer(), CARRY, at=0.0))
+    (branch,) = begun(run.step_returned(begin, [A()], 0.0))
+    return begun(run.step_returned(branch, [B(n=number) for number in range(count)], 0.0))
+
+
+def reasons(effects: Any) -> list[tuple[Any, str]]:
+    return [(effect.event, effect.reason) for effect in effects if isinstance(effect, DeadLetter)]
+
+
+def test_what_is_left_of_a_branch_is_cancelled_or_never_begins_and_is_told():
+    run = settling()
+    first, second = parts(run, 4)
+    (third,) = begun(run.step_returned(first, SubA(n=0), 0.0))
+    effects = raised(run, second)
+    assert [each.delivery for each in effects if isinstance(each, Abort)] == [third]
+    told = reasons(effects)
+    assert told[0] == (
+        SubA(n=0),
+        "a step of its branch has failed before Flow.add (flow.py:40) was called",
+    )
+    assert (
+        B(n=3),
+        "its branch has failed in Flow.work (flow.py:30) before Flow.work (flow.py:30) took it",
+    ) in told
+    effects = run.step_returned(third, SubA(n=2), 0.0)
+    assert reasons(effects) == [
+        (
+            SubA(n=2),
+            "Flow.work (flow.py:30) was cancelled, because its branch has failed in Flow.work (flow.py:30)",
+        )
+    ]
+    (settle,) = begun(effects)
+    (failure,) = settle.event.events
+    assert isinstance(failure, StepFailedEvent)
+    assert failure.event == B(n=1)
+    assert run.ended is None
+
+
+def test_what_a_step_of_a_branch_that_has_failed_raises_is_noted_there():
+    run = settling()
+    first, second = parts(run, 2)
+    assert begun(raised(run, first)) == []
+    (settle,) = begun(raised(run, second))
+    (failure,) = settle.event.events
+    assert failure.event == B(n=0)
+    assert failure.exception.__notes__[-1] == (
+        "while its branch was being ended, Flow.work (flow.py:30) failed too: ValueError('no')"
+    )
+    assert run.ended is None
+
+
+def test_ctrl_c_in_a_branch_that_has_failed_ends_the_run():
+    run = settling()
+    first, second = parts(run, 2)
+    raised(run, first)
+    run.receive(StepRaised(delivery=second, error=KeyboardInterrupt(), at=0.0, draw=0.5))
+    assert run.ended is Ended.FAILED

@@ -62,7 +62,9 @@ class ForksLife(RuleBasedStateMachine):
         self.lifetime = lifetime
         self.joins = joins
         self.forks = Forks[Branch, str](
-            dict(enumerate(joins)), lambda join, events, origin: Branch(join, events)
+            dict(enumerate(joins)),
+            lambda join, events, origin: Branch(join, events),
+            {join: further(joins, join) for join in range(len(joins))},
         )
         self.model = Family(joins)
         self.live: list[tuple[Branch, Node]] = []
@@ -674,18 +676,19 @@ def test_a_failure_ends_all_of_its_branch_also_where_its_sender_has_sent_one_by_
 
 
 def test_a_call_in_parts_is_a_branch_that_leads_on_although_those_that_it_joins_have_ended():
-    for further_ in ((0,), ()):
-        forks = forks_of([Settle(), ByKey(type)])
+    for on in ((0,), ()):
+        joins: dict[int, Join] = {0: Settle(), 1: ByKey(type)}
+        forks = Forks[Branch, str](joins, lambda join, events, origin: Branch(join, events), {1: on})
         sender = begun(forks)
         forks.ends(sender, 2, "", (0, 1))
         for _ in range(2):
             branch = begun(forks, sender, (0, 1))
             forks.ends(branch, 1, "")
-            forks.arrive(1, A(), forks.place(branch, 1, ""), further_)
+            forks.arrive(1, A(), forks.place(branch, 1, ""), on)
             forks.leave(branch)
         forks.leave(sender)
         called = forks.due.popleft()
-        assert forks.fails(called, (), failed()) == bool(further_)
+        assert forks.fails(called, (), failed()) == bool(on)
 
 
 def test_nothing_is_kept_of_branches_that_have_ended_while_their_sender_is_at_work():

@@ -668,6 +668,28 @@ async def test_a_failure_in_a_fork_inside_is_what_the_branch_around_comes_to(
     assert all("branch has failed" in each for each in lost)
 
 
+async def test_a_list_inside_a_branch_that_has_failed_is_not_called_with_nothing():
+    """Not either where a step might have sent to it from outside of that fork: it takes a Context."""
+
+    class Sends(Inside):
+        @step
+        async def ask(self, ctx: Context, ev: Ask) -> list[Part] | Vote:
+            return [Part(n=ev.n, wait=wait) for wait in self.asks[ev.n]]
+
+        @step
+        async def decide(
+            self, votes: Annotated[list[Vote | StepFailedEvent], Settle(order="source")]
+        ) -> StopEvent[list[object]]:
+            await anyio.sleep(1)
+            return await Inside.decide(self, votes)
+
+    workflow = Sends()
+    assert await workflow.run(asks=[[-1, 2], [-1]]) == ["part of 0", "part of 1"]
+    assert workflow.log == ["0 cut"]
+    assert await workflow.run(asks=[[1], [-1]]) == [0, "part of 1"]
+    assert workflow.log == ["0 cut", "add 1"]
+
+
 async def test_what_had_come_in_a_branch_that_has_failed_is_told_with_the_reason():
     run = Inside().run(asks=[[1, -2, 3]])
     assert await run == ["part of 0"]

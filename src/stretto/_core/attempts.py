@@ -112,8 +112,10 @@ class Attempts(Queueing):
         if not self._branch_failed(delivery, _failure(delivery, past, error, at), at):
             return self._failed(delivery, error)
         self._note_where(delivery, error)
+        effects = [*self._lost_with_it()]  # before its worker is free for one of them
         freed = self._release(delivery)
-        effects: list[Effect] = [] if freed is None else [freed]
+        if freed is not None:
+            effects.append(freed)
         return [*effects, *self._leave_over(past), *self._branch_left(delivery), *self._check_stalled()]
 
     def _failed_too(self, delivery: Delivery, error: Exception, first: StepFailedEvent) -> Effects:

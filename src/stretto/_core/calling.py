@@ -50,12 +50,17 @@ class Calling(Generic[B, T]):
         "lost", "opened", "origins", "settles", "spots", "timing",
     )  # fmt: skip
 
-    def __init__(self, joins: Mapping[int, Join], make: Callable[[int, list[Event], T], B]) -> None:
+    def __init__(
+        self,
+        joins: Mapping[int, Join],
+        make: Callable[[int, list[Event], T], B],
+        further: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         self._joins = joins
         self._make = make
         self._serial = 0
         self.settles = any(isinstance(join, Settle) for join in joins.values())
-        self._further: dict[int, Sequence[int]] = {}
+        self._further = further or {}
         self._timed = {
             join for join, each in joins.items() if isinstance(each, Window) and each.seconds is not None
         }
@@ -138,12 +143,11 @@ class Calling(Generic[B, T]):
     def _call_part(self, arrivals: list[Arrival], join: int, fork: Fork[B, T] | None) -> None:
         origin = self.origins[join] if fork is None else fork.origin
         number = arrivals[0].number
-        if fork is None or fork.leads is None or number in fork.of:
-            self._make_due(join, arrivals, fork, number, origin)
-            return
+        if fork is not None and fork.leads is not None and number not in fork.of:
+            fork.leads[number] = self._further.get(
+                join, ()
+            )  # nothing is left of the branch that it goes on as
         self._make_due(join, arrivals, fork, number, origin)
-        if number in fork.of:  # nothing was left of the branch that it goes on as
-            fork.leads[number] = self._further.get(join, ())
 
     def _tidy(self, kept: dict[int, Gathering], join: int, fork: Fork[B, T] | None) -> None:
         """Some was taken."""

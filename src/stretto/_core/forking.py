@@ -54,7 +54,7 @@ class Forking(Waits):
             from .joining import Forks  # noqa: PLC0415 - only for who joins
 
             joins = {step.index: step.join for step in self.plan.steps if step.join is not None}
-            self.forks = Forks(joins, self._joined)
+            self.forks = Forks(joins, self._joined, {join: self.plan.steps[join].further for join in joins})
             self.forks.at = self.begun
         return self.forks
 
@@ -105,6 +105,10 @@ class Forking(Waits):
             return False
         self.forks.at = max(self.forks.at, at)
         return self.forks.fails(delivery, delivery.step.may, failure)
+
+    def _lost_with_it(self) -> Effects:
+        """What a failure that was settled has ended."""
+        return NOTHING if self.forks is None else self._news(self.forks)
 
     def _lost_returned(self, delivery: Delivery, value: object) -> Effects:
         """A step has ended that was cancelled: what it returned all the same comes too late."""

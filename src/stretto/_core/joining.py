@@ -82,8 +82,7 @@ class Forks(Calling[B, T]):
             return False
         self._enter(branch, *spot)
         fork, number = spot
-        new = fork is place.fork and place.number is None
-        if new and fork is not None and fork.leads is not None and number in fork.of:
+        if fork is not None and fork.leads is not None and fork is place.fork and place.number is None:
             fork.leads[number] = may
         return True
 
@@ -94,8 +93,6 @@ class Forks(Calling[B, T]):
             self.late.append((join, event))
             return
         fork, number = spot
-        if self.settles:
-            self._further[join] = further
         self._serial += 1
         self._arrive(join, Arrival(self._serial, number, event, self.at), fork, place.origin)
 
@@ -168,6 +165,7 @@ class Forks(Calling[B, T]):
         while ended:
             each = ended.pop()
             if isinstance(each, Fork):
+                each.served.update(each.calls())  # lest they are called with nothing for a fork around
                 each.won, each.over = None, True
                 self._drop(each, self.dropped)  # pyright: ignore[reportUnknownArgumentType] - of this very kind
                 ended += each.live  # pyright: ignore[reportUnknownMemberType]
