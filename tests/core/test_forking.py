@@ -302,3 +302,17 @@ def test_ctrl_c_in_a_branch_that_has_failed_ends_the_run():
     raised(run, first)
     run.receive(StepRaised(delivery=second, error=KeyboardInterrupt(), at=0.0, draw=0.5))
     assert run.ended is Ended.FAILED
+
+
+def test_the_worker_of_what_has_failed_is_free_for_the_next_branch():
+    run = machine(
+        step("begin", accepts=(C,), returns=(A,), returns_list=True),
+        step("work", index=1, returns=(B,), limit=1),
+        step("settle", index=2, accepts=(B,), join=Settle()),
+    )
+    (begin,) = begun(run.event_sent(C(), CARRY, at=0.0))
+    (first,) = begun(run.step_returned(begin, [A(n=0), A(n=1)], 0.0))
+    (second,) = begun(raised(run, first))
+    assert second.event == A(n=1)
+    (settle,) = begun(run.step_returned(second, B(), 0.0))
+    assert [type(event) for event in settle.event.events] == [StepFailedEvent, B]

@@ -30,11 +30,16 @@ class Attempts(Queueing):
         self.look_at(delivery, at)
         if at >= self.deadline:
             self._deadline_passed(at)
-        if self.forks is not None and self.ended is None and isinstance(error, Exception):
+        past = delivery.past
+        if (
+            past is not None
+            and self.forks is not None
+            and self.ended is None
+            and isinstance(error, Exception)
+        ):
             first = self.forks.failure_of(delivery)
             if first is not None:
-                return self._failed_too(delivery, error, first)
-        past = delivery.past
+                return self._failed_too(delivery, past, error, first)
         if past is None or delivery.step.plain or self.ended is not None or self.is_lost(delivery):
             return self._failed(delivery, error)
         error = failure_of(delivery, error, at)
@@ -118,7 +123,9 @@ class Attempts(Queueing):
             effects.append(freed)
         return [*effects, *self._leave_over(past), *self._branch_left(delivery), *self._check_stalled()]
 
-    def _failed_too(self, delivery: Delivery, error: Exception, first: StepFailedEvent) -> Effects:
+    def _failed_too(
+        self, delivery: Delivery, past: Past, error: Exception, first: StepFailedEvent
+    ) -> Effects:
         """A step raises while its branch, which has failed, is being ended; it is told with what that failed with."""
         add_note(
             first.exception,
@@ -126,9 +133,7 @@ class Attempts(Queueing):
         )
         freed = self._release(delivery)
         effects: list[Effect] = [] if freed is None else [freed]
-        if delivery.past is not None:
-            effects += self._leave_over(delivery.past)
-        return [*effects, *self._branch_left(delivery), *self._check_stalled()]
+        return [*effects, *self._leave_over(past), *self._branch_left(delivery), *self._check_stalled()]
 
     def _failed(self, delivery: Delivery, error: BaseException) -> Effects:
         del self.active[delivery]
