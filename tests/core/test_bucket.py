@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from hypothesis import given, strategies as st
 
@@ -17,10 +18,10 @@ class Refilled:
     """Tokens that are counted, and refilled at each look."""
 
     def __init__(self, interval: float, burst: int) -> None:
-        self.interval, self.burst, self.level, self.at = interval, burst, float(burst), 0.0
+        self.interval, self.burst, self.level, self.at = Fraction(interval), burst, Fraction(burst), 0.0
 
-    def look(self, at: float) -> float:
-        self.level = min(self.burst, self.level + (at - self.at) / self.interval)
+    def look(self, at: float) -> Fraction:
+        self.level = min(Fraction(self.burst), self.level + Fraction(at - self.at) / self.interval)
         self.at = at
         return self.level
 
@@ -52,7 +53,7 @@ def test_who_waits_until_it_is_due_never_gets_more_than_the_rate_in_any_window(
         begun.append(at)
     for first, since in enumerate(begun):
         for last in range(first, len(begun)):
-            assert last - first + 1 <= burst + (begun[last] - since) / interval
+            assert (last - first + 1 - burst) * interval <= begun[last] - since
 
 
 def test_a_new_bucket_is_full_and_always_was():
