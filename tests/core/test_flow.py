@@ -196,6 +196,18 @@ def test_a_permit_is_kept_until_it_is_as_good_as_new():
     assert run.ns()[5:] == [(2, 0)]
 
 
+def test_a_permit_that_was_used_again_is_kept_until_it_is_as_good_as_new_after_that():
+    rate = tokens(10.0, 2)
+    for at in (0.0, 5.0):
+        permit = rate.of("host", at)
+        permit.take(at)
+        rate.let_go(permit, at)
+    rate.of("another", 12.0)
+    assert rate.by_key.get("host") is permit
+    rate.of("another", 20.0)
+    assert set(rate.by_key) == {"another"}
+
+
 def test_a_timer_that_was_asked_for_is_not_asked_for_again_and_an_earlier_one_is():
     loop, rate, fast = Loop(), tokens(4.0), tokens(1.0)
     policies = Policies(permits=(None,))
