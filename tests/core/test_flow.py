@@ -208,6 +208,17 @@ def test_a_permit_that_was_used_again_is_kept_until_it_is_as_good_as_new_after_t
     assert set(rate.by_key) == {"another"}
 
 
+def test_a_permit_that_is_as_good_as_new_when_it_is_let_go_is_dropped_once():
+    rate = tokens(10.0, 2)
+    permit = rate.of("host", 0.0)
+    permit.take(0.0)
+    rate.let_go(permit, 0.0)
+    rate.let_go(rate.of("host", 5.0), 15.0)
+    assert not rate.by_key
+    rate.of("another", 16.0)
+    assert set(rate.by_key) == {"another"}
+
+
 def test_a_timer_that_was_asked_for_is_not_asked_for_again_and_an_earlier_one_is():
     loop, rate, fast = Loop(), tokens(4.0), tokens(1.0)
     policies = Policies(permits=(None,))
