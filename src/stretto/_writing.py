@@ -102,7 +102,9 @@ class Writing(Among):
         if self.merged is None:
             from ._stream import Hub  # noqa: PLC0415
 
-            self.merged = Hub(self._options.stream_buffer, already_missed=self.keep_stream().written)
+            stream = self.keep_stream()
+            missed = stream.written - stream.closed  # the last event is written to this one too
+            self.merged = Hub(self._options.stream_buffer, already_missed=missed)
             if self.outcome is not None:
                 self.close_merged(self.machine.terminal_event())
         return self.merged

@@ -174,6 +174,27 @@ async def test_a_merged_stream_of_a_run_that_is_over_has_its_last_event():
     assert merged[-1].event == StopEvent(result="sold tea")
 
 
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_the_gap_of_a_merged_stream_of_a_run_that_is_over_does_not_count_the_last_event(
+    count: int, read_before: bool
+):
+    class Writer(Workflow[str]):
+        @step
+        async def write(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
+            for number in range(count):
+                ctx.write_event_to_stream(Report(n=number))
+            return StopEvent(result="done")
+
+    async with Writer().run() as run:
+        if read_before:
+            assert len([ev async for ev in run.stream_events()]) == count + 1
+    *before, last = [ev async for ev in run.stream_events(origins=True)]
+    assert before == ([StreamGap(missed=count)] if count else [])
+    assert isinstance(last, Streamed)
+    assert last.event == StopEvent(result="done")
+
+
 class Asks(Workflow[str]):
     """Asks in its middle, by the event of the wait."""
 
