@@ -720,7 +720,7 @@ async def test_what_is_no_event_is_refused_from_outside_too(event: Any):
         for send in (run.send_event, run.ctx.send_event):
             with pytest.raises(TypeError, match="send_event takes an event, not"):
                 send(event)
-        with pytest.raises(TypeError, match="write_event_to_stream takes an event"):
+        with pytest.raises(TypeError, match="the stream of a run takes an event"):
             run.ctx.write_event_to_stream(event)
         with pytest.raises(WorkflowError, match="has no step 'bgin'"):
             run.send_event(HumanResponseEvent(), step="bgin")

@@ -2586,8 +2586,8 @@ class Calls(Workflow[Any]):
             lambda ctx, ev: ctx.write_event_to_stream(StopEvent()),
             TypeError,
             (
-                "write_event_to_stream takes an event that is no StopEvent, not StopEvent(result=None); the stream "
-                "ends with the StopEvent that a step returns"
+                "the stream of a run takes an event that is no StopEvent, not StopEvent(result=None); it ends with the "
+                "StopEvent that a step returns"
             ),
         ),
         (

@@ -97,6 +97,6 @@ def _check_required(event_type: type[Event], required: list[str]) -> None:
 def not_for_the_stream(given: object) -> TypeError:
     """Somebody wants to write what is no event, or a StopEvent."""
     return TypeError(
-        f"write_event_to_stream takes an event that is no StopEvent, not {shown(given)}; the stream ends with the "
-        "StopEvent that a step returns"
+        f"the stream of a run takes an event that is no StopEvent, not {shown(given)}; it ends with the StopEvent that "
+        "a step returns"
     )

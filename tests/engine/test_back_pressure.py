@@ -490,7 +490,7 @@ async def test_what_is_no_event_is_refused_as_elsewhere(wrong: Any):
     class Wrong(Workflow[str]):
         @step
         async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str]:
-            with pytest.raises(TypeError, match="takes an event that is no StopEvent"):
+            with pytest.raises(TypeError, match="stream of a run takes an event that is no StopEvent"):
                 await ctx.write(wrong)
             return StopEvent(result="done")
 

@@ -568,7 +568,7 @@ async def test_what_is_held_back_is_checked_at_once():
         async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[None]:
             with pytest.raises(TypeError, match="send_event takes an event"):
                 ctx.send_event(3)  # pyright: ignore[reportArgumentType]
-            with pytest.raises(TypeError, match="write_event_to_stream takes"):
+            with pytest.raises(TypeError, match="the stream of a run takes"):
                 ctx.write_event_to_stream(StopEvent())
             with pytest.raises(WorkflowError, match="no step 'nobody'"):
                 ctx.send_event(Job(), "nobody")
