@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, final
 
-from ._core.delivery import DeadLetter
+from ._core.delivery import BY_A_READER, DeadLetter
 from ._core.effects import Effects
 from ._core.inputs import Strayed
 from ._latest import LatestEvents
@@ -82,7 +82,7 @@ def _let_fall(run: StreamedRun, reason: str, event: Event) -> None:
     """A reader does without an event, as it has declared."""
     told = event.event if isinstance(event, Streamed) else event
     if type(told) is not StepStateChanged:
-        letter = DeadLetter(told, f"a reader of the stream {reason}", just_sent=False, meant=True)
+        letter = DeadLetter(told, f"{BY_A_READER} {reason}", just_sent=False, meant=True)
         run.perform(run.machine.receive(Strayed(letter=letter)))
 
 

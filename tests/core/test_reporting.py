@@ -9,7 +9,7 @@ import pytest
 
 from stretto._core.alarms import Alarms
 from stretto._core.collecting import Buffers
-from stretto._core.delivery import Hold
+from stretto._core.delivery import BY_A_READER, Hold
 from stretto._core.effects import Effects
 from stretto._core.gathering import Each
 from stretto._core.inputs import DeadlinePassed, GoesOn, HeldUp, SendBegan
@@ -198,7 +198,8 @@ def test_a_stuck_run_names_what_was_half_collected_first():
         (1, ""),
         (5, ""),
         (6, "; 1 more events were not taken"),
-        (DEAD_LETTERS_KEPT, "; 995 more events were not taken"),
+        (DEAD_LETTERS_KEPT - 1, "; 994 more events were not taken"),
+        (DEAD_LETTERS_KEPT, "; at least 995 more events were not taken"),
     ],
 )
 def test_a_stuck_run_names_five_events_that_nobody_took_and_counts_the_others(count: int, more: str):
@@ -206,6 +207,14 @@ def test_a_stuck_run_names_five_events_that_nobody_took_and_counts_the_others(co
     run.dead_letters = deque(DeadLetter(B(n=number), "no step takes it") for number in range(count))
     told = "; ".join(f"B(n={number}) was not taken: no step takes it" for number in range(min(count, 5)))
     assert str(stalled(run, None)) == f"{STUCK}{told}{more}. {WAY_OUT}"
+
+
+def test_a_stuck_run_does_not_name_what_a_reader_of_its_stream_did_without():
+    run = state(step())
+    dropped = (DeadLetter(B(n=number), f"{BY_A_READER} was slow") for number in range(DEAD_LETTERS_KEPT - 1))
+    run.dead_letters = deque([*dropped, DeadLetter(A(), "no step takes it")])
+    told = f"{A()!r} was not taken: no step takes it"
+    assert str(stalled(run, None)) == f"{STUCK}{told}. {WAY_OUT}"
 
 
 def test_what_a_run_waits_for_is_its_waits_and_then_what_may_come_from_outside():

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from stretto import Application, Context, Event, StartEvent, StopEvent, Workflow, step
+from stretto import Application, Context, Event, StartEvent, StopEvent, Workflow, WorkflowStalledError, step
 from stretto.errors import DeadLetterError, StreamOverflowError
 from stretto.events import StepStateChanged, Streamed, StreamGap
 
@@ -262,6 +262,21 @@ async def test_an_application_keeps_these_letters_and_fails_by_them_if_that_is_w
                 stream = run.stream_events(overflow="drop_oldest")
                 await run
                 del stream
+
+
+async def test_a_run_that_is_stuck_does_not_say_that_it_is_so_by_what_its_reader_did_without():
+    class Stuck(Ticks):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent[str] | None:
+            await super().begin(ctx, ev)
+
+    async with Stuck(9).run() as run:
+        stream = run.stream_events(overflow="drop_newest")
+        with pytest.raises(WorkflowStalledError) as caught:
+            await run
+        assert told([ev async for ev in stream]) == [0, 1, -7, "end"]
+    assert letters(run) == [2, 3, 4, 5, 6, 7, 8]
+    assert "returned nothing although it declares StopEvent. Return" in str(caught.value)
 
 
 # -- wrong uses ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,10 @@ from ..events import Event
 from .past import NOTHING_SPENT, Mark, Past
 from .plan import StepPlan
 
-__all__ = ["DeadLetter", "Delivery", "Hold", "Origin", "spent_by"]
+__all__ = ["BY_A_READER", "DeadLetter", "Delivery", "Hold", "Origin", "spent_by"]
+
+BY_A_READER = "a reader of the stream"
+"""How the reason begins of what was in the stream, and a reader did without; no step was to take it."""
 
 Origin: TypeAlias = tuple[Context, Mapping[int, int]]
 """What a join inherits from where its fork was sent: the context variables, and what was spent on recoveries."""

@@ -16,9 +16,9 @@ import attrs
 from ..errors import WorkflowStalledError, WorkflowTimeoutError, name_of, names, shown
 from ..events import Event, is_external
 from .collecting import Buffers, told
-from .delivery import DeadLetter, Delivery
+from .delivery import BY_A_READER, DeadLetter, Delivery
 from .mail import Mail
-from .state import RunState
+from .state import DEAD_LETTERS_KEPT, RunState
 from .waiting import Waiter
 
 __all__ = [
@@ -189,7 +189,10 @@ def why_stalled(state: RunState, buffers: Buffers | None) -> list[str]:
         why.append(
             f"{shown(state.asked)} went to the stream, and no step takes an answer: add one with ev: HumanResponseEvent"
         )
-    why += _not_taken([*(state.dead_letters or ()), *_unclaimed(state)])
+    kept = state.dead_letters or ()
+    letters = [letter for letter in kept if not letter.reason.startswith(BY_A_READER)]
+    least = "at least " if len(kept) == DEAD_LETTERS_KEPT else ""
+    why += _not_taken([*letters, *_unclaimed(state)], least)
     return why
 
 
@@ -208,11 +211,11 @@ def _holding_back(waiter: Waiter) -> str:
     return f" while it holds back {', '.join(map(shown, held[:_TOLD]))}{more} until it returns (emit='on_success')"
 
 
-def _not_taken(letters: Sequence[DeadLetter]) -> Iterator[str]:
+def _not_taken(letters: Sequence[DeadLetter], least: str = "") -> Iterator[str]:
     for letter in letters[:_TOLD]:
         yield f"{shown(letter.event)} was not taken: {letter.reason}"
     if len(letters) > _TOLD:
-        yield f"{len(letters) - _TOLD} more events were not taken"
+        yield f"{least}{len(letters) - _TOLD} more events were not taken"
 
 
 def no_taker(state: RunState, mail: Mail) -> str:
