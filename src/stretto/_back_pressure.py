@@ -60,6 +60,7 @@ async def _wait(run: WritingRun) -> None:
             while True:
                 woken = anyio.Event()
                 line.enter(writer, woken.set)
+                line.pause(anyio.get_current_task().id)  # what it reads itself it does not read meanwhile
                 if line.is_turn_of(writer):
                     break
                 await woken.wait()

@@ -515,12 +515,30 @@ async def test_from_outside_it_waits_too_and_goes_to_merged_streams():
         run.ctx.write_event_to_stream(Row(number=0))
         await run.ctx.write(Row(number=1))
         with anyio.move_on_after(1) as scope:
-            await run.ctx.write(Row(number=2))
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(run.ctx.write, Row(number=2))
         assert scope.cancelled_caught
         with pytest.raises(TypeError):
             run.ctx.write_event_to_stream(StopEvent())
         run.send_event(HumanResponseEvent())
         assert told([ev async for ev in stream]) == [0, 1, "end"]
+
+
+async def test_who_writes_in_the_task_that_reads_does_not_wait_for_itself():
+    """Without a time limit it waited for ever, and the step with it."""
+    workflow, seen = Rows(4, timeout=None, stream_buffer=1), list[Any]()
+    async with workflow.run() as run:
+        async for ev in run.stream_events(overflow="wait"):
+            seen += told([ev])
+            if isinstance(ev, Row) and ev.number < 2:
+                for more in (10, 20):
+                    await run.ctx.write(Row(number=more + ev.number))
+    missed = -sum(each for each in seen if isinstance(each, int) and each < 0)
+    numbers = [each for each in seen if isinstance(each, int) and each >= 0]
+    assert len(numbers) + missed == 4 + 2 * len({0, 1}.intersection(numbers))
+    assert missed
+    assert seen[-1] == "end"
+    assert [number for number, _ in workflow.written] == [0, 1, 2, 3]
 
 
 async def test_a_nested_run_waits_for_readers_of_the_merged_stream_around_it():
