@@ -167,6 +167,10 @@ class Among(Supplies):
         """Cancels the run; its steps may still clean up."""
 
     @abstractmethod
+    def pause_reading(self) -> None:
+        """The present task waits for the end of the run: who writes does not wait for what it reads."""
+
+    @abstractmethod
     def abandon(self, why: str) -> None:
         """Cancels a run that is not at work."""
 

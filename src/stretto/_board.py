@@ -72,6 +72,9 @@ class Open(Protocol):
     def leave(self, why: str) -> None:
         """Ends it."""
 
+    def pause_reading(self) -> None:
+        """The present task waits for its end, and does not read meanwhile."""
+
 
 @final
 @attrs.define(kw_only=True, eq=False)
@@ -126,6 +129,8 @@ class Board:
             self._cut(f"because its application was left by {type(error).__name__}")
             await outlast(self._empty)
             return
+        for conversation in self.live:
+            conversation.pause_reading()
         try:
             await self._empty()
         except BaseException:

@@ -199,6 +199,10 @@ class Party(ABC):
     def leave(self, why: str) -> None:
         """Ends the conversation without one."""
 
+    def pause_reading(self) -> None:
+        """The present task waits for its end, and does not read meanwhile."""
+        self.root.pause_reading()
+
     @abstractmethod
     def answered(self, event: Event) -> None:
         """The reply is there."""

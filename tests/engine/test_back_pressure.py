@@ -637,6 +637,19 @@ async def test_a_member_waits_for_the_reader_of_the_call():
         assert written == [0, 0, 0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("origins", [False, True])
+async def test_who_leaves_the_block_of_an_application_holds_up_nobody_in_it(origins: bool):
+    """It waited for the step, which waited for it to read."""
+    rows = Rows(5, timeout=None, stream_buffer=1)
+    async with Application(rows=rows) as app:
+        run = app.run("rows").start()
+        stream = run.stream_events(overflow="wait", origins=origins)
+        await anyio.sleep(1)
+        assert [number for number, _ in rows.written] == [0]
+    assert await run == "done"
+    assert told([ev async for ev in stream]) == [-4, 4, "end"]
+
+
 @pytest.mark.parametrize("backend", virtual.BACKENDS)
 def test_a_client_that_does_not_read_its_socket_holds_up_the_step_and_loses_nothing(backend: str):
     """In real time, since the kernel has buffers of its own."""
