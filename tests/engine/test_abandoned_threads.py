@@ -653,7 +653,9 @@ async def test_an_abandoned_thread_leaves_its_turn_to_edit_to_the_next_at_once(
     run = Edits().run()
     assert await run == ["Ada", "Eve"]
     assert await run.ctx.store.get("at last") == 2
-    assert set(dropped()) == {"what its edit_state() block has changed is dropped: others may have edited since"}
+    assert set(dropped()) == {
+        "what its edit_state() block has changed is dropped: others may have edited since"
+    }
 
 
 async def test_an_abandoned_thread_gives_its_turn_of_a_limit_back_at_once_and_once_for_all():
