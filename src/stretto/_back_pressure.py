@@ -35,20 +35,29 @@ async def write_when_there_is_room(
         write()
         await anyio.lowlevel.cancel_shielded_checkpoint()
         return
-    if delivery is None:
-        await _wait(run)
-    else:
-        with held_up(run, delivery, "a reader of the stream"):
+    try:
+        if delivery is None:
             await _wait(run)
-    write()
+        else:
+            with held_up(run, delivery, "a reader of the stream"):
+                await _wait(run)
+        write()
+    finally:
+        for line in _lines(run):
+            line.resume(anyio.get_current_task().id)
+
+
+def _lines(run: WritingRun) -> list[Line]:
+    return [hub.line for hub in run.streams() if hub.line is not None]
 
 
 def _blocking(run: WritingRun, passed: Line | None) -> Line | None:
     """Where it has to wait: readers have no room, or others have waited longer, unless its turn there has come."""
     if run.machine.ended is not None:  # a clean-up is at nobody's mercy
         return None
-    lines = [hub.line for hub in run.streams() if hub.line is not None]
-    return next((line for line in lines if not line.has_room or (line.writers and line is not passed)), None)
+    return next(
+        (line for line in _lines(run) if not line.has_room or (line.writers and line is not passed)), None
+    )
 
 
 async def _wait(run: WritingRun) -> None:

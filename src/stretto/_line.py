@@ -19,6 +19,9 @@ class Slow(Protocol):
     def pause(self, task: int) -> None:
         """This task does not read for now."""
 
+    def resume(self, task: int) -> None:
+        """This task is about to read again."""
+
 
 @final
 class Line:
@@ -63,6 +66,11 @@ class Line:
         for reader in self.readers:
             reader.pause(task)
         self.look()
+
+    def resume(self, task: int) -> None:
+        """What this task reads is waited for again."""
+        for reader in self.readers:
+            reader.resume(task)
 
     def discard(self, reader: Slow) -> None:
         """It is no longer waited for."""

@@ -215,6 +215,11 @@ class AwaitedReader(Declared):
         if self._awaited.task == task:
             self._awaited.away = True
 
+    def resume(self, task: int) -> None:
+        """If this task reads, it is back."""
+        if self._awaited.task == task:
+            self._awaited.away = False
+
     def wake(self) -> None:
         """The reader waits, and so is back."""
         self._awaited.away = False

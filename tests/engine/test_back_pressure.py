@@ -541,6 +541,21 @@ async def test_who_writes_in_the_task_that_reads_does_not_wait_for_itself():
     assert [number for number, _ in workflow.written] == [0, 1, 2, 3]
 
 
+async def test_who_has_written_in_the_task_that_reads_is_waited_for_again():
+    """Nobody else may push out what it has not read, as long as it takes over that."""
+    workflow, seen = Rows(6, timeout=None, stream_buffer=2), list[object]()
+    async with workflow.run() as run:
+        async for ev in run.stream_events(overflow="wait"):
+            seen += told([ev])
+            if seen[-1] == 0:
+                for number in (10, 11):
+                    await run.ctx.write(Row(number=number))
+                await anyio.sleep(5)
+    missed = [-each for each in seen if isinstance(each, int) and each < 0]
+    assert sum(missed) <= 1
+    assert [each for each in seen if each in {2, 3, 4, 5, "end"}] == [2, 3, 4, 5, "end"]
+
+
 async def test_a_nested_run_waits_for_readers_of_the_merged_stream_around_it():
     inner = Rows(5)
 
