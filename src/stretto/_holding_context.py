@@ -38,8 +38,9 @@ class HoldingContext(Context[S_co]):
 
     async def write(self, ev: Event) -> None:
         """As `write_event_to_stream`: when the step returns nobody waits any more."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
         self.write_event_to_stream(ev)
-        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     def _hold(self, held: Held) -> None:
         run = self._run

@@ -116,4 +116,4 @@ async def send_to_each(
             send()
         except QueueFullError as full:
             await send_when_there_is_room(run, delivery, ev, None, copy_context(), full)
-    await anyio.lowlevel.checkpoint()
+    await anyio.lowlevel.cancel_shielded_checkpoint()

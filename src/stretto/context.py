@@ -213,8 +213,9 @@ class Context(Generic[S_co]):
         """As `send_event`, and waits for room where the workflow has a `queue_size`.
 
         It is to `send_event` what ``send`` is to ``send_nowait`` of anyio's memory object streams. Who waits longest is
-        let in first. The step keeps its worker meanwhile. One that is cancelled while it waits has sent nothing, unless
-        room was made in the same instant. A broadcast goes to each member as soon as that has room, in their order.
+        let in first. The step keeps its worker meanwhile. One that is cancelled, before or while it waits, has sent
+        nothing, unless room was made in the same instant; a clean-up may use `send_event`, or a shield. A broadcast
+        goes to each member as soon as that has room, in their order.
 
         Raises:
             QueueFullError: If all steps that could make room wait for some themselves, or no queue of that size could
@@ -222,6 +223,7 @@ class Context(Generic[S_co]):
             RoutingError: As `send_event`.
             TypeError: As `send_event`.
         """
+        await anyio.lowlevel.checkpoint_if_cancelled()
         try:
             self.send_event(ev, step, to)
         except QueueFullError as full:
@@ -232,7 +234,7 @@ class Context(Generic[S_co]):
             else:
                 await send_when_there_is_room(self._run, self._delivery, ev, step, copy_context(), full)
         else:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.cancel_shielded_checkpoint()
 
     def collect_events(
         self, ev: E, expected: Sequence[type[E]], buffer_id: Hashable = None
@@ -459,6 +461,7 @@ async def written(run: RunPort, delivery: Delivery | None, write: Callable[[Even
 
 async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str | None) -> None:
     """As ``handler.send``."""
+    await anyio.lowlevel.checkpoint_if_cancelled()
     try:
         run.send_from_outside(ev, step, to)
     except QueueFullError as full:
@@ -466,7 +469,7 @@ async def send_from_outside(run: RunPort, ev: Event, step: str | None, to: str |
 
         await send_when_there_is_room(run, None, ev, step, run.outside_context(), full)
     else:
-        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.cancel_shielded_checkpoint()
 
 
 class SavedContext(Context[S_co]):

@@ -438,3 +438,40 @@ async def test_what_waited_for_room_and_came_too_late_is_told_of_the_step_that_s
     assert [letter.event for letter in run.dead_letters] == [Quick(n=2), Quick(n=3)]
     (line,) = [record.getMessage() for record in caplog.records if "Quick(n=3)" in record.getMessage()]
     assert line.startswith("Race: dead letter Quick(n=3) from Race.flood (test_queue_size.py:")
+
+
+async def test_who_is_cancelled_already_has_sent_nothing_though_there_was_room():
+    """It was sent, and the cancellation came out of the call, so that who tried again sent it twice."""
+
+    class Sends(Workflow[list[int]]):
+        @step
+        async def begin(self, ctx: Context, ev: StartEvent) -> Job | None:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await ctx.send(Job(n=1))
+            assert scope.cancelled_caught
+            await ctx.send(Job(n=2))
+
+        @step(emit="on_success")
+        async def hold(self, ctx: Context, ev: StartEvent) -> Job | None:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await ctx.send(Job(n=3))
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await ctx.write(Job(n=4))
+
+        @step
+        async def take(self, ctx: Context, ev: Job | Go) -> StopEvent[list[int]] | None:
+            taken.append(ev.n)
+            return StopEvent(result=taken) if ev.n == 6 else None
+
+    taken: list[int] = []
+    async with Sends().run() as run:
+        await anyio.sleep(1)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await run.send(Go(n=5))
+        assert scope.cancelled_caught
+        await run.send(Go(n=6))
+        assert await run == [2, 6]
