@@ -552,7 +552,7 @@ async def test_who_has_written_in_the_task_that_reads_is_waited_for_again():
                     await run.ctx.write(Row(number=number))
                 await anyio.sleep(5)
     missed = [-each for each in seen if isinstance(each, int) and each < 0]
-    assert sum(missed) <= 1
+    assert sum(missed) <= 2, "one for each of its own"
     assert [each for each in seen if each in {2, 3, 4, 5, "end"}] == [2, 3, 4, 5, "end"]
 
 
