@@ -535,7 +535,8 @@ async def test_who_writes_in_the_task_that_reads_does_not_wait_for_itself():
                     await run.ctx.write(Row(number=more + ev.number))
     missed = -sum(each for each in seen if isinstance(each, int) and each < 0)
     numbers = [each for each in seen if isinstance(each, int) and each >= 0]
-    assert len(numbers) + missed == 4 + 2 * len({0, 1}.intersection(numbers))
+    late = len(run.dead_letters)  # on trio the step may have written all, and the run be over
+    assert len(numbers) + missed + late == 4 + 2 * len({0, 1}.intersection(numbers))
     assert missed
     assert seen[-1] == "end"
     assert [number for number, _ in workflow.written] == [0, 1, 2, 3]
