@@ -247,9 +247,8 @@ class Worker:
         try:
             await line.wait(delivery)
             if machine.ended is not None or machine.is_lost(delivery):
-                await (
-                    self.host.checkpoint()
-                )  # the turn has come together with a cancellation, which goes first
+                # The turn has come together with a cancellation, which goes first.
+                await self.host.checkpoint()
         except BaseException:
             delivery.started = None
             raise

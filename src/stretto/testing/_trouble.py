@@ -16,6 +16,7 @@ from .._step_spec import StepSpec
 from ..errors import add_note, shown
 from ..snapshots import write_snapshot
 from ._actor import Actor, present
+from ._cuttable import cuttable
 from ._faults import Faults
 from ._observer import Observer
 from ._place import Chance, Place
@@ -143,7 +144,7 @@ class Trouble:
     def _prepared(self, spec: StepSpec) -> StepSpec:
         fields: dict[str, Any] = {}
         if not spec.threaded and self._faults.may_hit(spec.name):
-            fields["call"] = _cuttable(spec)
+            fields["call"] = cuttable(spec.call, present.get)
         undo = spec.undoing
         if undo is not None and not undo.threaded and self.hits_undo(undo.name):
             fields["undoing"] = cuttable_undo(undo)
@@ -211,23 +212,3 @@ def _die(life: Life) -> None:
     for run in life.runs:
         run.undoes = False  # another process goes on with what was done
     life.leave()
-
-
-def _cuttable(spec: StepSpec) -> Callable[..., Any]:
-    async def call(*args: object, **kwargs: object) -> object:
-        who = present.get()
-        assert who is not None, "a step has begun"
-        cancelled: BaseException | None = None
-        with anyio.CancelScope() as scope:
-            who.scope = scope
-            try:
-                return await spec.call(*args, **kwargs)
-            except anyio.get_cancelled_exc_class() as error:
-                cancelled = error
-                raise
-            finally:
-                who.scope = None
-        assert cancelled is not None, "the scope has caught something"
-        raise cancelled  # as if it came from somewhere in the step
-
-    return call

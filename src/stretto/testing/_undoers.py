@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, final
 
@@ -10,6 +9,7 @@ import anyio
 import attrs
 
 from .._undo_spec import UndoSpec
+from ._cuttable import cuttable
 
 __all__ = ["Undoer", "cuttable_undo", "undoing"]
 
@@ -48,26 +48,5 @@ undoing: ContextVar[Undoer | None] = ContextVar("stretto_testing_undoing", defau
 
 def cuttable_undo(spec: UndoSpec) -> UndoSpec:
     """The same, called in a scope of its own."""
-    fields: dict[str, Any] = {**vars(spec), "call": _cuttable(spec.call)}
+    fields: dict[str, Any] = {**vars(spec), "call": cuttable(spec.call, undoing.get)}
     return UndoSpec(**fields)
-
-
-def _cuttable(call: Callable[..., Any]) -> Callable[..., Any]:
-    async def called(*args: object, **kwargs: object) -> None:
-        who = undoing.get()
-        assert who is not None, "an undo has begun"
-        cancelled: BaseException | None = None
-        with anyio.CancelScope() as scope:
-            who.scope = scope
-            try:
-                await call(*args, **kwargs)
-                return
-            except anyio.get_cancelled_exc_class() as error:
-                cancelled = error
-                raise
-            finally:
-                who.scope = None
-        assert cancelled is not None, "the scope has caught something"
-        raise cancelled  # as if it came from somewhere in the undo
-
-    return called
